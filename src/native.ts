@@ -1,0 +1,28 @@
+// Where the native bootstrap is. Shared, because the container room executes it and the image store locks with it.
+import { access, constants } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { BabelhostError } from './errors.ts';
+
+/** The path of the compiled bootstrap: `BABELHOST_BOOTSTRAP`, or native/build/bootstrap beside dist/ (or src/). */
+export function bootstrapPath(): string {
+  return process.env['BABELHOST_BOOTSTRAP'] ?? fileURLToPath(new URL('../native/build/bootstrap', import.meta.url));
+}
+
+/**
+ * Checks that the bootstrap is there and can be executed.
+ * @throws BabelhostError `runtimeMissing`, naming the command that builds it.
+ */
+export async function requireBootstrap(): Promise<string> {
+  const path = bootstrapPath();
+  try {
+    await access(path, constants.X_OK);
+    return path;
+  } catch (error) {
+    throw new BabelhostError(
+      'runtimeMissing',
+      `The native bootstrap is not at ${path}: run 'make -C native' in babelhost's folder (it needs a C compiler).`,
+      { program: 'bootstrap', path, mend: 'make -C native' },
+      { cause: error },
+    );
+  }
+}
