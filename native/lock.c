@@ -1,0 +1,103 @@
+/*
+ * bootstrap lock [--shared] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n" to stdout and
+ * holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of stdin, however it dies.
+ */
+#define _GNU_SOURCE
+#include "bootstrap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* O_NONBLOCK: a FIFO in the place of the lock must not hold us up. */
+static const int OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+
+/* Opens a directory or a file; makes a file if there is nothing (O_CREAT alone would refuse a directory). */
+static int open_lock(const char *path) {
+  int fd = open(path, OPEN_FLAGS);
+  if (fd < 0 && errno == ENOENT) fd = open(path, OPEN_FLAGS | O_CREAT, 0600);
+  if (fd < 0) fail("cannot open %s to lock it", path);
+  return fd;
+}
+
+/* Whether `path` still is what `fd` has open: the holder before us may have removed or replaced it. */
+static bool is_still(const char *path, int fd) {
+  struct stat opened, named;
+  if (fstat(fd, &opened) != 0) fail("cannot examine %s", path);
+  if (lstat(path, &named) != 0) return false;
+  return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* Reads stdin away. Returns once it has ended, or when `other` (-1 for none) can be read; true if stdin ended. */
+static bool wait_for_end_of_stdin(int other) {
+  struct pollfd polled[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+  char discarded[512];
+  for (;;) {
+    if (poll(polled, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      fail("cannot wait for the end of stdin");
+    }
+    if (polled[0].revents != 0) {
+      ssize_t length = read(STDIN_FILENO, discarded, sizeof discarded);
+      if (length == 0 || (length < 0 && errno != EINTR && errno != EAGAIN)) return true;
+    }
+    if (polled[1].revents != 0) return false;
+  }
+}
+
+/*
+ * Waits for the lock in a child, so that this process can watch stdin meanwhile. flock belongs to the open file, which
+ * both share: what the child was granted stays with us when it exits. False if stdin ended first.
+ */
+static bool wait_for_lock(int fd, int operation, const char *path) {
+  pid_t self = getpid();
+  pid_t child = fork();
+  if (child < 0) fail("cannot fork to wait for the lock on %s", path);
+  if (child == 0) {
+    die_with_parent(self);
+    while (flock(fd, operation) != 0) {
+      if (errno != EINTR) fail("cannot lock %s", path);
+    }
+    _exit(0);
+  }
+  int handle = (int)syscall(SYS_pidfd_open, child, 0);
+  if (handle < 0) fail("cannot watch process %d", child);
+  bool ended = wait_for_end_of_stdin(handle);
+  if (ended) kill(child, SIGKILL);
+  int status = wait_for(child);
+  close(handle);
+  if (ended) return false;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(EXIT_FAILED); /* the child has said why */
+  return true;
+}
+
+int lock_main(char **arguments) {
+  int operation = LOCK_EX;
+  if (*arguments != NULL && strcmp(*arguments, "--shared") == 0) {
+    operation = LOCK_SH;
+    arguments++;
+  }
+  if (arguments[0] == NULL || arguments[1] != NULL) fail_usage("usage: bootstrap lock [--shared] PATH");
+  const char *path = arguments[0];
+
+  int fd;
+  for (;;) {
+    fd = open_lock(path);
+    if (flock(fd, operation | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail("cannot lock %s", path);
+      if (!wait_for_lock(fd, operation, path)) return 0;
+    }
+    if (is_still(path, fd)) break;
+    close(fd);
+  }
+  if (!write_all(STDOUT_FILENO, "locked\n", 7)) fail("cannot say that %s is locked", path);
+  wait_for_end_of_stdin(-1);
+  return 0;
+}

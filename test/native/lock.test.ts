@@ -1,0 +1,139 @@
+// The bootstrap's lock: flock(2) held for as long as somebody holds the other end of stdin.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bootstrapPath } from '../../src/native.ts';
+
+let folder: string;
+let children: ChildProcess[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'babelhost-lock-'));
+  children = [];
+});
+
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await rm(folder, { recursive: true });
+});
+
+function lock(...args: string[]) {
+  const child = spawn(bootstrapPath(), ['lock', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  children.push(child);
+  let locked = false;
+  const granted = new Promise<void>((resolve) => {
+    child.stdout.once('data', (line: Buffer) => {
+      expect(line.toString()).toBe('locked\n');
+      locked = true;
+      resolve();
+    });
+  });
+  const complaint = text(child.stderr);
+  return {
+    child,
+    granted,
+    complaint,
+    isLocked: () => locked,
+    async end() {
+      child.stdin.end();
+      if (child.exitCode === null) await once(child, 'exit');
+      return child.exitCode;
+    },
+  };
+}
+
+/** Waits until the kernel lists a process that is blocked waiting for the lock. */
+async function somebodyWaits() {
+  const { ino } = await stat(path.join(folder, 'lock'));
+  for (;;) {
+    const locks = await readFile('/proc/locks', 'utf8');
+    if (locks.split('\n').some((line) => line.includes('->') && line.includes(`:${ino} `))) return;
+  }
+}
+
+describe('bootstrap lock', () => {
+  it('makes the file, keeps others out until stdin ends, then lets the next one in', async () => {
+    const file = path.join(folder, 'lock');
+    const first = lock(file);
+    await first.granted;
+    expect(await readdir(folder)).toEqual(['lock']);
+    const second = lock(file);
+    await somebodyWaits();
+    expect(second.isLocked()).toBe(false);
+    expect(await first.end()).toBe(0);
+    await second.granted;
+    expect(await second.end()).toBe(0);
+  });
+
+  it('lets several share a lock, and makes an exclusive one wait for them all', async () => {
+    const file = path.join(folder, 'lock');
+    const readers = [lock('--shared', file), lock('--shared', file)];
+    await Promise.all(readers.map((reader) => reader.granted));
+    const writer = lock(file);
+    await somebodyWaits();
+    await readers[0]?.end();
+    expect(writer.isLocked()).toBe(false);
+    await readers[1]?.end();
+    await writer.granted;
+    expect(await writer.end()).toBe(0);
+  });
+
+  it('locks a folder', async () => {
+    const holder = lock(folder);
+    await holder.granted;
+    expect(await holder.end()).toBe(0);
+  });
+
+  it('gives the lock up when it is killed', async () => {
+    const file = path.join(folder, 'lock');
+    const first = lock(file);
+    await first.granted;
+    const second = lock(file);
+    await somebodyWaits();
+    first.child.kill('SIGKILL');
+    await second.granted;
+    await second.end();
+  });
+
+  it('stops waiting when its stdin ends', async () => {
+    const file = path.join(folder, 'lock');
+    const first = lock(file);
+    await first.granted;
+    const second = lock(file);
+    await somebodyWaits();
+    expect(await second.end()).toBe(0);
+    expect(second.isLocked()).toBe(false);
+    await first.end();
+  });
+
+  it('locks the file that has the name, where the holder before it replaced the file', async () => {
+    const file = path.join(folder, 'lock');
+    const first = lock(file);
+    await first.granted;
+    const second = lock(file);
+    await somebodyWaits();
+    await writeFile(`${file}.new`, '');
+    await rename(`${file}.new`, file);
+    await first.end();
+    await second.granted;
+    const third = lock(file);
+    await somebodyWaits();
+    expect(third.isLocked()).toBe(false);
+    await second.end();
+    await third.granted;
+    await third.end();
+  });
+
+  it('says why it cannot lock', async () => {
+    const missing = lock(path.join(folder, 'missing', 'lock'));
+    expect(await missing.end()).toBe(1);
+    expect(await missing.complaint).toMatch(/^bootstrap: cannot open .* \(ENOENT\): No such file or directory\n$/);
+    const usage = lock();
+    expect(await usage.end()).toBe(2);
+    expect(await usage.complaint).toBe('bootstrap: usage: bootstrap lock [--shared] PATH\n');
+  });
+});
