@@ -70,5 +70,5 @@ int main(int count, char **arguments) {
   if (count >= 2) {
     if (strcmp(arguments[1], "lock") == 0) return lock_main(arguments + 2);
   }
-  fail_usage("usage: bootstrap lock [--shared] PATH");
+  fail_usage("usage: bootstrap lock [--shared] [--try] PATH");
 }

@@ -1,6 +1,7 @@
 /*
- * bootstrap lock [--shared] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n" to stdout and
+ * bootstrap lock [--shared] [--try] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n" to stdout and
  * holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of stdin, however it dies.
+ * With --try, a lock that someone else holds is not waited for: "busy\n" is written instead, and the exit status is 0.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -84,7 +85,9 @@ int lock_main(char **arguments) {
     operation = LOCK_SH;
     arguments++;
   }
-  if (arguments[0] == NULL || arguments[1] != NULL) fail_usage("usage: bootstrap lock [--shared] PATH");
+  bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
+  if (only_try) arguments++;
+  if (arguments[0] == NULL || arguments[1] != NULL) fail_usage("usage: bootstrap lock [--shared] [--try] PATH");
   const char *path = arguments[0];
 
   int fd;
@@ -92,6 +95,10 @@ int lock_main(char **arguments) {
     fd = open_lock(path);
     if (flock(fd, operation | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail("cannot lock %s", path);
+      if (only_try) {
+        if (!write_all(STDOUT_FILENO, "busy\n", 5)) fail("cannot say that %s is busy", path);
+        return 0;
+      }
       if (!wait_for_lock(fd, operation, path)) return 0;
     }
     if (is_still(path, fd)) break;
