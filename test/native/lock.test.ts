@@ -134,6 +134,6 @@ describe('bootstrap lock', () => {
     expect(await missing.complaint).toMatch(/^bootstrap: cannot open .* \(ENOENT\): No such file or directory\n$/);
     const usage = lock();
     expect(await usage.end()).toBe(2);
-    expect(await usage.complaint).toBe('bootstrap: usage: bootstrap lock [--shared] PATH\n');
+    expect(await usage.complaint).toBe('bootstrap: usage: bootstrap lock [--shared] [--try] PATH\n');
   });
 });
