@@ -1,0 +1,335 @@
+// The installed drivers: which image serves which language. The truth is the image store's index, where a driver's
+// entry carries its language as an annotation: one rename of the index installs, updates or removes. drivers.json is
+// derived from it, for people and to spare reading manifests at each start.
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ulid } from 'ulid';
+import { z } from 'zod';
+import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import {
+  formatReference,
+  parseReference,
+  type Digest,
+  type ImageStore,
+  type Platform,
+  type Progress,
+  type StoredImage,
+} from '../images/index.ts';
+import type { Logger } from '../log.ts';
+import { languageNames } from './detection.ts';
+import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
+
+/** Annotations on a driver's entry in the index, under a name of our own (OCI image spec, "Annotations"). */
+const annotations = {
+  language: 'io.babelhost.driver.language',
+  reference: 'io.babelhost.driver.reference',
+  installed: 'io.babelhost.driver.installed',
+} as const;
+
+export interface Driver {
+  readonly language: string;
+  /** Where the image came from. */
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly installedAt?: string;
+  readonly manifest: Manifest;
+}
+
+export interface InstallOptions {
+  /** Refuse the image unless it serves this language. */
+  readonly language?: string;
+  /** Replace what is installed for the language. */
+  readonly update?: boolean;
+  readonly platform?: Platform;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Installed {
+  readonly driver: Driver;
+  readonly replaced?: Digest;
+  readonly unchanged: boolean;
+}
+
+interface Snapshot {
+  /** What the index looked like when this was read: another process may have changed it since. */
+  readonly stamp: string;
+  readonly checkedAt: number;
+  readonly byLanguage: ReadonlyMap<string, readonly Driver[]>;
+}
+
+/** For how long the index is taken to be as it was, in milliseconds: installs of other processes show after it. */
+const freshMs = 250;
+
+const derivedFile = z.object({
+  drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
+});
+
+export class DriverCatalogue {
+  readonly #root: string;
+  readonly #store: ImageStore;
+  readonly #logger: Logger;
+  #snapshot: Promise<Snapshot> | undefined;
+
+  constructor(root: string, store: ImageStore, logger: Logger) {
+    this.#root = root;
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  /**
+   * All installed drivers, by language.
+   * @throws BabelhostError `storageDirty` where a language has more than one image
+   */
+  async list(): Promise<Driver[]> {
+    const { byLanguage } = await this.#current();
+    return [...byLanguage.entries()].sort(([a], [b]) => a.localeCompare(b)).map(([, drivers]) => only(drivers));
+  }
+
+  /**
+   * The driver for a language: by its own name, an alias of its manifest, or an alias that Linguist knows.
+   * @throws BabelhostError `driverNotInstalled`, `storageDirty`
+   */
+  async find(name: string): Promise<Driver> {
+    const driver = await this.lookUp([name]);
+    if (driver !== undefined) return driver;
+    const other = await this.lookUp(await languageNames(name));
+    if (other !== undefined) return other;
+    throw notInstalled(name);
+  }
+
+  /** The driver for the first of `names` that has one, by language or alias of a manifest. */
+  async lookUp(names: readonly string[]): Promise<Driver | undefined> {
+    const { byLanguage } = await this.#current();
+    for (const name of names) {
+      const wanted = name.toLowerCase();
+      const exact = byLanguage.get(wanted);
+      if (exact !== undefined) return only(exact);
+      for (const drivers of byLanguage.values()) {
+        if (drivers.some((driver) => driver.manifest.aliases.includes(wanted))) return only(drivers);
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Installs a driver image. One image serves a language: another takes its place only with `update`.
+   * @throws BabelhostError `driverAlreadyInstalled`, `driverMalformed`, `storageDirty`, and what ImageStore.install throws
+   */
+  async install(reference: string, options: InstallOptions = {}): Promise<Installed> {
+    const parsed = parseReference(reference);
+    let replaced: Digest | undefined;
+    let unchanged = false;
+    const image = await this.#store.install(parsed, {
+      ...(options.platform !== undefined && { platform: options.platform }),
+      ...(options.signal !== undefined && { signal: options.signal }),
+      ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
+      accept: async (candidate, current) => {
+        const manifest = await readManifest(candidate.read);
+        const { language } = manifest;
+        await candidate.stat(layout.native).catch((error: unknown) => {
+          throw new BabelhostError(
+            'driverMalformed',
+            `The image has no native parser at ${layout.native} (${messageOf(error)}): see docs/writing-a-driver.md.`,
+            { path: layout.native },
+            { cause: error },
+          );
+        });
+        if (options.language !== undefined && !serves(manifest, options.language)) {
+          throw new BabelhostError(
+            'driverMalformed',
+            `The image is a driver for ${language}, not for ${options.language}; leave the language out to install it as what it is.`,
+            { language: options.language, found: language },
+          );
+        }
+        const installed = current.filter((entry) => entry.annotations[annotations.language] === language);
+        if (installed.length > 1) throw dirty(language, installed);
+        const [existing] = installed;
+        if (existing !== undefined && options.update !== true) {
+          throw new BabelhostError(
+            'driverAlreadyInstalled',
+            `A driver for ${language} is installed already; give update (--update) to put this one in its place.`,
+            { language, digest: existing.digest, reference: existing.annotations[annotations.reference] },
+          );
+        }
+        unchanged = existing?.digest === candidate.digest;
+        if (existing !== undefined && !unchanged) replaced = existing.digest;
+        return {
+          annotations: {
+            [annotations.language]: language,
+            [annotations.reference]: formatReference(parsed),
+            [annotations.installed]: new Date().toISOString(),
+          },
+          replaces: existing === undefined ? [] : [existing.digest],
+        };
+      },
+    });
+    this.#forget();
+    const driver = await this.#describe(image);
+    await this.#writeDerived();
+    this.#logger.info({ language: driver.language, digest: driver.digest, replaced }, 'driver installed');
+    return { driver, unchanged, ...(replaced !== undefined && { replaced }) };
+  }
+
+  /**
+   * Removes the driver of a language; where there are several images for it, all of them.
+   * @throws BabelhostError `driverNotInstalled`
+   */
+  async remove(name: string): Promise<Digest[]> {
+    const { byLanguage } = await this.#current();
+    const wanted = name.toLowerCase();
+    const drivers =
+      byLanguage.get(wanted) ??
+      [...byLanguage.values()].find((all) => all.some((driver) => driver.manifest.aliases.includes(wanted)));
+    if (drivers === undefined) throw notInstalled(name);
+    const digests = drivers.map((driver) => driver.digest);
+    await this.#store.remove(digests);
+    this.#forget();
+    await this.#writeDerived();
+    this.#logger.info({ language: name, digests }, 'driver removed');
+    return digests;
+  }
+
+  #forget(): void {
+    this.#snapshot = undefined;
+  }
+
+  async #current(): Promise<Snapshot> {
+    const held = this.#snapshot;
+    if (held !== undefined) {
+      const snapshot = await held;
+      if (performance.now() - snapshot.checkedAt < freshMs) return snapshot;
+      const stamp = await this.#stamp();
+      if (stamp === snapshot.stamp) {
+        this.#snapshot = Promise.resolve({ ...snapshot, checkedAt: performance.now() });
+        return snapshot;
+      }
+      if (this.#snapshot === held) this.#snapshot = undefined;
+    }
+    this.#snapshot ??= this.#read().catch((error: unknown) => {
+      this.#snapshot = undefined;
+      throw error;
+    });
+    return await this.#snapshot;
+  }
+
+  async #read(): Promise<Snapshot> {
+    // The stamp first: a change that comes while the list is read shows at the next check.
+    const stamp = await this.#stamp();
+    const known = await this.#readDerived();
+    const byLanguage = new Map<string, Driver[]>();
+    for (const image of await this.#store.list()) {
+      const language = image.annotations[annotations.language];
+      if (language === undefined) continue;
+      const driver = await this.#describe(image, known.get(image.digest));
+      byLanguage.set(language, [...(byLanguage.get(language) ?? []), driver]);
+    }
+    return { stamp, checkedAt: performance.now(), byLanguage };
+  }
+
+  /** Changes when the index does: it is only ever replaced by rename, so its inode changes with it. */
+  async #stamp(): Promise<string> {
+    const { ino, mtimeNs, size } = await stat(path.join(this.#root, 'index.json'), { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  }
+
+  async #describe(image: StoredImage, known?: Manifest): Promise<Driver> {
+    const manifest = known ?? (await readManifest((file) => this.#store.read(image.digest, file, manifestBytes)));
+    const installedAt = image.annotations[annotations.installed];
+    return {
+      language: image.annotations[annotations.language] ?? manifest.language,
+      reference: image.annotations[annotations.reference] ?? image.names[0] ?? '',
+      digest: image.digest,
+      sizeBytes: image.size,
+      ...(installedAt !== undefined && { installedAt }),
+      manifest,
+    };
+  }
+
+  get #derivedPath(): string {
+    return path.join(this.#root, 'drivers.json');
+  }
+
+  /** Manifests by image digest, as drivers.json has them. It may be missing or old: it is only a shortcut. */
+  async #readDerived(): Promise<Map<string, Manifest>> {
+    const manifests = new Map<string, Manifest>();
+    try {
+      const { drivers } = derivedFile.parse(JSON.parse(await readFile(this.#derivedPath, 'utf8')));
+      for (const { digest, manifest } of Object.values(drivers)) {
+        manifests.set(digest, derivedManifest.parse(manifest) as Manifest);
+      }
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') {
+        this.#logger.warn({ err: error }, 'drivers.json could not be read; the manifests are read from the images');
+      }
+    }
+    return manifests;
+  }
+
+  async #writeDerived(): Promise<void> {
+    const { byLanguage } = await this.#current();
+    const drivers = Object.fromEntries(
+      [...byLanguage].map(([language, [driver]]) => [
+        language,
+        { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
+      ]),
+    );
+    const temporary = path.join(this.#root, 'tmp', `drivers-${ulid()}.json`);
+    await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { flush: true });
+    await rename(temporary, this.#derivedPath);
+  }
+}
+
+const derivedManifest = z.object({
+  name: z.string(),
+  language: z.string(),
+  aliases: z.array(z.string()),
+  version: z.string().optional(),
+  status: z.string().optional(),
+  features: z.array(z.string()),
+  documentation: z.string().optional(),
+});
+
+async function readManifest(read: (file: string, limitBytes: number) => Promise<Uint8Array>): Promise<Manifest> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await read(layout.manifest, manifestBytes);
+  } catch (error) {
+    throw new BabelhostError(
+      'driverMalformed',
+      `The image is no driver: its manifest ${layout.manifest} cannot be read (${messageOf(error)}).`,
+      { path: layout.manifest },
+      { cause: error },
+    );
+  }
+  return parseManifest(bytes);
+}
+
+function serves(manifest: Manifest, language: string): boolean {
+  const wanted = language.toLowerCase();
+  return manifest.language === wanted || manifest.aliases.includes(wanted);
+}
+
+function only(drivers: readonly Driver[]): Driver {
+  const [driver, another] = drivers;
+  if (driver === undefined) throw new Error('a language without drivers is in the catalogue');
+  if (another !== undefined) throw dirty(driver.language, drivers);
+  return driver;
+}
+
+function dirty(language: string, images: readonly { readonly digest: string }[]): BabelhostError {
+  return new BabelhostError(
+    'storageDirty',
+    `The store holds ${images.length} driver images for ${language}, where there must be one; remove them (babelhost driver remove ${language}) and install the one you want.`,
+    { language, digests: images.map((image) => image.digest) },
+  );
+}
+
+function notInstalled(name: string): BabelhostError {
+  return new BabelhostError(
+    'driverNotInstalled',
+    `No driver for ${name} is installed; install one with 'babelhost driver install REFERENCE' ('babelhost driver list' shows what there is).`,
+    { language: name },
+  );
+}

@@ -1,0 +1,37 @@
+// What the drivers room needs of a running container: its pipes and its end. The container room's Container is one;
+// tests of the pool use a plain child process.
+import type { Readable, Writable } from 'node:stream';
+
+/** How a container ended. */
+export type GuestExit =
+  | { readonly reason: 'exited'; readonly code: number }
+  | { readonly reason: 'signaled'; readonly signal: number }
+  | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
+  | { readonly reason: 'killed' };
+
+export interface Guest {
+  readonly id: string;
+  /** The host's process id of process 1, where the guest is a container. */
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Never rejects. */
+  readonly exited: Promise<GuestExit>;
+  /** Ends it with SIGKILL; resolves when nothing of it is left. */
+  kill(): Promise<unknown>;
+}
+
+/** A sentence for how a driver ended. */
+export function describeExit(exit: GuestExit): string {
+  switch (exit.reason) {
+    case 'exited':
+      return `it exited with status ${exit.code}`;
+    case 'signaled':
+      return `it was ended by signal ${exit.signal}`;
+    case 'outOfMemory':
+      return `it used more memory than its limit of ${exit.limitBytes} bytes`;
+    case 'killed':
+      return 'it was ended';
+  }
+}

@@ -1,0 +1,232 @@
+// An instance: one running driver, which takes one request at a time. It keeps answers and requests together for
+// certain: an answer that comes after its request was given up is read and dropped before the next request is written,
+// and a driver that does not come back within the grace time, or whose output cannot be understood, is ended.
+import { BabelhostError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { describeExit, type Guest, type GuestExit } from './guest.ts';
+import { AnswerReader, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
+import { StandardErrorLog } from './standard-error.ts';
+
+export type InstanceState = 'idle' | 'busy' | 'draining' | 'ended';
+
+export interface InstanceOptions {
+  readonly language: string;
+  readonly digest: string;
+  readonly limits: AnswerLimits;
+  /** How long a driver may take to come back after its request was given up, in milliseconds. */
+  readonly graceMs: number;
+  readonly logger: Logger;
+  /** Called after each change of state. */
+  readonly onStateChange: (instance: Instance) => void;
+}
+
+interface Pending {
+  readonly reader: AnswerReader;
+  /** Undefined once the client has had its answer: the driver's is then read and dropped. */
+  settle: { resolve: (answer: NativeAnswer) => void; reject: (error: Error) => void } | undefined;
+}
+
+export class Instance {
+  readonly id: string;
+  readonly language: string;
+  readonly digest: string;
+  readonly pid: number;
+  readonly startedAt = performance.now();
+  /** Resolves when the driver has ended and nothing of its container is left. Never rejects. */
+  readonly ended: Promise<GuestExit>;
+  readonly #guest: Guest;
+  readonly #options: InstanceOptions;
+  readonly #stderr: StandardErrorLog;
+  #state: InstanceState = 'idle';
+  #pending: Pending | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  #requests = 0;
+
+  constructor(guest: Guest, options: InstanceOptions) {
+    this.id = guest.id;
+    this.pid = guest.pid;
+    this.language = options.language;
+    this.digest = options.digest;
+    this.#guest = guest;
+    this.#options = options;
+    this.#stderr = new StandardErrorLog(guest.stderr, options.logger.child({ instance: guest.id }));
+    guest.stdout.on('data', (chunk: Buffer) => {
+      this.#receive(chunk);
+    });
+    // EPIPE and the like: the driver has ended or closed its pipe; its end tells the request.
+    guest.stdin.on('error', () => undefined);
+    guest.stdout.on('error', () => undefined);
+    guest.stdout.once('end', () => {
+      this.#outputEnded();
+    });
+    this.ended = guest.exited.then(async (exit) => {
+      await this.#guest.kill();
+      this.#finish(exit);
+      return exit;
+    });
+  }
+
+  get state(): InstanceState {
+    return this.#state;
+  }
+
+  /** Requests written to the driver so far. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** What the driver wrote to its stderr last, bounded. */
+  get stderrTail(): string {
+    return this.#stderr.tail;
+  }
+
+  /**
+   * Writes a request and waits for its answer. Only an idle instance takes one.
+   * Aborting and the deadline reject at once; the driver then has the grace time to finish.
+   * @param line a request as encodeRequest makes it
+   * @param timing the deadline in milliseconds of performance.now(), and the time allowed in all, for the message
+   * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError
+   */
+  async request(line: Buffer, timing: RequestTiming, signal?: AbortSignal): Promise<NativeAnswer> {
+    if (this.#state !== 'idle') throw new Error(`instance ${this.id} is ${this.#state}, not idle`);
+    if (signal?.aborted === true) throw new CancelledError();
+    this.#requests += 1;
+    const answer = new Promise<NativeAnswer>((resolve, reject) => {
+      this.#pending = { reader: new AnswerReader(this.#options.limits), settle: { resolve, reject } };
+    });
+    this.#become('busy');
+    const abort = (): void => {
+      this.#giveUp(new CancelledError());
+    };
+    const timer = setTimeout(
+      () => {
+        this.#giveUp(timeoutError(timing.timeoutMs, 'being parsed'));
+      },
+      Math.max(timing.deadline - performance.now(), 0),
+    );
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#guest.stdin.write(line);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends the driver; a request in flight fails with `driverCrashed`. Resolves when nothing of it is left. */
+  async end(): Promise<void> {
+    this.#end(undefined);
+    await this.ended;
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#state === 'ended') return;
+    const pending = this.#pending;
+    if (pending === undefined) {
+      this.#end(
+        new BabelhostError(
+          'driverProtocol',
+          'The driver wrote an answer that nothing had been asked for; it was ended.',
+          {
+            reason: 'unsolicited output',
+            offset: 0,
+          },
+        ),
+      );
+      return;
+    }
+    let answer: NativeAnswer | undefined;
+    try {
+      answer = pending.reader.feed(chunk);
+    } catch (error) {
+      if (!(error instanceof BabelhostError)) throw error;
+      this.#end(error);
+      return;
+    }
+    if (answer === undefined) return;
+    this.#pending = undefined;
+    clearTimeout(this.#graceTimer);
+    // First free, then answered: whoever is told of the answer may at once send the next request.
+    this.#become('idle');
+    pending.settle?.resolve(answer);
+  }
+
+  /** Frees the client; the driver keeps its request until it answers or its grace time is over. */
+  #giveUp(error: Error): void {
+    const settle = this.#pending?.settle;
+    if (this.#pending === undefined || settle === undefined) return;
+    this.#pending.settle = undefined;
+    this.#become('draining');
+    this.#graceTimer = setTimeout(() => {
+      this.#options.logger.warn(
+        { instance: this.id, language: this.language, graceMs: this.#options.graceMs },
+        'the driver did not come back after its request was given up; ending it',
+      );
+      this.#end(undefined);
+    }, this.#options.graceMs);
+    settle.reject(error);
+  }
+
+  /** Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait. */
+  #outputEnded(): void {
+    if (this.#state === 'ended') return;
+    this.#become('draining');
+    clearTimeout(this.#graceTimer);
+    this.#graceTimer = setTimeout(() => {
+      const reason = 'it closed its output and did not exit';
+      this.#end(
+        new BabelhostError('driverCrashed', `The ${this.language} driver ended before it answered: ${reason}.`, {
+          language: this.language,
+          instance: this.id,
+          reason,
+        }),
+      );
+    }, this.#options.graceMs);
+  }
+
+  /** Begins the end: nothing more is read from the driver, its request fails now. */
+  #end(fault: BabelhostError | undefined): void {
+    if (this.#state === 'ended') return;
+    if (fault !== undefined) {
+      this.#options.logger.warn(
+        { instance: this.id, language: this.language, kind: fault.kind, ...fault.data },
+        fault.message,
+      );
+      this.#settleWith(fault);
+    }
+    this.#become('ended');
+    clearTimeout(this.#graceTimer);
+    void this.#guest.kill();
+  }
+
+  /** The driver is gone: tells the request that it had, with how it ended and its last words. */
+  #finish(exit: GuestExit): void {
+    clearTimeout(this.#graceTimer);
+    const { tail } = this.#stderr;
+    this.#settleWith(
+      new BabelhostError(
+        'driverCrashed',
+        `The ${this.language} driver ended before it answered: ${describeExit(exit)}.`,
+        {
+          language: this.language,
+          instance: this.id,
+          exit,
+          ...(tail !== '' && { stderr: tail }),
+        },
+      ),
+    );
+    if (this.#state !== 'ended') this.#become('ended');
+  }
+
+  #settleWith(error: Error): void {
+    this.#pending?.settle?.reject(error);
+    if (this.#pending !== undefined) this.#pending.settle = undefined;
+  }
+
+  #become(state: InstanceState): void {
+    this.#state = state;
+    this.#options.onStateChange(this);
+  }
+}

@@ -1,0 +1,91 @@
+// The manifest of a driver image, /opt/driver/etc/manifest.toml, in Babelfish's form.
+import { parse as parseToml } from 'smol-toml';
+import { z } from 'zod';
+import { BabelhostError, messageOf } from '../errors.ts';
+
+/** Where Babelfish's layout has a driver's files in its image. */
+export const layout = {
+  manifest: '/opt/driver/etc/manifest.toml',
+  native: '/opt/driver/bin/native',
+} as const;
+
+/** No manifest is longer than this many bytes; the largest of Babelfish's own has 2 KB. */
+export const manifestBytes = 256 * 1024;
+
+const languageName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[^\s/\\\p{Cc}]+$/u, 'must be a word without spaces, slashes or control characters')
+  .transform((language) => language.toLowerCase());
+
+/**
+ * Features by which a driver says that it takes more in a request than Babelfish's `content` and `encoding`: a driver
+ * whose decoder is strict must never see a member that it does not know.
+ */
+export const hintFeatures = { language: 'hint.language', filename: 'hint.filename' } as const;
+
+// Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
+const manifestSchema = z.looseObject({
+  name: z.string().max(1024).optional(),
+  language: languageName,
+  aliases: z.array(languageName).max(100).default([]),
+  version: z.string().max(256).optional(),
+  status: z.string().max(256).optional(),
+  features: z.array(z.string().max(256)).max(100).default([]),
+  documentation: z
+    .union([z.string(), z.looseObject({ description: z.string().optional(), caveats: z.string().optional() })])
+    .optional(),
+});
+
+export interface Manifest {
+  readonly name: string;
+  /** Lower case, as Babelfish compares languages. */
+  readonly language: string;
+  readonly aliases: readonly string[];
+  readonly version?: string;
+  readonly status?: string;
+  readonly features: readonly string[];
+  readonly documentation?: string;
+}
+
+/**
+ * Reads a manifest.
+ * @param bytes the file's content
+ * @throws BabelhostError `driverMalformed` naming what is wrong, with the line where TOML tells it
+ */
+export function parseManifest(bytes: Uint8Array): Manifest {
+  let document: unknown;
+  try {
+    document = parseToml(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    const [firstLine = ''] = messageOf(error).split('\n');
+    throw malformed(firstLine, error);
+  }
+  const checked = manifestSchema.safeParse(document);
+  if (!checked.success) {
+    throw malformed(
+      checked.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`).join('; '),
+    );
+  }
+  const { name, language, aliases, version, status, features, documentation } = checked.data;
+  const text = typeof documentation === 'string' ? documentation : documentation?.description;
+  return {
+    name: name ?? language,
+    language,
+    aliases: [...new Set(aliases)].filter((alias) => alias !== language),
+    ...(version !== undefined && { version }),
+    ...(status !== undefined && { status }),
+    features,
+    ...(text !== undefined && { documentation: text }),
+  };
+}
+
+function malformed(reason: string, cause?: unknown): BabelhostError {
+  return new BabelhostError(
+    'driverMalformed',
+    `The image's manifest ${layout.manifest} is not a driver manifest: ${reason}`,
+    { path: layout.manifest, reason },
+    { cause },
+  );
+}

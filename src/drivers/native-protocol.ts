@@ -1,0 +1,182 @@
+// The native protocol: one JSON line in, one JSON line out (see docs/writing-a-driver.md). Requests are encoded here,
+// answers are checked and taken apart without decoding the tree.
+import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
+import { BabelhostError } from '../errors.ts';
+import { JsonScanner, type Span } from './json-scanner.ts';
+import { hintFeatures, type Manifest } from './manifest.ts';
+
+export type Encoding = 'utf8' | 'base64';
+
+/** What is asked of a driver. */
+export interface NativeRequest {
+  readonly content: string;
+  readonly encoding: Encoding;
+  /** The language asked for, which may be an alias of the driver's own. */
+  readonly language: string;
+  readonly filename?: string;
+}
+
+/** A fault in a source, as a driver tells it: Babelfish's drivers send strings, newer ones objects with a place. */
+export interface SourceError {
+  readonly message: string;
+  readonly [detail: string]: unknown;
+}
+
+/** What a driver answers. `ast` is valid JSON in UTF-8, in the pieces that it came in; 'null' where there is no tree. */
+export interface NativeAnswer {
+  readonly status: 'ok' | 'error' | 'fatal';
+  readonly errors: readonly SourceError[];
+  readonly ast: readonly Uint8Array[];
+}
+
+export interface AnswerLimits {
+  /** The longest answer, in bytes. */
+  readonly responseBytes: number;
+  /** The deepest nesting of an answer. */
+  readonly responseDepth: number;
+}
+
+/** The members other than the tree together may be this long: errors are for people, and are decoded. */
+const envelopeBytes = 16 * 1024 * 1024;
+
+const nullBytes = Buffer.from('null');
+
+/** The line to write to a driver for a request. Hints go only to drivers whose manifest says that they take them. */
+export function encodeRequest(request: NativeRequest, manifest: Manifest): Buffer {
+  const hints = {
+    ...(manifest.features.includes(hintFeatures.language) && { language: request.language }),
+    ...(manifest.features.includes(hintFeatures.filename) &&
+      request.filename !== undefined && { filename: request.filename }),
+  };
+  const { content, encoding } = request;
+  return Buffer.from(`${JSON.stringify({ content, encoding, ...hints })}\n`, 'utf8');
+}
+
+/** Collects one answer from the pieces of a driver's output. */
+export class AnswerReader {
+  readonly #limits: AnswerLimits;
+  readonly #scanner: JsonScanner;
+  readonly #chunks: Buffer[] = [];
+  #length = 0;
+
+  constructor(limits: AnswerLimits) {
+    this.#limits = limits;
+    this.#scanner = new JsonScanner(limits.responseDepth);
+  }
+
+  /** Bytes taken so far: 0 while the driver has not begun to answer. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Takes a piece of output.
+   * @returns the answer when it is whole, else undefined
+   * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit. The driver's
+   * output can then not be understood any more.
+   */
+  feed(chunk: Buffer): NativeAnswer | undefined {
+    this.#length += chunk.length;
+    if (this.#length > this.#limits.responseBytes) {
+      throw new BabelhostError(
+        'responseTooLarge',
+        `The driver's answer is longer than the limit of ${this.#limits.responseBytes} bytes; parse a smaller source or raise the limit (--max-response-bytes).`,
+        { limitBytes: this.#limits.responseBytes },
+      );
+    }
+    if (!this.#utf8(chunk)) throw protocolError('its answer is not UTF-8', this.#length);
+    this.#chunks.push(chunk);
+    const end = this.#scanner.feed(chunk);
+    const { fault } = this.#scanner;
+    if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
+    if (end < 0) return undefined;
+    if (end < chunk.length) throw protocolError('it wrote more than one line', this.#length - chunk.length + end);
+    this.#end();
+    return this.#open();
+  }
+
+  /** The bytes of a character that is cut by the end of a piece, at most three. */
+  #partial: Buffer = Buffer.alloc(0);
+
+  /** Whether the output is UTF-8 so far: strings in the tree reach the client as they are. */
+  #utf8(chunk: Buffer): boolean {
+    const joined = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
+    const cut = incompleteTail(joined);
+    this.#partial = joined.subarray(joined.length - cut);
+    return bufferIsUtf8(joined.subarray(0, joined.length - cut));
+  }
+
+  #end(): void {
+    if (this.#partial.length > 0) throw protocolError('its answer is not UTF-8', this.#length);
+  }
+
+  #open(): NativeAnswer {
+    const { members } = this.#scanner;
+    const status = this.#decode(members.get('status'));
+    const errors = this.#decode(members.get('errors'));
+    const ast = members.get('ast');
+    const known = typeof status === 'string' ? status.toLowerCase() : undefined;
+    if (known !== 'ok' && known !== 'error' && known !== 'fatal') {
+      throw protocolError('its answer has no status of "ok", "error" or "fatal"', 0);
+    }
+    return {
+      status: known,
+      errors: decodeErrors(errors),
+      ast: ast === undefined ? [nullBytes] : this.#slice(ast),
+    };
+  }
+
+  #decode(span: Span | undefined): unknown {
+    if (span === undefined) return undefined;
+    if (span.end - span.start > envelopeBytes) {
+      throw protocolError(`a member besides the tree is longer than ${envelopeBytes} bytes`, span.start);
+    }
+    return JSON.parse(Buffer.concat(this.#slice(span)).toString('utf8'));
+  }
+
+  /** The pieces that lie in a span, uncopied. */
+  #slice({ start, end }: Span): Buffer[] {
+    const pieces: Buffer[] = [];
+    let position = 0;
+    for (const chunk of this.#chunks) {
+      const from = Math.max(start - position, 0);
+      const to = Math.min(end - position, chunk.length);
+      if (from < to) pieces.push(chunk.subarray(from, to));
+      position += chunk.length;
+    }
+    return pieces;
+  }
+}
+
+/** How many bytes at the end of `bytes` begin a UTF-8 character that is not whole (RFC 3629, section 3). */
+function incompleteTail(bytes: Buffer): number {
+  for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if (byte >= 0xc0) {
+      const needed = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return needed > back ? back : 0;
+    }
+    if (byte < 0x80) return 0;
+  }
+  return 0;
+}
+
+function decodeErrors(errors: unknown): SourceError[] {
+  if (errors === undefined || errors === null) return [];
+  if (!Array.isArray(errors)) throw protocolError('its "errors" is not a list', 0);
+  return errors.map((error: unknown) => {
+    if (typeof error === 'string') return { message: error };
+    if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string') {
+      return error as SourceError;
+    }
+    throw protocolError('one of its "errors" is neither a string nor an object with a message', 0);
+  });
+}
+
+function protocolError(reason: string, offset: number): BabelhostError {
+  return new BabelhostError(
+    'driverProtocol',
+    `The driver does not speak the native protocol: ${reason} (byte ${offset} of its answer). It was ended; see docs/writing-a-driver.md.`,
+    { reason, offset },
+  );
+}

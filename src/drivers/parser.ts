@@ -1,0 +1,208 @@
+// Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
+import { isUtf8 } from 'node:buffer';
+import { constants, open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import type { Driver, DriverCatalogue } from './catalogue.ts';
+import { detectLanguages } from './detection.ts';
+import type { DriverLimits } from './limits.ts';
+import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
+import type { Pools } from './pools.ts';
+
+export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
+
+export interface ParseRequest {
+  readonly source: { readonly content: string } | { readonly uri: string };
+  readonly encoding?: Encoding;
+  readonly language?: string;
+  readonly filename?: string;
+  readonly mode?: Mode;
+  readonly timeoutMs?: number;
+}
+
+export interface ParseAnswer {
+  /** The driver's language. */
+  readonly language: string;
+  readonly mode: Mode;
+  readonly status: 'ok' | 'error';
+  readonly errors: readonly SourceError[];
+  readonly driver: Driver;
+  readonly elapsedMs: number;
+  /** JSON in UTF-8. */
+  readonly ast: readonly Uint8Array[];
+  /** Of the source, in bytes. */
+  readonly contentBytes: number;
+}
+
+/** A source at hand, with what is known of it. */
+interface Loaded {
+  readonly content: string;
+  readonly encoding: Encoding;
+  readonly contentBytes: number;
+  readonly filename?: string;
+}
+
+export class Parser {
+  readonly #catalogue: DriverCatalogue;
+  readonly #pools: Pools;
+  readonly #limits: DriverLimits;
+
+  constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits) {
+    this.#catalogue = catalogue;
+    this.#pools = pools;
+    this.#limits = limits;
+  }
+
+  /**
+   * Parses one source.
+   * @throws BabelhostError as the method `parse` lists them; CancelledError
+   */
+  async parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
+    const startedAt = performance.now();
+    const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
+    const timing = { deadline: startedAt + timeoutMs, timeoutMs };
+    const loaded = await this.#load(request);
+    const { asked, driver } = await this.#driverFor(request, loaded);
+    const mode = request.mode ?? 'native';
+    if (mode !== 'native') {
+      throw new BabelhostError(
+        'modeNotSupported',
+        `The ${driver.language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
+        { language: driver.language, mode, supported: ['native'] },
+      );
+    }
+    const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
+    const answer = await this.#pools.of(driver).request(line, timing, signal);
+    return {
+      language: driver.language,
+      mode,
+      ...this.#judge(answer, driver),
+      driver,
+      elapsedMs: performance.now() - startedAt,
+      ast: answer.ast,
+      contentBytes: loaded.contentBytes,
+    };
+  }
+
+  /** `fatal` is the driver's own failure on a request; the other two are results. */
+  #judge(answer: NativeAnswer, driver: Driver): { status: 'ok' | 'error'; errors: readonly SourceError[] } {
+    if (answer.status !== 'fatal') return { status: answer.status, errors: answer.errors };
+    const reason = answer.errors.map((error) => error.message).join('; ') || 'it gave no reason';
+    throw new BabelhostError('driverFailed', `The ${driver.language} driver could not handle the request: ${reason}.`, {
+      language: driver.language,
+      errors: answer.errors,
+    });
+  }
+
+  /** The language asked for (or detected) and the driver for it. */
+  async #driverFor(request: ParseRequest, loaded: Loaded): Promise<{ asked: string; driver: Driver }> {
+    if (request.language !== undefined) {
+      return { asked: request.language.toLowerCase(), driver: await this.#catalogue.find(request.language) };
+    }
+    const text = loaded.encoding === 'utf8' ? loaded.content : decodeHead(loaded.content);
+    const candidates = await detectLanguages({ ...loaded, content: text });
+    for (const candidate of candidates) {
+      const driver = await this.#catalogue.lookUp([candidate]);
+      if (driver !== undefined) return { asked: candidate, driver };
+    }
+    const [likeliest] = candidates;
+    if (likeliest !== undefined) return { asked: likeliest, driver: await this.#catalogue.find(likeliest) };
+    throw new BabelhostError(
+      'languageNotDetected',
+      `The language of ${loaded.filename ?? 'the source'} could not be told from its name and content; name it (language).`,
+      { ...(loaded.filename !== undefined && { filename: loaded.filename }) },
+    );
+  }
+
+  async #load(request: ParseRequest): Promise<Loaded> {
+    const { source } = request;
+    if ('uri' in source) return await this.#loadFile(source.uri, request);
+    const encoding = request.encoding ?? 'utf8';
+    const contentBytes =
+      encoding === 'utf8' ? Buffer.byteLength(source.content) : Buffer.byteLength(source.content, 'base64');
+    this.#checkSize(contentBytes);
+    if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(source.content)) {
+      throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
+    }
+    return {
+      content: source.content,
+      encoding,
+      contentBytes,
+      ...(request.filename !== undefined && { filename: request.filename }),
+    };
+  }
+
+  async #loadFile(uri: string, request: ParseRequest): Promise<Loaded> {
+    const file = pathOfUri(uri);
+    const bytes = await this.#read(file, uri);
+    const filename = request.filename ?? file;
+    if (request.encoding === 'base64') {
+      return { content: bytes.toString('base64'), encoding: 'base64', contentBytes: bytes.length, filename };
+    }
+    if (!isUtf8(bytes)) {
+      throw new BabelhostError(
+        'invalidEncoding',
+        `${file} is not UTF-8; convert it, or ask with encoding "base64" to hand its bytes to the driver as they are.`,
+        { uri, encoding: 'utf8' },
+      );
+    }
+    return { content: bytes.toString('utf8'), encoding: 'utf8', contentBytes: bytes.length, filename };
+  }
+
+  async #read(file: string, uri: string): Promise<Buffer> {
+    try {
+      // Not to wait for a writer where the path is a FIFO's.
+      const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const stats = await handle.stat();
+        if (!stats.isFile()) {
+          throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
+        }
+        this.#checkSize(stats.size);
+        const bytes = Buffer.allocUnsafe(stats.size);
+        let filled = 0;
+        while (filled < bytes.length) {
+          const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, filled);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
+        }
+        return bytes.subarray(0, filled);
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (error instanceof BabelhostError) throw error;
+      const code = systemErrorCode(error);
+      throw new BabelhostError(
+        'notFound',
+        `${file} cannot be read: ${messageOf(error)}.`,
+        { uri, code },
+        { cause: error },
+      );
+    }
+  }
+
+  #checkSize(contentBytes: number): void {
+    const limitBytes = this.#limits.contentBytes;
+    if (contentBytes <= limitBytes) return;
+    throw new BabelhostError(
+      'contentTooLarge',
+      `The source has ${contentBytes} bytes, more than the limit of ${limitBytes}; raise it (--max-content-bytes) or split the source.`,
+      { contentBytes, limitBytes },
+    );
+  }
+}
+
+/** The path of a `file:` URI. */
+export function pathOfUri(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch (error) {
+    throw new BabelhostError('notFound', `${uri} is no file: URI of this machine: ${messageOf(error)}.`, { uri });
+  }
+}
+
+/** As much of base64 content as detection looks at. */
+function decodeHead(content: string): string {
+  return Buffer.from(content.slice(0, 4096), 'base64').toString('latin1');
+}

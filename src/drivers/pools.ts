@@ -1,0 +1,66 @@
+// The pools of all drivers, one for each installed image that has been asked for. When a driver is updated or removed,
+// its old pool finishes what it has and goes; new requests go to the new image's pool.
+import type { Driver } from './catalogue.ts';
+import type { Instance } from './instance.ts';
+import { Pool, type PoolOptions } from './pool.ts';
+
+export class Pools {
+  readonly #make: (driver: Driver) => PoolOptions;
+  /** By language: the pool that takes requests. */
+  readonly #active = new Map<string, Pool>();
+  /** Pools of images that have been replaced, while they finish. */
+  readonly #retired = new Map<Pool, Promise<void>>();
+  readonly #graceMs: number;
+
+  constructor(graceMs: number, make: (driver: Driver) => PoolOptions) {
+    this.#graceMs = graceMs;
+    this.#make = make;
+  }
+
+  /** The pool of a driver, made when it is first asked for. */
+  of(driver: Driver): Pool {
+    const active = this.#active.get(driver.language);
+    if (active !== undefined) {
+      if (active.digest === driver.digest) return active;
+      this.#retire(active);
+    }
+    const pool = new Pool(this.#make(driver));
+    this.#active.set(driver.language, pool);
+    return pool;
+  }
+
+  /** Lets the pool of a language finish and go: its driver was removed. */
+  retire(language: string): void {
+    const pool = this.#active.get(language);
+    if (pool === undefined) return;
+    this.#active.delete(language);
+    this.#retire(pool);
+  }
+
+  /** All pools, those that are going included. */
+  get all(): readonly Pool[] {
+    return [...this.#active.values(), ...this.#retired.keys()];
+  }
+
+  get instances(): readonly Instance[] {
+    return this.all.flatMap((pool) => pool.instances);
+  }
+
+  /** Finishes what is in flight within `graceMs`, then ends everything. */
+  async drain(graceMs: number): Promise<void> {
+    await Promise.all([...[...this.#active.values()].map((pool) => pool.drain(graceMs)), ...this.#retired.values()]);
+  }
+
+  /** Ends everything now. */
+  async close(): Promise<void> {
+    await Promise.all(this.all.map((pool) => pool.close()));
+    await Promise.all(this.#retired.values());
+  }
+
+  #retire(pool: Pool): void {
+    const gone = pool.drain(this.#graceMs).finally(() => {
+      this.#retired.delete(pool);
+    });
+    this.#retired.set(pool, gone);
+  }
+}

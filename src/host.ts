@@ -1,0 +1,159 @@
+// The host: wires the rooms together. It owns the image store, the container runtime and the pools, and serves any number
+// of connections over them.
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { ContainerRuntime } from './container/index.ts';
+import { DriverCatalogue, type Driver } from './drivers/catalogue.ts';
+import type { Guest } from './drivers/guest.ts';
+import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
+import { layout } from './drivers/manifest.ts';
+import { Parser } from './drivers/parser.ts';
+import { Pools } from './drivers/pools.ts';
+import { ImageStore } from './images/index.ts';
+import { LogRelay, silentLogger, type Logger } from './log.ts';
+import { ServerConnection } from './protocol/server.ts';
+import type { HostServices } from './protocol/services.ts';
+
+export interface HostOptions {
+  /** The folder of the store. `defaultRoot()` where it is not given. */
+  readonly root?: string;
+  /** The OCI runtime: `runc` (the default), `crun`, or a path. */
+  readonly runtime?: string;
+  readonly limits?: Partial<DriverLimits>;
+  readonly logger?: Logger;
+  /** Where the logger's lines are passed on from, for clients that ask for them. */
+  readonly relay?: LogRelay;
+}
+
+export interface ServeOptions {
+  /** The largest message taken from a client, in bytes; default 64 MiB. */
+  readonly messageBytes?: number;
+  /** How long requests in flight may go on after the client closed its end or asked to shut down, in ms; default 10,000. */
+  readonly drainMs?: number;
+}
+
+/** The folder of the store where none is named: the system's for root, the user's own else (XDG Base Directory). */
+export function defaultRoot(): string {
+  const named = process.env['BABELHOST_ROOT'];
+  if (named !== undefined && named !== '') return path.resolve(named);
+  if (process.getuid?.() === 0) return '/var/lib/babelhost';
+  const data = process.env['XDG_DATA_HOME'];
+  return path.join(data !== undefined && path.isAbsolute(data) ? data : path.join(homedir(), '.local', 'share'), 'babelhost');
+}
+
+export class Host implements AsyncDisposable {
+  readonly #services: HostServices;
+  readonly #connections = new Set<ServerConnection>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(services: HostServices) {
+    this.#services = services;
+  }
+
+  /**
+   * Opens the store and gets ready to boot containers; the first of them is started when it is needed.
+   * @throws BabelhostError `runtimeMissing`, `storageFull`, `containerFailed`
+   */
+  static async start(options: HostOptions = {}): Promise<Host> {
+    const startedAt = performance.now();
+    const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
+    const logger = options.logger ?? silentLogger();
+    const limits = { ...defaultDriverLimits, ...options.limits };
+    await mkdir(root, { recursive: true, mode: 0o755 });
+    const runtime = await ContainerRuntime.open({
+      directory: path.join(root, 'containers'),
+      logger,
+      ...(options.runtime !== undefined && { runtime: options.runtime }),
+    });
+    try {
+      const store = await ImageStore.open(root, { logger, owners: runtime.owners });
+      const catalogue = new DriverCatalogue(root, store, logger);
+      const pools = new Pools(limits.timeoutMs, (driver) => ({
+        language: driver.language,
+        digest: driver.digest,
+        limits,
+        logger,
+        boot: (signal) => bootDriver(store, runtime, driver, signal),
+      }));
+      return new Host({
+        root,
+        limits,
+        store,
+        runtime,
+        catalogue,
+        pools,
+        parser: new Parser(catalogue, pools, limits),
+        logger,
+        relay: options.relay ?? new LogRelay(),
+        startedAt,
+      });
+    } catch (error) {
+      await runtime[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Serves one client over a pair of byte streams. */
+  serve(input: Readable, output: Writable, options: ServeOptions = {}): ServerConnection {
+    const connection = new ServerConnection(this.#services, input, output, {
+      messageBytes: options.messageBytes ?? 64 * 1024 * 1024,
+      drainMs: options.drainMs ?? 10_000,
+    });
+    this.#connections.add(connection);
+    void connection.ended.then(() => this.#connections.delete(connection));
+    return connection;
+  }
+
+  /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
+  async close(): Promise<void> {
+    this.#closing ??= (async () => {
+      const { pools, runtime, store } = this.#services;
+      await pools.close();
+      await runtime[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    })();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Boots a driver's container. Its image stays leased while it runs, so that an update cannot take its files away. */
+async function bootDriver(
+  store: ImageStore,
+  runtime: ContainerRuntime,
+  driver: Driver,
+  signal: AbortSignal,
+): Promise<Guest> {
+  const lease = await store.lease(driver.digest);
+  try {
+    const { config } = lease;
+    const container = await runtime.boot(
+      {
+        rootfs: lease.rootfs,
+        process: {
+          args: [layout.native],
+          env: Object.fromEntries(config.environment.map(splitVariable)),
+          cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
+          user: config.user,
+        },
+      },
+      signal,
+    );
+    void container.exited.then(() => lease.release());
+    return container;
+  } catch (error) {
+    await lease.release();
+    throw error;
+  }
+}
+
+/** `NAME=value`, as image configurations have it. */
+function splitVariable(text: string): [string, string] {
+  const equals = text.indexOf('=');
+  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+}

@@ -1,0 +1,132 @@
+// The typed client: one method, `request`, whose parameters and result have the types of the method table. The command
+// line uses it, in its own process or over a socket; so can any program.
+import type { Readable, Writable } from 'node:stream';
+import {
+  CancellationTokenSource,
+  createMessageConnection,
+  ProgressType,
+  ResponseError,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import { BabelhostError, errorCodes, type ErrorKind } from '../errors.ts';
+import { FrameReader, FrameWriter } from './framing.ts';
+import type { FileResult, MethodName, Params, Result } from './methods.ts';
+
+/** What a host reports on a `workDoneToken` (LSP 3.17, "Work Done Progress"). */
+export type WorkDoneProgress =
+  | { readonly kind: 'begin'; readonly title: string; readonly message?: string; readonly percentage?: number }
+  | {
+      readonly kind: 'report';
+      readonly message?: string;
+      readonly percentage?: number;
+      /** Beyond LSP, so that a program can draw its own bar: what is being done, with how much of how much. */
+      readonly detail?: {
+        readonly phase: string;
+        readonly item?: string;
+        readonly done: number;
+        readonly total?: number;
+      };
+    }
+  | { readonly kind: 'end'; readonly message?: string };
+
+export interface RequestOptions {
+  /** Aborting sends `$/cancelRequest`; the request then fails with RequestCancelled (-32800). */
+  readonly signal?: AbortSignal;
+  /** Reports of how far the work is: a token is made for them. */
+  readonly onProgress?: (progress: WorkDoneProgress) => void;
+  /** What `parse/files` streams: a token is made for it. */
+  readonly onPartialResult?: (results: readonly FileResult[]) => void;
+}
+
+/** Messages larger than this are not taken from a host: the largest Buffer that a string can be made of is near it. */
+const largestMessage = 1024 * 1024 * 1024;
+
+const progressType = new ProgressType<unknown>();
+
+export class Client implements Disposable {
+  readonly #connection: MessageConnection;
+  #tokens = 0;
+
+  /** A client that speaks over a pair of byte streams: a child's stdout and stdin, or a socket twice. */
+  constructor(input: Readable, output: Writable) {
+    const reader = new FrameReader(input, {
+      messageBytes: largestMessage,
+      onFault: () => {
+        this.#connection.dispose();
+      },
+    });
+    this.#connection = createMessageConnection(reader, new FrameWriter(output));
+    this.#connection.listen();
+  }
+
+  /** Called when the host has gone; requests in flight are rejected by themselves. */
+  onClose(listener: () => void): void {
+    this.#connection.onClose(listener);
+  }
+
+  /** Lines of the host's log, after `$/setTrace`: type 1 is an error, 2 a warning, 3 information, 4 debugging. */
+  onLogMessage(listener: (message: { type: number; message: string }) => void): void {
+    this.#connection.onNotification('window/logMessage', listener);
+  }
+
+  /**
+   * Sends a request and waits for its answer.
+   * @throws BabelhostError with the kind and data that the host sent; ResponseError for JSON-RPC's and LSP's own codes.
+   */
+  async request<Name extends MethodName>(
+    method: Name,
+    params: Params<Name>,
+    options: RequestOptions = {},
+  ): Promise<Result<Name>> {
+    const tokens: Record<string, string> = {};
+    const cleanups: (() => void)[] = [];
+    const listen = (key: string, listener: ((value: never) => void) | undefined): void => {
+      if (listener === undefined) return;
+      const token = `client-${++this.#tokens}`;
+      tokens[key] = token;
+      const registration = this.#connection.onProgress(progressType, token, listener as (value: unknown) => void);
+      cleanups.push(() => {
+        registration.dispose();
+      });
+    };
+    listen('workDoneToken', options.onProgress);
+    listen('partialResultToken', options.onPartialResult);
+    const cancellation = new CancellationTokenSource();
+    const cancel = (): void => {
+      cancellation.cancel();
+    };
+    if (options.signal?.aborted === true) cancel();
+    options.signal?.addEventListener('abort', cancel);
+    cleanups.push(() => {
+      options.signal?.removeEventListener('abort', cancel);
+    });
+    try {
+      return await this.#connection.sendRequest<Result<Name>>(method, { ...params, ...tokens }, cancellation.token);
+    } catch (error) {
+      throw errorFromResponse(error);
+    } finally {
+      for (const cleanup of cleanups) cleanup();
+    }
+  }
+
+  async notify(method: 'initialized' | 'exit' | '$/setTrace', params: object = {}): Promise<void> {
+    await this.#connection.sendNotification(method, params);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.dispose();
+  }
+}
+
+/** The error that a host answered with, as the class that its rooms throw. */
+function errorFromResponse(error: unknown): unknown {
+  if (!(error instanceof ResponseError)) return error;
+  const data: unknown = error.data;
+  if (typeof data !== 'object' || data === null || !('kind' in data)) return error;
+  const { kind, ...rest } = data;
+  return isErrorKind(kind) ? new BabelhostError(kind, error.message, rest, { cause: error }) : error;
+}
+
+function isErrorKind(kind: unknown): kind is ErrorKind {
+  return typeof kind === 'string' && Object.hasOwn(errorCodes, kind);
+}

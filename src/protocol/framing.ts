@@ -1,0 +1,272 @@
+// Content-Length frames over byte streams (LSP 3.17, "Base Protocol"), bounded, for both ends of a connection.
+// vscode-jsonrpc's own reader buffers whatever length a header claims, and its writer joins a message into one buffer;
+// these two keep a limit and write pieces as they are. Everything above frames is vscode-jsonrpc's.
+import type { Readable, Writable } from 'node:stream';
+import {
+  AbstractMessageReader,
+  AbstractMessageWriter,
+  Disposable,
+  type DataCallback,
+  type Message,
+  type MessageReader,
+  type MessageWriter,
+} from 'vscode-jsonrpc/node';
+import { TopLevelIdFinder } from './message-id.ts';
+import { encodeJson } from './raw-json.ts';
+
+/** Why a frame was not taken. `id` is the request's, where one could be found. */
+export type FrameFault =
+  | { readonly kind: 'header'; readonly message: string }
+  | { readonly kind: 'syntax'; readonly message: string; readonly id: null }
+  | { readonly kind: 'invalid'; readonly message: string; readonly id: string | number | null }
+  | { readonly kind: 'tooLarge'; readonly length: number; readonly limit: number; readonly id: string | number | null };
+
+/** No header block needs more than this: two fields are defined, both short. */
+const headerLimit = 8 * 1024;
+
+const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
+
+type State =
+  | { readonly in: 'header' }
+  | { readonly in: 'content'; readonly length: number }
+  | { readonly in: 'skipped'; readonly length: number; left: number; readonly finder: TopLevelIdFinder };
+
+export interface FrameReaderOptions {
+  /** The largest message that is taken, in bytes. */
+  readonly messageBytes: number;
+  /** Told of frames that are not taken. After a `header` fault nothing is read: where the next frame begins is not known. */
+  readonly onFault: (fault: FrameFault) => void;
+  /**
+   * Told that the stream has ended, in place of closing the connection: a script that sends its requests and closes its
+   * end still wants the answers.
+   */
+  readonly onEnd?: () => void;
+}
+
+/** Reads messages from a stream of frames. */
+export class FrameReader extends AbstractMessageReader implements MessageReader {
+  readonly #stream: Readable;
+  readonly #options: FrameReaderOptions;
+  #chunks: Buffer[] = [];
+  #buffered = 0;
+  #state: State = { in: 'header' };
+
+  constructor(stream: Readable, options: FrameReaderOptions) {
+    super();
+    this.#stream = stream;
+    this.#options = options;
+  }
+
+  listen(callback: DataCallback): Disposable {
+    const onData = (chunk: Buffer): void => {
+      this.#chunks.push(chunk);
+      this.#buffered += chunk.length;
+      this.#advance(callback);
+    };
+    let closed = false;
+    const onClose = (): void => {
+      if (closed) return;
+      closed = true;
+      if (this.#options.onEnd === undefined) this.fireClose();
+      else this.#options.onEnd();
+    };
+    const onError = (error: Error): void => {
+      this.fireError(error);
+    };
+    this.#stream.on('data', onData).once('end', onClose).once('close', onClose).on('error', onError);
+    return Disposable.create(() => {
+      this.#stream.off('data', onData).off('end', onClose).off('close', onClose);
+    });
+  }
+
+  /** Takes as many whole frames as are there. */
+  #advance(callback: DataCallback): void {
+    for (;;) {
+      const state = this.#state;
+      if (state.in === 'header') {
+        const header = this.#takeHeader();
+        if (header === undefined) return;
+        const length = contentLength(header);
+        if (length === undefined) {
+          this.#stop(`A header without a valid Content-Length: ${JSON.stringify(header.slice(0, 200))}.`);
+          return;
+        }
+        this.#state =
+          length <= this.#options.messageBytes
+            ? { in: 'content', length }
+            : { in: 'skipped', length, left: length, finder: new TopLevelIdFinder() };
+      } else if (state.in === 'content') {
+        if (this.#buffered < state.length) return;
+        const content = this.#take(state.length);
+        this.#state = { in: 'header' };
+        const message = this.#decode(content);
+        if (message !== undefined) callback(message);
+      } else {
+        if (this.#buffered === 0) return;
+        const part = this.#take(Math.min(this.#buffered, state.left));
+        state.finder.feed(part);
+        state.left -= part.length;
+        if (state.left > 0) return;
+        const { length, finder } = state;
+        this.#state = { in: 'header' };
+        this.#options.onFault({ kind: 'tooLarge', length, limit: this.#options.messageBytes, id: finder.id });
+      }
+    }
+  }
+
+  /** The header block without its empty line, or undefined while it is not whole. */
+  #takeHeader(): string | undefined {
+    if (this.#buffered === 0) return undefined;
+    // Headers are short: they stand in one chunk but for a rare cut, so joining costs nothing worth saving.
+    const head =
+      this.#chunks.length === 1 && this.#chunks[0] !== undefined ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    this.#chunks = [head];
+    const end = head.subarray(0, headerLimit).indexOf(headerEnd);
+    if (end < 0) {
+      if (head.length >= headerLimit) this.#stop(`A header block of more than ${headerLimit} bytes.`);
+      return undefined;
+    }
+    const header = head.toString('latin1', 0, end);
+    this.#take(end + headerEnd.length);
+    return header;
+  }
+
+  /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
+  #take(length: number): Buffer {
+    this.#buffered -= length;
+    const taken: Buffer[] = [];
+    let left = length;
+    while (left > 0) {
+      const chunk = this.#chunks[0];
+      if (chunk === undefined) throw new RangeError('more bytes taken than are buffered');
+      if (chunk.length <= left) {
+        taken.push(chunk);
+        left -= chunk.length;
+        this.#chunks.shift();
+      } else {
+        taken.push(chunk.subarray(0, left));
+        this.#chunks[0] = chunk.subarray(left);
+        left = 0;
+      }
+    }
+    return taken.length === 1 && taken[0] !== undefined ? taken[0] : Buffer.concat(taken, length);
+  }
+
+  #decode(content: Buffer): Message | undefined {
+    let message: unknown;
+    try {
+      message = JSON.parse(content.toString('utf8'));
+    } catch {
+      // V8's own message is not passed on: it quotes the content, which is somebody's source.
+      this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });
+      return undefined;
+    }
+    const fault = invalidity(message);
+    if (fault === undefined) return message as Message;
+    this.#options.onFault(fault);
+    return undefined;
+  }
+
+  #stop(message: string): void {
+    this.#chunks = [];
+    this.#buffered = 0;
+    this.#stream.pause();
+    this.#options.onFault({ kind: 'header', message });
+  }
+}
+
+/** Why a value is neither request, notification nor response (JSON-RPC 2.0, sections 4 and 5). */
+function invalidity(message: unknown): FrameFault | undefined {
+  if (Array.isArray(message)) {
+    // LSP does without batches, and so do we: a frame costs nothing here.
+    return {
+      kind: 'invalid',
+      message: 'Batches are not supported: send each request in a frame of its own.',
+      id: null,
+    };
+  }
+  if (typeof message !== 'object' || message === null) {
+    return { kind: 'invalid', message: 'The message is not an object.', id: null };
+  }
+  const { id, method, params } = message as Record<string, unknown>;
+  const known = typeof id === 'string' || typeof id === 'number' ? id : null;
+  if (method === undefined && ('result' in message || 'error' in message)) return undefined;
+  if (typeof method !== 'string') return { kind: 'invalid', message: 'The message has no method.', id: known };
+  if ('id' in message && known === null) {
+    return { kind: 'invalid', message: 'The id of a request must be a string or a number.', id: null };
+  }
+  if (params !== undefined && params !== null && typeof params !== 'object') {
+    return { kind: 'invalid', message: 'The params must be an object.', id: known };
+  }
+  return undefined;
+}
+
+/** The Content-Length of a header block; undefined where it is missing, repeated with another value, or no number. */
+function contentLength(header: string): number | undefined {
+  let length: number | undefined;
+  for (const line of header.split('\r\n')) {
+    const field = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
+    if (field === null) return undefined;
+    if (field[1]?.toLowerCase() !== 'content-length') continue;
+    const value = field[2] ?? '';
+    if (!/^\d{1,15}$/.test(value)) return undefined;
+    if (length !== undefined && length !== Number(value)) return undefined;
+    length = Number(value);
+  }
+  return length;
+}
+
+/** Writes messages as frames, in the pieces that they consist of: the stream joins small ones (writev). */
+export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
+  readonly #stream: Writable;
+  #failures = 0;
+
+  constructor(stream: Writable) {
+    super();
+    this.#stream = stream;
+    this.#stream.on('error', (error: Error) => {
+      this.fireError(error, undefined, ++this.#failures);
+    });
+    this.#stream.once('close', () => {
+      this.fireClose();
+    });
+  }
+
+  /** Resolves when the stream has handed the frame on: whoever waits for it has back-pressure. */
+  write(message: Message): Promise<void> {
+    const pieces = encodeJson(message);
+    const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    return new Promise((resolve, reject) => {
+      if (!this.#stream.writable) {
+        reject(new Error('the stream is closed'));
+        return;
+      }
+      this.#stream.cork();
+      this.#stream.write(`Content-Length: ${length}\r\n\r\n`, 'latin1');
+      for (const [index, piece] of pieces.entries()) {
+        if (index < pieces.length - 1) this.#stream.write(piece);
+        else {
+          this.#stream.write(piece, (error) => {
+            if (error) reject(error);
+            else resolve();
+          });
+        }
+      }
+      this.#stream.uncork();
+    });
+  }
+
+  /** Resolves when everything written so far has been handed on, or when the stream is gone. */
+  async flushed(): Promise<void> {
+    if (!this.#stream.writable || this.#stream.writableLength === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#stream.write('', () => {
+        resolve();
+      });
+    });
+  }
+
+  end(): void {
+    // The stream's owner ends it; a connection that is disposed of must not close another's stdout.
+  }
+}

@@ -1,0 +1,87 @@
+// The methods about the host itself: what it is, what isolates its drivers, how its pools are.
+import { z } from 'zod';
+import { method, name } from '../method.ts';
+
+/** One protection, with how it is enforced here. */
+export const protection = z.object({
+  name: z.string(),
+  enforced: z.enum(['yes', 'weaker', 'no']),
+  by: z.string().describe('What enforces it, such as `cgroup v1` or `rlimit`.'),
+  reason: z.string().optional().describe('Why it is weaker or missing, and how to mend that.'),
+});
+
+export const poolStatus = z.object({
+  language: z.string(),
+  state: z.enum(['idle', 'running', 'failing', 'stopped']),
+  instances: z.int().describe('Instances that run, busy or not.'),
+  busy: z.int(),
+  starting: z.int(),
+  wanted: z.int().describe('Instances that the scaling policy wants.'),
+  waiting: z.int().describe('Requests in the queue.'),
+  success: z.int().describe('Requests answered with a result, since the host started.'),
+  failed: z.int().describe('Requests answered with an error, since the host started.'),
+  exited: z.int().describe('Instances that have ended, since the host started.'),
+});
+
+export const instanceStatus = z.object({
+  id: z.string().describe('A ULID.'),
+  language: z.string(),
+  image: z.string().describe('The digest of the image manifest.'),
+  state: z.enum(['starting', 'idle', 'busy', 'draining', 'ended']),
+  pid: z.int().optional().describe("The host's process id of the container's process 1."),
+  requests: z.int(),
+  ageMs: z.number(),
+});
+
+export const manifest = z.object({
+  name: z.string(),
+  language: z.string(),
+  aliases: z.array(z.string()),
+  version: z.string().optional(),
+  status: z.string().optional(),
+  features: z.array(z.string()),
+  documentation: z.string().optional(),
+});
+
+export const hostMethods = {
+  'host/info': method({
+    summary: 'Version, runtime, and the isolation that is in force on this machine.',
+    params: z.looseObject({}),
+    result: z.object({
+      name: z.literal('babelhost'),
+      version: z.string(),
+      pid: z.int(),
+      root: z.string(),
+      node: z.string(),
+      runtime: z.object({ name: z.string(), path: z.string(), version: z.string() }),
+      user: z.enum(['root', 'ordinary']),
+      isolation: z.array(protection),
+      limits: z.record(z.string(), z.number()).describe('The limits in force: sizes in bytes, times in milliseconds.'),
+    }),
+    errors: ['runtimeMissing', 'containerFailed'],
+  }),
+  'host/status': method({
+    summary: 'The pools, one for each language that has been asked for since the host started.',
+    params: z.looseObject({}),
+    result: z.object({ uptimeMs: z.number(), memoryBytes: z.int(), pools: z.array(poolStatus) }),
+    errors: [],
+  }),
+  'host/instances': method({
+    summary: 'The driver processes that run now.',
+    params: z.looseObject({ language: name.optional() }),
+    result: z.object({ instances: z.array(instanceStatus) }),
+    errors: [],
+  }),
+  'host/kill': method({
+    summary: 'Ends one instance, or all. Their requests in flight are answered with `driverCrashed`.',
+    params: z.strictObject({ id: name.optional(), all: z.literal(true).optional() }),
+    result: z.object({ killed: z.array(z.string()) }),
+    errors: ['notFound'],
+  }),
+  'host/languages': method({
+    summary: "The installed drivers' manifests.",
+    params: z.looseObject({}),
+    result: z.object({ languages: z.array(manifest) }),
+    errors: ['storageDirty'],
+  }),
+};

@@ -1,0 +1,42 @@
+// How errors become JSON-RPC error objects. Every one has a code, a kind, a sentence and data; nothing else leaves.
+import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
+import type { z } from 'zod';
+import { CancelledError } from '../drivers/request.ts';
+import { BabelhostError, isBabelhostError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+
+/** LSP 3.17, "Error codes": the client cancelled the request. */
+export const requestCancelled = -32800;
+
+/** The error object of a BabelhostError, as an answer or inside a result. */
+export function errorObject(error: BabelhostError): { code: number; message: string; data: { kind: string } } {
+  return { code: error.code, message: error.message, data: { kind: error.kind, ...error.data } };
+}
+
+/** The answer to a request that failed. What was not foreseen is logged whole and told without its insides. */
+export function responseError(error: unknown, logger: Logger): ResponseError<unknown> {
+  if (error instanceof ResponseError) return error;
+  if (isBabelhostError(error)) {
+    const { code, message, data } = errorObject(error);
+    return new ResponseError(code, message, data);
+  }
+  if (error instanceof CancelledError) {
+    return new ResponseError(requestCancelled, error.message, { kind: 'requestCancelled' });
+  }
+  logger.error({ err: error }, 'a request failed in a way that was not foreseen');
+  return new ResponseError(
+    ErrorCodes.InternalError,
+    'babelhost failed on this request in a way that was not foreseen; its log on stderr tells more. Please report it.',
+    { kind: 'internalError' },
+  );
+}
+
+/** The answer to parameters that the method's schema refuses: each place with what is wrong there. */
+export function invalidParams(method: string, error: z.ZodError): ResponseError<unknown> {
+  const issues = error.issues.slice(0, 20).map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
+  const sentence = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
+  return new ResponseError(ErrorCodes.InvalidParams, `Wrong parameters for ${method}: ${sentence}.`, {
+    kind: 'invalidParams',
+    issues,
+  });
+}

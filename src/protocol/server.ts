@@ -1,0 +1,276 @@
+// One client's connection: frames in, methods called, answers out, and the lifecycle that LSP 3.17 gives it. A host may
+// have several; each has its own cancellation and progress.
+import type { Readable, Writable } from 'node:stream';
+import {
+  createMessageConnection,
+  ErrorCodes,
+  ProgressType,
+  ResponseError,
+  type CancellationToken,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import { BabelhostError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { version } from '../version.ts';
+import type { WorkDoneProgress } from './client.ts';
+import { FrameReader, FrameWriter, type FrameFault } from './framing.ts';
+import { handlers, type RequestContext } from './handlers.ts';
+import type { Method } from './method.ts';
+import { isMethodName, methods, type CheckedParams, type MethodName, type Result } from './methods.ts';
+import { ProgressReporter } from './progress.ts';
+import { errorObject, invalidParams, responseError } from './responses.ts';
+import type { HostServices } from './services.ts';
+
+export interface ServerOptions {
+  /** The largest message that is taken from the client, in bytes. */
+  readonly messageBytes: number;
+  /** How long requests in flight may go on after the client has closed its end or asked to shut down, in ms. */
+  readonly drainMs: number;
+}
+
+/** How a connection ended: after `exit`, properly or not, or because the client's stream ended. */
+export type ConnectionEnd = { readonly by: 'exit'; readonly afterShutdown: boolean } | { readonly by: 'close' };
+
+const progressType = new ProgressType<unknown>();
+
+/** How often it is looked whether the process that `initialize` named still lives, in milliseconds. */
+const parentCheckMs = 1000;
+
+export class ServerConnection {
+  /** Resolves when the connection has ended and its requests have been answered or given up. Never rejects. */
+  readonly ended: Promise<ConnectionEnd>;
+  readonly #services: HostServices;
+  readonly #options: ServerOptions;
+  readonly #logger: Logger;
+  readonly #connection: MessageConnection;
+  readonly #writer: FrameWriter;
+  readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #gone = new AbortController();
+  #shutdown = false;
+  #stopLog: (() => void) | undefined;
+  #parentCheck: NodeJS.Timeout | undefined;
+  #end: (end: ConnectionEnd) => void = () => undefined;
+
+  constructor(services: HostServices, input: Readable, output: Writable, options: ServerOptions) {
+    this.#services = services;
+    this.#options = options;
+    this.#logger = services.logger;
+    const closing = new Promise<ConnectionEnd>((resolve) => {
+      this.#end = resolve;
+    });
+    const reader = new FrameReader(input, {
+      messageBytes: options.messageBytes,
+      onFault: (fault) => {
+        this.#refuse(fault);
+      },
+      onEnd: () => {
+        void this.#drain().then(() => {
+          this.#end({ by: 'close' });
+        });
+      },
+    });
+    this.#writer = new FrameWriter(output);
+    this.#connection = createMessageConnection(reader, this.#writer);
+    this.#writer.onClose(() => {
+      // Nobody reads the answers: what is still at work for this client may stop.
+      this.#end({ by: 'close' });
+    });
+    this.#writer.onError(() => {
+      this.#end({ by: 'close' });
+    });
+    this.#connection.onRequest((method, params, token) => this.#track(this.#handle(method, params, token)));
+    this.#connection.onNotification((method, params) => {
+      this.#notified(method, params);
+    });
+    // A response to a request that was never sent, and the like: a client's fault, and no reason to stop.
+    this.#connection.onError(([error]) => {
+      this.#logger.debug({ err: error }, 'connection error');
+    });
+    this.ended = closing.then((end) => {
+      this.#gone.abort();
+      clearInterval(this.#parentCheck);
+      this.#stopLog?.();
+      this.#connection.dispose();
+      return end;
+    });
+    this.#connection.listen();
+  }
+
+  async #handle(name: string, params: unknown, token: CancellationToken): Promise<unknown> {
+    try {
+      if (!isMethodName(name)) {
+        throw new ResponseError(
+          ErrorCodes.MethodNotFound,
+          `There is no method ${JSON.stringify(name.slice(0, 200))}; rpc.discover lists those that there are.`,
+          {
+            kind: 'methodNotFound',
+          },
+        );
+      }
+      if (this.#shutdown) {
+        // LSP 3.17, "Shutdown Request": any request after it is invalid.
+        throw new ResponseError(ErrorCodes.InvalidRequest, 'The host is shutting down and takes no more requests.', {
+          kind: 'shuttingDown',
+        });
+      }
+      return await this.#call(name, params, token);
+    } catch (error) {
+      return responseError(error, this.#logger);
+    }
+  }
+
+  async #call(name: MethodName, params: unknown, token: CancellationToken): Promise<unknown> {
+    const method: Method = methods[name];
+    const checked = method.params.safeParse(params ?? {});
+    if (!checked.success) throw invalidParams(name, checked.error);
+    if (name === 'initialize') return this.#initialize(checked.data as CheckedParams<'initialize'>);
+    if (name === 'shutdown') {
+      this.#shutdown = true;
+      await this.#drain();
+      return null;
+    }
+    const controller = new AbortController();
+    const cancel = (): void => {
+      controller.abort();
+    };
+    if (token.isCancellationRequested) cancel();
+    const registration = token.onCancellationRequested(cancel);
+    this.#gone.signal.addEventListener('abort', cancel);
+    const progress = this.#progress(checked.data['workDoneToken']);
+    try {
+      // The handler's own type is lost on the way through the table; the table ties schema and handler together.
+      const handler = handlers[name] as (params: unknown, context: RequestContext, services: HostServices) => unknown;
+      return await handler(
+        checked.data,
+        {
+          signal: controller.signal,
+          progress,
+          sendPartialResult: this.#partialResults(checked.data['partialResultToken']),
+        },
+        this.#services,
+      );
+    } finally {
+      progress.end();
+      registration.dispose();
+      this.#gone.signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  #initialize(params: CheckedParams<'initialize'>): Result<'initialize'> {
+    const { processId, trace } = params;
+    if (processId !== undefined && processId !== null) this.#watchParent(processId);
+    if (trace !== undefined) this.#setTrace(trace);
+    return {
+      capabilities: { experimental: { methods: Object.keys(methods) } },
+      serverInfo: { name: 'babelhost', version },
+    };
+  }
+
+  #notified(method: string, params: unknown): void {
+    if (method === 'exit') this.#end({ by: 'exit', afterShutdown: this.#shutdown });
+    else if (method === '$/setTrace') {
+      const value = typeof params === 'object' && params !== null && 'value' in params ? params.value : undefined;
+      if (typeof value === 'string') this.#setTrace(value);
+    } else if (method !== 'initialized' && !method.startsWith('$/')) {
+      this.#logger.debug({ method: method.slice(0, 200) }, 'a notification that is not known was ignored');
+    }
+  }
+
+  #setTrace(value: string): void {
+    this.#stopLog?.();
+    this.#stopLog = undefined;
+    if (value === 'off') return;
+    this.#stopLog = this.#services.relay.subscribe((line) => {
+      this.#connection.sendNotification('window/logMessage', line).catch(() => undefined);
+    });
+  }
+
+  /** LSP 3.17, "Initialize Request": the server ends when the process with this id does. */
+  #watchParent(processId: number): void {
+    clearInterval(this.#parentCheck);
+    this.#parentCheck = setInterval(() => {
+      try {
+        process.kill(processId, 0);
+      } catch (error) {
+        // EPERM: it lives, as another user's.
+        if (error instanceof Error && 'code' in error && error.code === 'EPERM') return;
+        this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');
+        this.#end({ by: 'close' });
+      }
+    }, parentCheckMs);
+    this.#parentCheck.unref();
+  }
+
+  #progress(token: unknown): ProgressReporter {
+    return new ProgressReporter((progress: WorkDoneProgress) => {
+      if (isToken(token)) this.#connection.sendProgress(progressType, token, progress).catch(() => undefined);
+    });
+  }
+
+  #partialResults(token: unknown): RequestContext['sendPartialResult'] {
+    if (!isToken(token)) return undefined;
+    return async (results) => {
+      await this.#connection.sendProgress(progressType, token, results);
+    };
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#inFlight.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#inFlight.delete(work);
+    }
+  }
+
+  /** Waits for the requests in flight, the one that asks not included: it would wait for itself. */
+  async #drain(): Promise<void> {
+    const others = [...this.#inFlight];
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      Promise.allSettled(others),
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, this.#options.drainMs);
+      }),
+    ]);
+    clearTimeout(timer);
+    // The answers have been made, but the connection writes them in turns of its own.
+    await new Promise((resolve) => setImmediate(resolve));
+    await this.#writer.flushed();
+  }
+
+  /** Answers a frame that is no request, so that its sender is not left waiting. */
+  #refuse(fault: FrameFault): void {
+    const id = 'id' in fault ? fault.id : null;
+    const error =
+      fault.kind === 'tooLarge'
+        ? tooLarge(fault)
+        : {
+            code: fault.kind === 'invalid' ? ErrorCodes.InvalidRequest : ErrorCodes.ParseError,
+            message: fault.message,
+            data: { kind: fault.kind === 'invalid' ? 'invalidRequest' : 'parseError' },
+          };
+    this.#logger.warn({ fault: fault.kind }, error.message);
+    const answered = this.#writer.write({ jsonrpc: '2.0', id, error } as never).catch(() => undefined);
+    // Where one frame ends and the next begins is lost with its header: nothing after it can be understood.
+    if (fault.kind === 'header') {
+      void answered.then(() => {
+        this.#end({ by: 'close' });
+      });
+    }
+  }
+}
+
+function tooLarge({ length, limit }: { length: number; limit: number }): ReturnType<typeof errorObject> {
+  return errorObject(
+    new BabelhostError(
+      'contentTooLarge',
+      `The message has ${length} bytes, more than the limit of ${limit}; send a uri in place of the content, or raise the limit (--max-message-bytes).`,
+      { contentBytes: length, limitBytes: limit },
+    ),
+  );
+}
+
+function isToken(token: unknown): token is string | number {
+  return typeof token === 'string' || typeof token === 'number';
+}

@@ -1,0 +1,22 @@
+// What the methods work on: the parts of a host, wired by src/host.ts.
+import type { ContainerRuntime } from '../container/index.ts';
+import type { DriverCatalogue } from '../drivers/catalogue.ts';
+import type { DriverLimits } from '../drivers/limits.ts';
+import type { Parser } from '../drivers/parser.ts';
+import type { Pools } from '../drivers/pools.ts';
+import type { ImageStore } from '../images/index.ts';
+import type { Logger, LogRelay } from '../log.ts';
+
+export interface HostServices {
+  readonly root: string;
+  readonly limits: DriverLimits;
+  readonly store: ImageStore;
+  readonly runtime: ContainerRuntime;
+  readonly catalogue: DriverCatalogue;
+  readonly pools: Pools;
+  readonly parser: Parser;
+  readonly logger: Logger;
+  readonly relay: LogRelay;
+  /** In milliseconds of performance.now(). */
+  readonly startedAt: number;
+}
