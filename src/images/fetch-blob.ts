@@ -1,0 +1,91 @@
+// Brings one blob into a folder, verified: nothing that it should not be ever gets its name.
+import { createHash } from 'node:crypto';
+import { link, open, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { systemErrorCode } from '../errors.ts';
+import { digestMismatch, finish, hexOf } from './digest.ts';
+import { invalid, type Descriptor } from './documents.ts';
+import type { ImageSource } from './transports/source.ts';
+
+export interface FetchOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of the bytes that are there. */
+  readonly onBytes?: (done: number) => void;
+}
+
+/**
+ * Fetches the blob into `folder`, under its digest's hexadecimal digits, synced to disk.
+ * @param known - the store's own copy, if it should have one: then that is linked, and nothing fetched.
+ * @throws BabelhostError `digestMismatch`; `imageInvalid` if the length is not the descriptor's.
+ */
+export async function fetchBlob(
+  source: ImageSource,
+  descriptor: Descriptor,
+  folder: string,
+  known: string,
+  what: string,
+  { signal, onBytes }: FetchOptions,
+): Promise<string> {
+  const target = path.join(folder, hexOf(descriptor.digest));
+  if (await linkKnown(known, target, descriptor.size)) {
+    onBytes?.(descriptor.size);
+    return target;
+  }
+  const partial = `${target}.partial`;
+  const handle = await open(partial, 'wx', 0o644);
+  try {
+    const hash = createHash('sha256');
+    let length = 0;
+    for await (const chunk of source.blob(descriptor, { signal })) {
+      signal?.throwIfAborted();
+      length += chunk.length;
+      if (length > descriptor.size) {
+        throw invalid(what, `it has more than the ${descriptor.size} bytes that its manifest says`);
+      }
+      hash.update(chunk);
+      await writeAll(handle, chunk);
+      onBytes?.(length);
+    }
+    const actual = finish(hash);
+    if (length < descriptor.size) {
+      throw invalid(what, `it ends after ${length} of the ${descriptor.size} bytes that its manifest says`);
+    }
+    if (actual !== descriptor.digest) throw digestMismatch(what, descriptor.digest, actual);
+    await handle.datasync();
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  await rename(partial, target);
+  return target;
+}
+
+/** A hard link keeps the bytes for us, whatever happens to the store's name for them meanwhile. */
+async function linkKnown(known: string, target: string, size: number): Promise<boolean> {
+  try {
+    await link(known, target);
+  } catch (error) {
+    switch (systemErrorCode(error)) {
+      case 'EEXIST':
+        return true;
+      case 'ENOENT':
+      case 'EMLINK':
+      case 'EPERM':
+        return false;
+      default:
+        throw error;
+    }
+  }
+  if ((await stat(target)).size === size) return true;
+  await rm(target);
+  return false;
+}
+
+async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) {
+    const { bytesWritten } = await handle.write(chunk, done, chunk.length - done);
+    done += bytesWritten;
+  }
+}

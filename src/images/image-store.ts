@@ -1,0 +1,255 @@
+// The store of images on this machine: the face of this room.
+import type { Logger } from '../log.ts';
+import { silentLogger } from '../log.ts';
+import { BabelhostError } from '../errors.ts';
+import path from 'node:path';
+import { access } from 'node:fs/promises';
+import { isDigest, type Digest } from './digest.ts';
+import type { ImageConfig } from './documents.ts';
+import { installImage, type InstallOptions } from './install.ts';
+import { defaultLimits, type ImageLimits } from './limits.ts';
+import type { OwnerMap } from './owners.ts';
+import { formatName, parseName, type DockerReference, type Reference } from './reference.ts';
+import { StoreCore } from './store/core.ts';
+import { readIndex, type IndexEntry } from './store/index-file.ts';
+import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
+import { namesIn, sweepDeadSessions } from './store/session.ts';
+import { storedImage, type StoredImage } from './store/stored-image.ts';
+import { syncFileSystem } from './store/sync.ts';
+import { unpackImage } from './store/unpack-image.ts';
+import { openSource } from './transports/open.ts';
+
+export interface ImageStoreOptions {
+  readonly logger?: Logger;
+  /** Default: as root, 65536 ids from 1879048192 on; otherwise this user's own id. */
+  readonly owners?: OwnerMap;
+  readonly limits?: Partial<ImageLimits>;
+  /** How long to wait for another process's change of the store, in milliseconds. Default: a minute. */
+  readonly lockTimeoutMs?: number;
+  /** How many layers are fetched at once. Default: 3, as Docker does. */
+  readonly parallelFetches?: number;
+}
+
+/** The right to a root file system: it stays in place until released, in whatever way the store changes. */
+export interface Lease extends AsyncDisposable {
+  readonly digest: Digest;
+  readonly rootfs: string;
+  readonly config: ImageConfig;
+  release(): Promise<void>;
+}
+
+/** What prune took away. */
+export interface Pruned {
+  /** Images and other blobs. */
+  readonly removed: readonly Digest[];
+  /** Bytes of blobs; unpacked files that went with them are not counted. */
+  readonly freedBytes: number;
+}
+
+/** Above what distributions give to users in /etc/subuid (from 100000) and what systemd takes for its containers. */
+const defaultRootOwners: OwnerMap = { kind: 'mapped', base: 1_879_048_192, size: 65_536 };
+
+/** Images at one root folder, shared with other processes. */
+export class ImageStore implements AsyncDisposable {
+  readonly #core: StoreCore;
+
+  private constructor(core: StoreCore) {
+    this.#core = core;
+  }
+
+  /**
+   * Opens the store at `root`, makes it where there is none, and removes what processes left there that have died.
+   * @throws BabelhostError `storageDirty`, `storageFull`, `timeout`, `runtimeMissing`.
+   */
+  static async open(root: string, options: ImageStoreOptions = {}): Promise<ImageStore> {
+    const layout = storeLayout(path.resolve(root));
+    await makeLayout(layout);
+    const core = new StoreCore({
+      layout,
+      logger: options.logger ?? silentLogger(),
+      owners: options.owners ?? (process.getuid?.() === 0 ? defaultRootOwners : { kind: 'single' }),
+      limits: { ...defaultLimits, ...options.limits },
+      lockTimeoutMs: options.lockTimeoutMs ?? 60_000,
+      parallelFetches: options.parallelFetches ?? 3,
+    });
+    const made = (await readOrUndefined(path.join(layout.root, 'oci-layout'))) !== undefined;
+    const traces = (await namesIn(layout.sessions)).length + (await namesIn(layout.tmp)).length;
+    if (!made || traces > 0) {
+      await core.locked(async (workspace) => {
+        await makeLayoutFiles(layout.root, workspace.path);
+        if (await sweepDeadSessions(layout, core.session.id)) {
+          await core.collect(await readIndex(layout), workspace);
+        }
+      });
+    }
+    return new ImageStore(core);
+  }
+
+  /** The folder it is in. */
+  get root(): string {
+    return this.#core.layout.root;
+  }
+
+  /**
+   * Fetches an image, verifies and unpacks it, asks `accept`, and enters it, all or nothing. What is there already is
+   * not fetched or unpacked again.
+   * @throws BabelhostError `imageNotFound`, `imageInvalid`, `imageUnauthorized`, `digestMismatch`, `storageFull`,
+   * `timeout`; what `accept` throws; the signal's reason.
+   */
+  async install(reference: Reference, options: InstallOptions = {}): Promise<StoredImage> {
+    await using source = await openSource(reference, this.#core.settings);
+    return await installImage(this.#core, source, namesOf(reference), options);
+  }
+
+  /** The images, in the order they came. */
+  async list(): Promise<StoredImage[]> {
+    return await this.#core.images();
+  }
+
+  /**
+   * One image, by its digest or by a name of it; names may be short (`name` is docker.io/library/name:latest).
+   * @throws BabelhostError `imageNotFound`.
+   */
+  async inspect(nameOrDigest: string): Promise<StoredImage> {
+    const entry = findEntry(await readIndex(this.#core.layout), nameOrDigest);
+    if (entry === undefined) throw notInStore(nameOrDigest);
+    return storedImage(entry, await this.#core.documents.read(entry.digest));
+  }
+
+  /**
+   * Removes images, all in one instant. A root file system that is in use goes when its last lease is released.
+   * @throws BabelhostError `imageNotFound` if one of them is not there: then none is removed.
+   */
+  async remove(digests: readonly Digest[]): Promise<void> {
+    await this.#core.locked(async (workspace) => {
+      const before = await readIndex(this.#core.layout);
+      for (const digest of digests) if (!before.some((entry) => entry.digest === digest)) throw notInStore(digest);
+      await this.#core.commit({ entries: before.filter(({ digest }) => !digests.includes(digest)) }, workspace);
+    });
+  }
+
+  /** Removes images that have neither name nor annotation, and whatever no image refers to. */
+  async prune(): Promise<Pruned> {
+    return await this.#core.locked(async (workspace) => {
+      await sweepDeadSessions(this.#core.layout, this.#core.session.id);
+      const before = await readIndex(this.#core.layout);
+      const entries = before.filter(
+        ({ names, annotations }) => names.length > 0 || Object.keys(annotations).length > 0,
+      );
+      const { digests, bytes } =
+        entries.length === before.length
+          ? await this.#core.collect(entries, workspace)
+          : await this.#core.commit({ entries }, workspace);
+      return { removed: digests, freedBytes: bytes };
+    });
+  }
+
+  /**
+   * Keeps an image's root file system in place, unpacking it first if it is not.
+   * @throws BabelhostError `imageNotFound` if the store does not have the image (any more).
+   */
+  async lease(digest: Digest): Promise<Lease> {
+    const core = this.#core;
+    await core.leases.take(digest);
+    let released: Promise<void> | undefined;
+    const release = () => (released ??= this.#release(digest));
+    try {
+      const entry = findEntry(await readIndex(core.layout), digest);
+      if (entry === undefined) throw notInStore(digest);
+      const { document } = await core.documents.read(digest);
+      const rootfs = core.rootfs(digest);
+      if (!(await isThere(rootfs))) await this.#unpack(digest);
+      return { digest, rootfs, config: document.config, release, [Symbol.asyncDispose]: release };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  async #release(digest: Digest): Promise<void> {
+    const core = this.#core;
+    if (!(await core.leases.release(digest))) return;
+    if (findEntry(await readIndex(core.layout), digest) !== undefined) return;
+    // The image was removed meanwhile, and we were the last on it.
+    await core.locked(async (workspace) => {
+      await core.collect(await readIndex(core.layout), workspace);
+    });
+  }
+
+  /** Unpacks an image of the store that came in without (a built one), or whose root was lost. */
+  async #unpack(digest: Digest): Promise<void> {
+    const core = this.#core;
+    await using workspace = await core.session.workspace();
+    const documents = await core.documents.read(digest);
+    const rootfs = path.join(workspace.path, 'rootfs');
+    await unpackImage(documents, rootfs, {
+      settings: core.settings,
+      name: digest,
+      blob: (index) => {
+        const layer = documents.manifest.layers[index];
+        if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
+        return Promise.resolve(core.blob(layer.digest));
+      },
+    });
+    await syncFileSystem(workspace.path);
+    await core.locked(async (changing) => {
+      const entries = await readIndex(core.layout);
+      if (findEntry(entries, digest) === undefined) throw notInStore(digest);
+      await core.commit({ entries, moves: new Map([[rootfs, core.rootfs(digest)]]) }, changing);
+    });
+  }
+
+  /** Ends this process's presence in the store. Leases must be released by then. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#core.session.end();
+  }
+}
+
+/** What an image is called that came from `reference`. */
+function namesOf(reference: Reference): string[] {
+  switch (reference.transport) {
+    case 'docker':
+      return reference.tag === undefined ? [] : [formatName(withoutDigest(reference))];
+    case 'oci':
+    case 'oci-archive':
+      return reference.name === undefined ? [] : [reference.name];
+    case 'docker-archive':
+      return reference.name === undefined ? [] : [formatName(parseName(reference.name))];
+    case 'docker-daemon':
+      return isDigest(reference.name) ? [] : [formatName(parseName(reference.name))];
+  }
+}
+
+function withoutDigest({ transport, registry, repository, tag }: DockerReference): DockerReference {
+  return { transport, registry, repository, ...(tag === undefined ? {} : { tag }) };
+}
+
+function findEntry(entries: readonly IndexEntry[], nameOrDigest: string): IndexEntry | undefined {
+  const exact = entries.find(({ digest, names }) => digest === nameOrDigest || names.includes(nameOrDigest));
+  if (exact !== undefined || isDigest(nameOrDigest)) return exact;
+  let full: string;
+  try {
+    full = formatName(parseName(nameOrDigest));
+  } catch {
+    // Not a name of an image, so no image has it.
+    return undefined;
+  }
+  return entries.find(({ names }) => names.includes(full));
+}
+
+function notInStore(image: string): BabelhostError {
+  return new BabelhostError(
+    'imageNotFound',
+    `There is no image ${image} in the store: see 'babelhost image list' for those there are.`,
+    { image },
+  );
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,22 @@
+// The images room: references, transports, the store, unpacking, building and pushing. Knows nothing of drivers or of
+// containers. Other rooms import from here only.
+export { isDigest, parseDigest, type Digest } from './digest.ts';
+export type { ImageConfig } from './documents.ts';
+export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
+export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';
+export { defaultLimits, type ImageLimits } from './limits.ts';
+export type { OwnerMap } from './owners.ts';
+export { formatPlatform, machinePlatform, parsePlatform, type Platform } from './platform.ts';
+export type { OnProgress, Progress } from './progress.ts';
+export {
+  formatName,
+  formatReference,
+  parseName,
+  parseReference,
+  type DockerArchiveReference,
+  type DockerDaemonReference,
+  type DockerReference,
+  type LayoutReference,
+  type Reference,
+} from './reference.ts';
+export type { StoredImage } from './store/stored-image.ts';

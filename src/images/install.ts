@@ -1,0 +1,233 @@
+// From a reference to an image in the store: fetch, verify, unpack beside, ask, and one rename.
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { BabelhostError } from '../errors.ts';
+import { hexOf, type Digest } from './digest.ts';
+import type { ImageConfig } from './documents.ts';
+import { fetchBlob } from './fetch-blob.ts';
+import { overLimit } from './limits.ts';
+import type { OnProgress } from './progress.ts';
+import { machinePlatform, type Platform } from './platform.ts';
+import { storageError } from './storage-errors.ts';
+import type { StoreCore } from './store/core.ts';
+import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
+import { syncFileSystem } from './store/sync.ts';
+import { storedImage, type StoredImage } from './store/stored-image.ts';
+import { unpackImage } from './store/unpack-image.ts';
+import { resolveImage, type ResolvedImage } from './transports/resolve.ts';
+import type { ImageSource } from './transports/source.ts';
+import { readInside } from './unpack/read-inside.ts';
+
+/** An image that is unpacked, but in the store only once it is accepted. */
+export interface Candidate {
+  readonly digest: Digest;
+  readonly config: ImageConfig;
+  /** Its root file system, to look at. */
+  readonly rootfs: string;
+  /**
+   * Reads a file of it; links lead nowhere outside of it.
+   * @param maxBytes - 1 MiB unless given.
+   * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is too long or no file.
+   */
+  read(file: string, maxBytes?: number): Promise<Buffer>;
+}
+
+/** How an accepted image is entered. */
+export interface Acceptance {
+  /** Added to those that the image has in the index. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Instead of the reference's own name. */
+  readonly names?: readonly string[];
+  /** Images that leave the store in the same instant. */
+  readonly replaces?: readonly Digest[];
+}
+
+/**
+ * Looks at a candidate, with the store's images of that instant (nobody changes them until it has answered, so it must
+ * not wait for anything long). To refuse, it throws, and nothing is left of the candidate.
+ */
+export type Accept = (candidate: Candidate, current: readonly StoredImage[]) => Promise<Acceptance> | Acceptance;
+
+export interface InstallOptions {
+  /** Default: this machine's. */
+  readonly platform?: Platform | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly accept?: Accept | undefined;
+}
+
+const maxReadBytes = 1024 ** 2;
+
+/**
+ * Installs the image that `source` has.
+ * @param names - what it is called unless `accept` says otherwise.
+ */
+export async function installImage(
+  core: StoreCore,
+  source: ImageSource,
+  names: readonly string[],
+  options: InstallOptions,
+): Promise<StoredImage> {
+  const { signal, onProgress, platform = machinePlatform() } = options;
+  const { limits } = core.settings;
+  await using workspace = await core.session.workspace();
+  try {
+    onProgress?.({ phase: 'resolve', done: 0 });
+    const image = await resolveImage(source, platform, limits, signal);
+    const blobs = path.join(workspace.path, 'blobs');
+    await mkdir(blobs);
+    await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes, { flush: true });
+    await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes, { flush: true });
+    return await enterImage(core, image, source, workspace.path, names, options);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw storageError(error, core.layout.root);
+  }
+}
+
+/** Fetches what is missing of an image into `work`/blobs, unpacks it there, and puts all of it into the store. */
+async function enterImage(
+  core: StoreCore,
+  image: ResolvedImage,
+  source: ImageSource,
+  work: string,
+  names: readonly string[],
+  { signal, onProgress, accept }: InstallOptions,
+): Promise<StoredImage> {
+  const { manifestDigest: digest, manifest, document } = image;
+  const blobs = path.join(work, 'blobs');
+  // While we look at it, a root that is there already must stay.
+  await core.leases.take(digest);
+  try {
+    await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
+    const present = await isThere(core, digest);
+    const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');
+    if (!present) {
+      await unpackImage({ manifest, document }, rootfs, {
+        settings: core.settings,
+        signal: fetching.signal,
+        onProgress,
+        name: source.name,
+        blob: fetching.layer,
+      });
+      await syncFileSystem(work);
+    }
+    await fetching.all();
+    const candidate: Candidate = {
+      digest,
+      config: document.config,
+      rootfs,
+      read: (file, maxBytes = maxReadBytes) => Promise.resolve().then(() => readInside(rootfs, file, maxBytes)),
+    };
+    return await core.locked(async (workspace) => {
+      const before = await readIndex(core.layout);
+      const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
+      signal?.throwIfAborted();
+      const entry: IndexEntry = {
+        digest,
+        size: image.manifestBytes.length,
+        platform: document.platform,
+        names: accepted.names ?? names,
+        annotations: accepted.annotations ?? {},
+      };
+      const entries = withImage(before, entry, accepted.replaces ?? []);
+      if (entries.length > core.settings.limits.images) {
+        throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
+      }
+      const moves = new Map<string, string>();
+      for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
+        moves.set(path.join(blobs, hexOf(part)), core.blob(part));
+      }
+      if (!present) moves.set(rootfs, core.rootfs(digest));
+      await core.commit({ entries, moves }, workspace);
+      const entered = entries.find((other) => other.digest === digest) ?? entry;
+      return storedImage(entered, { manifest, document });
+    }, signal);
+  } finally {
+    await core.leases.release(digest);
+  }
+}
+
+async function isThere(core: StoreCore, digest: Digest): Promise<boolean> {
+  try {
+    await access(core.rootfs(digest));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Layers on their way. Disposing stops what is not there yet. */
+interface Fetching extends AsyncDisposable {
+  /** The blob of a layer, once it is there. */
+  readonly layer: (index: number) => Promise<string>;
+  readonly all: () => Promise<void>;
+  /** Aborted as soon as any layer failed. */
+  readonly signal: AbortSignal;
+}
+
+/** Fetches all layers, some at a time, lowest first. */
+function startFetching(
+  core: StoreCore,
+  { manifest }: ResolvedImage,
+  source: ImageSource,
+  folder: string,
+  { signal, onProgress }: Pick<InstallOptions, 'signal' | 'onProgress'>,
+): Fetching {
+  const stop = new AbortController();
+  const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  // The same layer may come twice in an image (an empty one often does), and is fetched once.
+  const distinct = [...new Map(manifest.layers.map((layer, index) => [layer.digest, { layer, index }])).values()];
+  const results = new Map<Digest, PromiseWithResolvers<string>>();
+  for (const { layer } of distinct) {
+    const result = Promise.withResolvers<string>();
+    // Whoever waits for this layer sees the failure; that nobody may be waiting is no crash.
+    result.promise.catch(() => undefined);
+    results.set(layer.digest, result);
+  }
+  const queue = distinct.values();
+  const worker = async () => {
+    for (const { layer, index } of queue) {
+      const result = results.get(layer.digest);
+      try {
+        both.throwIfAborted();
+        const file = await fetchBlob(
+          source,
+          layer,
+          folder,
+          core.blob(layer.digest),
+          `Layer ${index + 1} of ${source.name}`,
+          {
+            signal: both,
+            onBytes: (done) => onProgress?.({ phase: 'fetch', layer: layer.digest, done, total: layer.size }),
+          },
+        );
+        result?.resolve(file);
+      } catch (error) {
+        result?.reject(error);
+        stop.abort(error);
+      }
+    }
+  };
+  const workers = Promise.all(Array.from({ length: core.settings.parallelFetches }, worker));
+  const fetched = async (digest: Digest) => {
+    const result = results.get(digest);
+    if (result === undefined) throw new BabelhostError('imageInvalid', `The image has no layer ${digest}.`, { digest });
+    return await result.promise;
+  };
+  return {
+    signal: both,
+    layer: async (index) => {
+      const layer = manifest.layers[index];
+      if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
+      return await fetched(layer.digest);
+    },
+    all: async () => {
+      for (const { layer } of distinct) await fetched(layer.digest);
+    },
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await workers;
+    },
+  };
+}

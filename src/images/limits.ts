@@ -1,0 +1,51 @@
+// The bounds on what an image may make this machine do. Each is an option with a default, and each error names it.
+import { BabelhostError } from '../errors.ts';
+
+/** Bounds on one image. Sizes in bytes. */
+export interface ImageLimits {
+  /** A manifest, an index or a registry's JSON answer. The distribution spec asks registries to take 4 MiB. */
+  readonly manifestBytes: number;
+  /** An image configuration. */
+  readonly configBytes: number;
+  /** Layers of one image. Docker and the kernel's overlay stop at about 128. */
+  readonly layers: number;
+  /** All compressed layers of one image together. */
+  readonly compressedBytes: number;
+  /** All files of one image unpacked, counted by their length, holes of sparse files included. */
+  readonly unpackedBytes: number;
+  /** Unpacked bytes for each compressed byte of a layer, once `ratioFreeBytes` have come out of it. */
+  readonly ratio: number;
+  /** What a layer may unpack to before `ratio` is looked at: small layers of zeros are common and harmless. */
+  readonly ratioFreeBytes: number;
+  /** Entries (files, directories, links, whiteouts) of all layers of one image. */
+  readonly entries: number;
+  /** The name of an entry, or the target of a link; the kernel's PATH_MAX by default. */
+  readonly pathBytes: number;
+  /** One extended header (PAX, GNU long name) in a layer. */
+  readonly extendedHeaderBytes: number;
+  /** Images in the store. */
+  readonly images: number;
+}
+
+export const defaultLimits: ImageLimits = {
+  manifestBytes: 4 * 1024 ** 2,
+  configBytes: 8 * 1024 ** 2,
+  layers: 256,
+  compressedBytes: 16 * 1024 ** 3,
+  unpackedBytes: 32 * 1024 ** 3,
+  ratio: 200,
+  ratioFreeBytes: 128 * 1024 ** 2,
+  entries: 2_000_000,
+  pathBytes: 4095,
+  extendedHeaderBytes: 1024 ** 2,
+  images: 10_000,
+};
+
+/** The error of an image that goes over `limit`: its kind is imageInvalid, its data name the limit and its value. */
+export function overLimit(limit: keyof ImageLimits, value: number, what: string, data: object = {}): BabelhostError {
+  return new BabelhostError(
+    'imageInvalid',
+    `${what} is over the limit '${limit}' of ${value}: if you trust the image, raise that limit.`,
+    { ...data, reason: 'limit', limit, value },
+  );
+}

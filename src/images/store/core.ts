@@ -1,0 +1,115 @@
+// What the operations of a store share: its paths, its session, its bounds, and the one way to change it.
+import { lstat, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { systemErrorCode } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { hexOf, type Digest } from '../digest.ts';
+import type { ImageLimits } from '../limits.ts';
+import type { OwnerMap } from '../owners.ts';
+import { storageError } from '../storage-errors.ts';
+import { collectUnreferenced, type Collected } from './collect.ts';
+import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
+import { blobPath, syncFolder, type StoreLayout } from './layout.ts';
+import { Leases } from './leases.ts';
+import { acquireLock } from './lock.ts';
+import { Session, type Workspace } from './session.ts';
+import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts';
+
+export interface StoreSettings {
+  readonly layout: StoreLayout;
+  readonly logger: Logger;
+  readonly owners: OwnerMap;
+  readonly limits: ImageLimits;
+  /** How long to wait for another process's change of the store, in milliseconds. */
+  readonly lockTimeoutMs: number;
+  /** How many layers are fetched at once. */
+  readonly parallelFetches: number;
+}
+
+/** A change of the index: the images there will be. What they need and the store lacks comes from `move`. */
+export interface Change {
+  readonly entries: readonly IndexEntry[];
+  /** Files and folders to put in place first, if nothing is there yet: from → to. */
+  readonly moves?: ReadonlyMap<string, string>;
+}
+
+/** The inside of an ImageStore. */
+export class StoreCore {
+  readonly settings: StoreSettings;
+  readonly layout: StoreLayout;
+  readonly session: Session;
+  readonly documents: DocumentCache;
+  readonly leases: Leases;
+
+  constructor(settings: StoreSettings) {
+    this.settings = settings;
+    this.layout = settings.layout;
+    this.session = new Session(settings.layout, settings.lockTimeoutMs);
+    this.documents = new DocumentCache(settings.layout);
+    this.leases = new Leases(settings.layout, this.session);
+  }
+
+  /** Runs `body` with the store's lock held, and a workspace that goes when the lock is let go again. */
+  async locked<Result>(body: (workspace: Workspace) => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    const { layout, lockTimeoutMs } = this.settings;
+    await using workspace = await this.session.workspace();
+    const lock = await acquireLock(layout.lock, { signal, timeoutMs: lockTimeoutMs });
+    try {
+      return await body(workspace);
+    } catch (error) {
+      throw storageError(error, layout.root);
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** The images of the index, decoded. */
+  async images(entries?: readonly IndexEntry[]): Promise<StoredImage[]> {
+    const images: StoredImage[] = [];
+    for (const entry of entries ?? (await readIndex(this.layout))) {
+      images.push(storedImage(entry, await this.documents.read(entry.digest)));
+    }
+    return images;
+  }
+
+  /**
+   * Makes a change, under the lock: puts files in place, replaces index.json (the instant at which the change happens),
+   * and takes out what is no longer referred to. Killed before that instant, the next start removes the files again;
+   * after it, what was replaced.
+   */
+  async commit(change: Change, workspace: Workspace): Promise<Collected> {
+    const { layout } = this;
+    if (change.moves !== undefined) {
+      for (const [from, to] of change.moves) await moveIntoPlace(from, to);
+      for (const folder of [layout.blobs, layout.rootfs, layout.layers]) await syncFolder(folder);
+    }
+    await writeIndex(layout, change.entries, workspace.path);
+    return await this.collect(change.entries, workspace);
+  }
+
+  /** Takes out what `entries` do not refer to, under the lock. */
+  async collect(entries: readonly IndexEntry[], workspace: Workspace): Promise<Collected> {
+    this.documents.keep(new Set(entries.map(({ digest }) => digest)));
+    return await collectUnreferenced(this.layout, entries, this.documents, path.join(workspace.path, 'trash'));
+  }
+
+  /** Where an image's root file system is, or will be. */
+  rootfs(digest: Digest): string {
+    return path.join(this.layout.rootfs, hexOf(digest));
+  }
+
+  blob(digest: Digest): string {
+    return blobPath(this.layout.root, digest);
+  }
+}
+
+/** Content has its digest for a name, so what is there already is the same, and stays: somebody may be using it. */
+async function moveIntoPlace(from: string, to: string): Promise<void> {
+  try {
+    await lstat(to);
+    return;
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    await rename(from, to);
+  }
+}

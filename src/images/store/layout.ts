@@ -1,0 +1,138 @@
+// Where things lie under a store's root. The root itself is an OCI image layout (image-spec, "Image Layout").
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { formatIndex } from '../documents.ts';
+import { hexOf, type Digest } from '../digest.ts';
+
+/** The paths of a store. */
+export interface StoreLayout {
+  readonly root: string;
+  /** Held (flock) by whoever changes index.json or what it refers to. */
+  readonly lock: string;
+  readonly index: string;
+  readonly blobs: string;
+  /** Unpacked images, a folder for each manifest's digest. */
+  readonly rootfs: string;
+  /** What layers unpacked to, a folder for each diff id, to share their files between images. */
+  readonly layers: string;
+  /** Who uses which image's rootfs: files named `<manifest digest>.<session>`. */
+  readonly leases: string;
+  /** Lock files, each held by a living process for as long as it uses the store. */
+  readonly sessions: string;
+  /** Work in progress, in folders named `<session>.<number>`. */
+  readonly tmp: string;
+}
+
+/** The paths of the store at `root`. */
+export function storeLayout(root: string): StoreLayout {
+  const at = (name: string) => path.join(root, name);
+  return {
+    root,
+    lock: at('lock'),
+    index: at('index.json'),
+    blobs: at('blobs/sha256'),
+    rootfs: at('rootfs'),
+    layers: at('layers'),
+    leases: at('leases'),
+    sessions: at('sessions'),
+    tmp: at('tmp'),
+  };
+}
+
+/** The path of a blob of the layout directory `root`. */
+export function blobPath(root: string, digest: Digest): string {
+  return path.join(root, 'blobs', 'sha256', hexOf(digest));
+}
+
+/** The content of an oci-layout file. OCI image spec, "oci-layout file". */
+export const layoutMarker = '{"imageLayoutVersion":"1.0.0"}';
+
+/**
+ * Makes the folders of a store where they are missing. Root and rootfs/ may be passed through by other users (the
+ * containers' ids); what lies beside, nobody else has a reason to see.
+ */
+export async function makeLayout(layout: StoreLayout): Promise<void> {
+  await mkdir(layout.root, { recursive: true, mode: 0o711 });
+  await mkdir(layout.rootfs, { recursive: true, mode: 0o711 });
+  for (const folder of [layout.blobs, layout.layers, layout.leases, layout.sessions, layout.tmp]) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+}
+
+/**
+ * Writes oci-layout and an empty index.json into a layout directory that lacks them.
+ * @param beside - a folder of the same file system for what is half written.
+ */
+export async function makeLayoutFiles(root: string, beside: string): Promise<void> {
+  const index = path.join(root, 'index.json');
+  if ((await readOrUndefined(index)) === undefined) await replaceFile(index, formatIndex([]), beside);
+  const marker = path.join(root, 'oci-layout');
+  if ((await readOrUndefined(marker)) === undefined) await replaceFile(marker, Buffer.from(layoutMarker), beside);
+}
+
+/**
+ * Checks that a folder says it is an image layout of the version we know.
+ * @throws BabelhostError `imageInvalid`, or `imageNotFound` if there is no oci-layout file.
+ */
+export function checkLayoutMarker(bytes: Buffer | undefined, where: string): void {
+  if (bytes === undefined) {
+    throw new BabelhostError(
+      'imageNotFound',
+      `There is no OCI image layout at ${where}: it has no file 'oci-layout'.`,
+      { path: where },
+    );
+  }
+  let version: unknown;
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    if (typeof value === 'object' && value !== null && 'imageLayoutVersion' in value)
+      version = value.imageLayoutVersion;
+  } catch {
+    // Not JSON: there is no version, and the message below says so.
+  }
+  if (typeof version !== 'string' || !version.startsWith('1.')) {
+    throw new BabelhostError(
+      'imageInvalid',
+      `The file 'oci-layout' at ${where} does not name a version 1 of the image layout.`,
+      { path: where, reason: 'oci-layout' },
+    );
+  }
+}
+
+/** A file's content, or undefined where there is none. */
+export async function readOrUndefined(file: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Puts `bytes` in the place of a file in one step that also holds if power fails: write in the folder `beside`, sync,
+ * rename, sync.
+ */
+export async function replaceFile(file: string, bytes: Buffer, beside: string): Promise<void> {
+  const written = path.join(beside, `${path.basename(file)}.new`);
+  const handle = await open(written, 'w', 0o644);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(written, file);
+  await syncFolder(path.dirname(file));
+}
+
+/** Makes what was created, renamed or removed in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,131 @@
+// A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
+// as the session's lock is held: what a dead process left behind can be told from what a living one is at.
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { ulid } from 'ulid';
+import { systemErrorCode } from '../../errors.ts';
+import type { StoreLayout } from './layout.ts';
+import { acquireLock, tryLock, type Lock } from './lock.ts';
+import { removeTree } from './remove-tree.ts';
+
+/** Our own presence. Started at the first need of it: whoever only lists images needs none. */
+export class Session {
+  readonly id = ulid();
+  readonly #layout: StoreLayout;
+  readonly #lockTimeoutMs: number;
+  #lock: Promise<Lock> | undefined;
+  #workspaces = 0;
+  #closed = false;
+
+  constructor(layout: StoreLayout, lockTimeoutMs: number) {
+    this.#layout = layout;
+    this.#lockTimeoutMs = lockTimeoutMs;
+  }
+
+  /** Takes the session's lock, if it is not held yet. */
+  async start(): Promise<void> {
+    this.#lock ??= this.#take();
+    await this.#lock;
+  }
+
+  async #take(): Promise<Lock> {
+    const file = path.join(this.#layout.sessions, this.id);
+    // The bootstrap makes the file and makes sure that it is still there once locked, so no sweeper can take it from us.
+    const lock = await acquireLock(file, { timeoutMs: this.#lockTimeoutMs });
+    void lock.ended.then(() => {
+      // Somebody ended the holder. What we hold now could be swept under us, so take the lock again at once.
+      if (!this.#closed) {
+        this.#lock = this.#take();
+        this.#lock.catch(() => undefined);
+      }
+    });
+    return lock;
+  }
+
+  /** A new folder for work in progress. It is removed by dispose, or swept once this process is gone. */
+  async workspace(): Promise<Workspace> {
+    await this.start();
+    this.#workspaces += 1;
+    const folder = path.join(this.#layout.tmp, `${this.id}.${this.#workspaces}`);
+    await mkdir(folder, { mode: 0o700 });
+    return {
+      path: folder,
+      [Symbol.asyncDispose]: () => removeTree(folder),
+    };
+  }
+
+  /** Ends the session: its files must be gone by now. */
+  async end(): Promise<void> {
+    this.#closed = true;
+    const lock = await this.#lock;
+    if (lock === undefined) return;
+    await rm(path.join(this.#layout.sessions, this.id), { force: true });
+    await lock.release();
+  }
+}
+
+/** A folder under tmp/, of one session. */
+export interface Workspace extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** The session that a lease's or workspace's name belongs to. */
+export function sessionOfLease(name: string): { hex: string; session: string } | undefined {
+  const match = /^([0-9a-f]{64})\.([0-9A-HJKMNP-TV-Z]{26})$/.exec(name);
+  return match?.[1] === undefined || match[2] === undefined ? undefined : { hex: match[1], session: match[2] };
+}
+
+/** Names in a folder; none if the folder is gone. */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/**
+ * Removes what processes left that are no more: their workspaces, their leases, their sessions.
+ * @returns whether there was any, so that the store may hold unreferenced files too.
+ */
+export async function sweepDeadSessions(layout: StoreLayout, own: string): Promise<boolean> {
+  let found = false;
+  for (const session of await namesIn(layout.sessions)) {
+    if (session === own) continue;
+    const lock = await tryLock(path.join(layout.sessions, session));
+    if (lock === undefined) continue;
+    found = true;
+    // With its lock in our hands nobody else sweeps it; the session's file goes last, so that dying here loses nothing.
+    for (const lease of await namesIn(layout.leases)) {
+      if (lease.endsWith(`.${session}`)) await rm(path.join(layout.leases, lease), { force: true });
+    }
+    for (const work of await namesIn(layout.tmp)) {
+      if (work.startsWith(`${session}.`)) await removeTree(path.join(layout.tmp, work));
+    }
+    await rm(path.join(layout.sessions, session), { force: true });
+    await lock.release();
+  }
+  // What belongs to no session at all (someone removed a session's file by hand) has no owner to wait for.
+  const living = new Set(await namesIn(layout.sessions));
+  for (const work of await namesIn(layout.tmp)) {
+    const session = work.split('.')[0] ?? '';
+    if (session === own || living.has(session)) continue;
+    const folder = path.join(layout.tmp, work);
+    // A session is made before its first workspace: look again, it may have begun since we looked.
+    if (await exists(path.join(layout.sessions, session))) continue;
+    found = true;
+    await removeTree(folder);
+  }
+  return found;
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,355 @@
+// Reads a tar archive as it streams by. Strict, and bounded: the archive is whatever somebody put into a registry.
+//
+// Our own, because what reading layers needs is what node-tar's parser lacks: names that are not UTF-8 (it decodes them
+// and loses them), sparse files (it skips them), extended headers split over two chunks (it decodes each half), values
+// with line ends, a refusal of headers whose checksum is wrong (it goes on behind them), and entries without a stream
+// object and its events for each.
+import { ArchiveError, type EntryKind, type Segment, type TarEntry, type TarSink } from './entry.ts';
+import { pairs, readExtension, whole, type Extension } from './extended.ts';
+import { blockSize, decodeHeader, number, type RawHeader } from './header.ts';
+
+export interface TarReaderLimits {
+  readonly extendedHeaderBytes: number;
+  readonly pathBytes: number;
+}
+
+const kinds: Readonly<Record<string, EntryKind>> = {
+  '0': 'file',
+  '7': 'file',
+  S: 'file',
+  '1': 'hardLink',
+  '2': 'symbolicLink',
+  '3': 'characterDevice',
+  '4': 'blockDevice',
+  '5': 'directory',
+  '6': 'fifo',
+};
+
+/** What the bytes that come next are. */
+type Expecting =
+  | { readonly what: 'header' }
+  | { readonly what: 'collect'; readonly use: (bytes: Buffer) => void; readonly pieces: Buffer[] }
+  | { readonly what: 'file' }
+  | { readonly what: 'skip' };
+
+/** A push parser: `write` each chunk, then `finish`. Entries go to the sink during the call; nothing is held back. */
+export class TarReader {
+  readonly #sink: TarSink;
+  readonly #limits: TarReaderLimits;
+  /** The part of a header that came at the end of a chunk. */
+  readonly #partial = Buffer.alloc(blockSize);
+  #partialLength = 0;
+  #expecting: Expecting = { what: 'header' };
+  /** Bytes of the current data still to come, and of the padding after them. */
+  #remaining = 0;
+  #padding = 0;
+  #offset = 0;
+  #extension: Extension = {};
+  /** Where the next stored byte of the current file belongs. */
+  #position = 0;
+  #segments: readonly Segment[] | undefined;
+  #segment = 0;
+  #zeroBlocks = 0;
+  #ended = false;
+
+  constructor(sink: TarSink, limits: TarReaderLimits) {
+    this.#sink = sink;
+    this.#limits = limits;
+  }
+
+  /**
+   * Reads the next bytes of the archive.
+   * @throws ArchiveError if it is not a tar archive, or goes over a limit; and whatever the sink throws.
+   */
+  write(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      // What follows the end marker (two blocks of zeros) is padding of tape records, or nothing to us.
+      if (this.#ended) return;
+      if (this.#remaining > 0) at += this.#data(chunk, at);
+      else if (this.#padding > 0) {
+        const length = Math.min(this.#padding, chunk.length - at);
+        this.#padding -= length;
+        this.#offset += length;
+        at += length;
+      } else at += this.#header(chunk, at);
+    }
+  }
+
+  /**
+   * Says that the archive has ended. Archives without an end marker are common, and `umoci insert` leaves out the last
+   * entry's padding too; half an entry is an error.
+   */
+  finish(): void {
+    if (this.#remaining > 0 || this.#partialLength > 0) {
+      throw new ArchiveError('the archive ends in the middle of an entry', this.#offset);
+    }
+    if (Object.keys(this.#extension).length > 0) {
+      throw new ArchiveError('the archive ends after an extended header', this.#offset);
+    }
+  }
+
+  #header(chunk: Buffer, at: number): number {
+    if (this.#partialLength === 0 && chunk.length - at >= blockSize) {
+      this.#offset += blockSize;
+      this.#take(chunk, at);
+      return blockSize;
+    }
+    const length = Math.min(blockSize - this.#partialLength, chunk.length - at);
+    chunk.copy(this.#partial, this.#partialLength, at, at + length);
+    this.#partialLength += length;
+    this.#offset += length;
+    if (this.#partialLength === blockSize) {
+      this.#partialLength = 0;
+      this.#take(this.#partial, 0);
+    }
+    return length;
+  }
+
+  #take(block: Buffer, at: number): void {
+    let header: RawHeader | undefined;
+    try {
+      header = decodeHeader(block, at);
+    } catch (error) {
+      if (error instanceof ArchiveError) throw new ArchiveError(error.message, this.#offset - blockSize);
+      throw error;
+    }
+    if (header === undefined) {
+      this.#zeroBlocks += 1;
+      if (this.#zeroBlocks === 2) this.#ended = true;
+      return;
+    }
+    if (this.#zeroBlocks > 0) throw new ArchiveError('an entry follows a block of zeros', this.#offset - blockSize);
+    switch (header.type) {
+      case 'x':
+        this.#collect(header.size, (bytes) => {
+          readExtension(bytes, this.#extension);
+        });
+        return;
+      case 'g':
+        // Global headers hold comments (git archive's commit); a default path or size for all entries makes no sense.
+        this.#collect(header.size, (bytes) => {
+          readExtension(bytes, {});
+        });
+        return;
+      case 'L':
+        this.#collect(header.size, (bytes) => {
+          this.#extension.path = untilNul(bytes);
+        });
+        return;
+      case 'K':
+        this.#collect(header.size, (bytes) => {
+          this.#extension.link = untilNul(bytes);
+        });
+        return;
+      case 'S':
+        this.#oldSparse(header, block, at);
+        return;
+      default:
+        this.#begin(header);
+    }
+  }
+
+  #begin(header: RawHeader): void {
+    const extension = this.#extension;
+    this.#extension = {};
+    const name = extension.path ?? header.name;
+    const link = extension.link ?? header.link;
+    let kind = kinds[header.type];
+    if (kind === undefined) {
+      throw new ArchiveError(`an entry has the type '${header.type}', which is not known`, this.#offset - blockSize);
+    }
+    if (name === '') throw new ArchiveError('an entry has no name', this.#offset - blockSize);
+    if (name.length > this.#limits.pathBytes || link.length > this.#limits.pathBytes) {
+      throw new ArchiveError(
+        `an entry has a name of more than ${this.#limits.pathBytes} bytes (the limit 'pathBytes')`,
+      );
+    }
+    // V7 had no type for directories.
+    if (kind === 'file' && name.endsWith('/')) kind = 'directory';
+    // As for a link, what the header says of its size is the size of what it links to: nothing is stored.
+    const stored = kind === 'file' ? (extension.size ?? header.size) : 0;
+    const entry = (size: number, segments?: readonly Segment[]): TarEntry => ({
+      kind,
+      name,
+      link: kind === 'hardLink' || kind === 'symbolicLink' ? link : '',
+      mode: header.mode,
+      uid: extension.uid ?? header.uid,
+      gid: extension.gid ?? header.gid,
+      mtime: extension.mtime ?? header.mtime,
+      attributes: extension.attributes ?? [],
+      size,
+      ...(segments === undefined ? {} : { segments }),
+    });
+    this.#padding = padding(stored);
+    const sparse = kind === 'file' ? extension.sparse : undefined;
+    if (sparse?.mapInData === true) this.#mapInData(entry, sparse.realSize, stored);
+    else if (sparse?.segments !== undefined) this.#start(entry, stored, sparse.realSize, sparse.segments);
+    else this.#start(entry, stored, undefined, undefined);
+  }
+
+  /** Announces an entry to the sink and expects its content. */
+  #start(
+    entry: (size: number, segments?: readonly Segment[]) => TarEntry,
+    stored: number,
+    realSize: number | undefined,
+    segments: readonly Segment[] | undefined,
+  ): void {
+    if (segments !== undefined) checkSegments(segments, stored, realSize);
+    this.#segments = segments;
+    this.#segment = 0;
+    this.#position = segments?.[0]?.offset ?? 0;
+    this.#remaining = stored;
+    this.#expecting = { what: 'file' };
+    this.#sink.entry(entry(realSize ?? stored, segments));
+    if (stored === 0) this.#sink.end();
+  }
+
+  #collect(size: number, use: (bytes: Buffer) => void): void {
+    if (size > this.#limits.extendedHeaderBytes) {
+      throw new ArchiveError(
+        `an extended header has ${size} bytes, more than ${this.#limits.extendedHeaderBytes} (the limit 'extendedHeaderBytes')`,
+        this.#offset - blockSize,
+      );
+    }
+    this.#remaining = size;
+    this.#padding = padding(size);
+    if (size > 0) this.#expecting = { what: 'collect', use, pieces: [] };
+  }
+
+  #data(chunk: Buffer, at: number): number {
+    const length = Math.min(this.#remaining, chunk.length - at);
+    const piece = chunk.subarray(at, at + length);
+    this.#remaining -= length;
+    this.#offset += length;
+    const expecting = this.#expecting;
+    if (expecting.what === 'collect') {
+      // A copy: the chunk's memory is its sender's.
+      expecting.pieces.push(Buffer.from(piece));
+      if (this.#remaining === 0) {
+        this.#expecting = { what: 'header' };
+        expecting.use(
+          expecting.pieces.length === 1 && expecting.pieces[0] !== undefined
+            ? expecting.pieces[0]
+            : Buffer.concat(expecting.pieces),
+        );
+      }
+    } else if (expecting.what === 'file') {
+      if (this.#segments === undefined) {
+        this.#sink.data(piece, this.#position);
+        this.#position += length;
+      } else this.#scatter(piece, this.#segments);
+      if (this.#remaining === 0) this.#sink.end();
+    }
+    return length;
+  }
+
+  /** Gives each part of a sparse file's stored bytes to its place. */
+  #scatter(piece: Buffer, segments: readonly Segment[]): void {
+    let at = 0;
+    while (at < piece.length) {
+      const segment = segments[this.#segment];
+      if (segment === undefined) throw new ArchiveError('a sparse file has more data than its map');
+      const length = Math.min(segment.offset + segment.length - this.#position, piece.length - at);
+      if (length > 0) this.#sink.data(piece.subarray(at, at + length), this.#position);
+      at += length;
+      this.#position += length;
+      if (this.#position === segment.offset + segment.length) {
+        this.#segment += 1;
+        this.#position = segments[this.#segment]?.offset ?? this.#position;
+      }
+    }
+  }
+
+  /** GNU's old sparse form: four segments in the header, more in blocks after it. */
+  #oldSparse(header: RawHeader, block: Buffer, at: number): void {
+    const numbers: number[] = [];
+    const read = (from: Buffer, offset: number, count: number) => {
+      for (let index = 0; index < count; index += 1) {
+        const place = offset + index * 24;
+        if (from[place] === 0) break;
+        numbers.push(number(from, place, 12, 'sparse offset'), number(from, place + 12, 12, 'sparse length'));
+      }
+    };
+    read(block, at + 386, 4);
+    const realSize = number(block, at + 483, 12, 'sparse size');
+    const begin = () => {
+      this.#extension.sparse = { realSize, segments: pairs(numbers) };
+      this.#begin(header);
+    };
+    const more = (left: number) => {
+      this.#remaining = blockSize;
+      this.#padding = 0;
+      this.#expecting = {
+        what: 'collect',
+        pieces: [],
+        use: (bytes) => {
+          read(bytes, 0, 21);
+          if (bytes[504] === 0) begin();
+          else if (left <= 0)
+            throw new ArchiveError("the map of a sparse file is over the limit 'extendedHeaderBytes'");
+          else more(left - blockSize);
+        },
+      };
+    };
+    if (block[at + 482] === 0) begin();
+    else more(this.#limits.extendedHeaderBytes);
+  }
+
+  /** GNU's sparse form 1.0: before the data, the count of segments and their numbers, a line each, to a whole block. */
+  #mapInData(
+    entry: (size: number, segments?: readonly Segment[]) => TarEntry,
+    realSize: number | undefined,
+    stored: number,
+  ): void {
+    const after = this.#padding;
+    let text = '';
+    let lines = 0;
+    const more = (left: number) => {
+      if (left < blockSize) throw new ArchiveError('a sparse file has no map');
+      this.#remaining = blockSize;
+      this.#padding = 0;
+      this.#expecting = {
+        what: 'collect',
+        pieces: [],
+        use: (bytes) => {
+          const block = bytes.toString('latin1');
+          text += block;
+          lines += block.split('\n').length - 1;
+          const count = whole(text.slice(0, Math.max(0, text.indexOf('\n'))), 'GNU.sparse map');
+          if (lines >= 1 + count * 2) {
+            const numbers = text.split('\n', 1 + count * 2).map((line) => whole(line, 'GNU.sparse map'));
+            this.#padding = after;
+            this.#start(entry, left - blockSize, realSize, pairs(numbers.slice(1)));
+          } else if (text.length > this.#limits.extendedHeaderBytes) {
+            throw new ArchiveError("the map of a sparse file is over the limit 'extendedHeaderBytes'");
+          } else more(left - blockSize);
+        },
+      };
+    };
+    more(stored);
+  }
+}
+
+function checkSegments(segments: readonly Segment[], stored: number, realSize: number | undefined): void {
+  let end = 0;
+  let total = 0;
+  for (const segment of segments) {
+    if (segment.offset < end) throw new ArchiveError('the segments of a sparse file overlap');
+    end = segment.offset + segment.length;
+    total += segment.length;
+    if (!Number.isSafeInteger(end)) throw new ArchiveError('a segment of a sparse file is too large');
+  }
+  if (realSize === undefined || end > realSize)
+    throw new ArchiveError('the segments of a sparse file go beyond its end');
+  if (total !== stored) throw new ArchiveError('the map of a sparse file does not fit its data');
+}
+
+function padding(size: number): number {
+  return (blockSize - (size % blockSize)) % blockSize;
+}
+
+function untilNul(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+}

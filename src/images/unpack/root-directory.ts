@@ -1,0 +1,233 @@
+// The inside of a directory, as if it were the root of the file system: every path is resolved component by component
+// in it, and symbolic links on the way lead to places in it (as chroot would have it). The kernel never follows a link
+// for us: each step opens one name, with O_NOFOLLOW, in a directory that is already open. Node has no openat(2), but
+// `/proc/self/fd/N/name` is the same: the kernel begins at the open directory N itself, not at the path it once had.
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
+import { BabelhostError, systemErrorCode } from '../../errors.ts';
+
+/** Linux's O_PATH, which Node does not list: a handle to walk through, without permission to read. */
+const O_PATH = 0o10000000;
+const walkFlags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+
+/** As the kernel's MAXSYMLINKS. */
+const linksLimit = 40;
+
+/** NAME_MAX of every Linux file system that matters. */
+const componentLimit = 255;
+
+/**
+ * How long a path may get inside: links on the way can lead deeper than an entry's own name is long. What is deeper than
+ * PATH_MAX (4096) cannot be removed by its path any more; the rest is room for the root's own path.
+ */
+export const depthLimit = 3584;
+
+/** A directory inside, found without any link left in its path. */
+export interface Directory {
+  readonly fd: number;
+  /** Its path from the root, without a leading slash; '' is the root. */
+  readonly path: string;
+}
+
+/** Told of each directory that had to be made on the way to an entry. */
+export type OnMade = (path: string) => void;
+
+/**
+ * One root, with a bounded number of open directories for the paths that were asked for last: archives come folder
+ * by folder.
+ */
+export class RootDirectory implements Disposable {
+  readonly #root: Directory;
+  /** Directories by the path they were asked for; Map's order is that of use. */
+  readonly #open = new Map<string, Directory>();
+  readonly #capacity: number;
+
+  constructor(path: string, capacity = 64) {
+    this.#root = { fd: openSync(path, walkFlags), path: '' };
+    this.#capacity = capacity;
+  }
+
+  /**
+   * Finds the directory at `path`, following links inside.
+   * @param make - if given, what is missing is made (with mode 0700), and told; otherwise missing gives undefined.
+   * @throws BabelhostError `imageInvalid` for a loop of links, a name too long, or something in the way that is no folder.
+   */
+  directory(path: string, make?: OnMade): Directory | undefined {
+    if (path === '') return this.#root;
+    const known = this.#open.get(path);
+    if (known !== undefined) return known;
+    const found = this.#step(path, make) ?? this.#walk(path, make);
+    if (found === undefined || found === this.#root) return found;
+    this.#open.set(path, found);
+    if (this.#open.size > this.#capacity) {
+      for (const [oldest, directory] of this.#open) {
+        this.#open.delete(oldest);
+        closeSync(directory.fd);
+        break;
+      }
+    }
+    return found;
+  }
+
+  /** One step down from a directory that is likely open already; undefined if that is not all there is to it. */
+  #step(path: string, make: OnMade | undefined): Directory | undefined {
+    const slash = path.lastIndexOf('/');
+    const name = path.slice(slash + 1);
+    if (slash <= 0 || name === '' || name === '.' || name === '..' || name.length > componentLimit) return undefined;
+    const parent = this.directory(path.slice(0, slash), make);
+    if (parent === undefined) return undefined;
+    const next = openDirectory(insidePath(parent, name));
+    return typeof next === 'number' ? { fd: next, path: joined(parent, name) } : undefined;
+  }
+
+  /** Forgets all open directories: to be called when one of them, or a link on the way to one, was removed. */
+  forget(): void {
+    for (const directory of this.#open.values()) closeSync(directory.fd);
+    this.#open.clear();
+  }
+
+  #walk(path: string, make: OnMade | undefined): Directory | undefined {
+    // What is still to be walked, nearest last; and the directories walked, to go back to for '..'.
+    const ahead = components(path).reverse();
+    const behind: Directory[] = [];
+    let here = this.#root;
+    let links = 0;
+    const close = (keep?: Directory) => {
+      for (const directory of [...behind, here])
+        if (directory !== this.#root && directory !== keep) closeSync(directory.fd);
+    };
+    try {
+      for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+        if (name === '..') {
+          // Only out of links: an entry's own name with '..' was refused before. Above the root is the root.
+          const parent = behind.pop();
+          if (parent !== undefined) {
+            if (here !== this.#root) closeSync(here.fd);
+            here = parent;
+          }
+          continue;
+        }
+        if (name.length > componentLimit) throw tooLong(path);
+        const target = insidePath(here, name);
+        let next = openDirectory(target);
+        if (next === 'notDirectory') {
+          const link = readLink(target);
+          if (link === undefined) throw inTheWay(path, name);
+          links += 1;
+          if (links > linksLimit) throw tooManyLinks(path);
+          if (link.startsWith('/')) {
+            close();
+            behind.length = 0;
+            here = this.#root;
+          }
+          ahead.push(...components(link).reverse());
+          if (ahead.length > 4096) throw tooManyLinks(path);
+          continue;
+        }
+        if (next === 'missing') {
+          if (make === undefined) {
+            close();
+            return undefined;
+          }
+          if (here.path.length + name.length > depthLimit) throw tooDeep(path);
+          mkdirSync(target, 0o700);
+          make(joined(here, name));
+          next = openDirectory(target);
+          if (typeof next === 'string') throw inTheWay(path, name);
+        }
+        behind.push(here);
+        here = { fd: next, path: joined(here, name) };
+      }
+    } catch (error) {
+      close();
+      throw error;
+    }
+    close(here);
+    return here;
+  }
+
+  [Symbol.dispose](): void {
+    this.forget();
+    closeSync(this.#root.fd);
+  }
+}
+
+/** A path's names, without empty ones and '.'. */
+export function components(path: string): string[] {
+  return path.split('/').filter((name) => name !== '' && name !== '.');
+}
+
+/** Names are strings of one character a byte; only those that are not plain ASCII need a Buffer for the kernel. */
+export function bytesOf(text: string): string | Buffer {
+  // eslint-disable-next-line no-control-regex -- all of ASCII, control characters included, is the same in both forms
+  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'latin1');
+}
+
+/** The path by which the kernel reaches `name` in an open directory. `name` is one component, never '..'. */
+export function insidePath(directory: Directory, name: string): string | Buffer {
+  return bytesOf(`/proc/self/fd/${directory.fd}/${name}`);
+}
+
+/** The path of `name` in a directory, from the root. */
+export function joined(directory: Directory, name: string): string {
+  return directory.path === '' ? name : `${directory.path}/${name}`;
+}
+
+/** The path of an open directory itself. */
+export function selfPath(directory: Directory): string {
+  return `/proc/self/fd/${directory.fd}/.`;
+}
+
+function openDirectory(target: string | Buffer): number | 'missing' | 'notDirectory' {
+  try {
+    return openSync(target, walkFlags);
+  } catch (error) {
+    switch (systemErrorCode(error)) {
+      case 'ENOENT':
+        return 'missing';
+      case 'ENOTDIR':
+      case 'ELOOP':
+        return 'notDirectory';
+      default:
+        throw error;
+    }
+  }
+}
+
+/** The target of a symbolic link, or undefined if it is something else. */
+export function readLink(target: string | Buffer): string | undefined {
+  if (!lstatSync(target).isSymbolicLink()) return undefined;
+  return readlinkSync(target, { encoding: 'buffer' }).toString('latin1');
+}
+
+function inTheWay(path: string, name: string): BabelhostError {
+  return entryError(path, `'${printable(name)}' on the way to it is not a folder`);
+}
+
+function tooManyLinks(path: string): BabelhostError {
+  return entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
+}
+
+/** The error of an entry that lies too deep. */
+export function tooDeep(path: string): BabelhostError {
+  return entryError(path, `it lies deeper than a path of ${depthLimit} bytes`);
+}
+
+function tooLong(path: string): BabelhostError {
+  return entryError(path, `a part of its name has more than ${componentLimit} bytes`);
+}
+
+/** The error of one entry of a layer, which cannot be unpacked. */
+export function entryError(name: string, reason: string): BabelhostError {
+  return new BabelhostError('imageInvalid', `The image has an entry '${printable(name)}' that is refused: ${reason}.`, {
+    entry: printable(name),
+    reason,
+  });
+}
+
+/** A name of bytes as text for a message: UTF-8 where it is that, without control characters, shortened. */
+export function printable(name: string): string {
+  const text = Buffer.from(name, 'latin1')
+    .toString('utf8')
+    .replace(/\p{Cc}/gu, '\uFFFD');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

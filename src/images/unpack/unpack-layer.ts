@@ -1,0 +1,107 @@
+// One layer from its blob: decompresses, verifies the archive's own digest, and hands the entries to the unpacker.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { digestMismatch, finish, type Digest } from '../digest.ts';
+import { invalid, type Compression } from '../documents.ts';
+import { overLimit, type ImageLimits } from '../limits.ts';
+import { ArchiveError, type TarSink } from '../tar/entry.ts';
+import { TarReader } from '../tar/reader.ts';
+
+/** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
+const chunkSize = 256 * 1024;
+
+export interface LayerBlob {
+  /** The file that holds the blob, verified. */
+  readonly file: string;
+  readonly compression: Compression;
+  /** The blob's size in bytes. */
+  readonly size: number;
+  /** The digest of the archive in it. */
+  readonly diffId: Digest;
+  /** Begins sentences about it: 'Layer 2 of …'. */
+  readonly what: string;
+}
+
+export interface UnpackLayerOptions {
+  readonly limits: ImageLimits;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of the blob's bytes that are read. */
+  readonly onBytes?: (done: number) => void;
+}
+
+/**
+ * Unpacks a layer into `sink`.
+ * @throws BabelhostError `imageInvalid` for what is no archive or goes over a limit, `digestMismatch` if the archive is
+ * not the one that the configuration names.
+ */
+export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: UnpackLayerOptions): Promise<void> {
+  const { limits, signal, onBytes } = options;
+  const reader = new TarReader(sink, limits);
+  const hash = createHash('sha256');
+  let unpacked = 0;
+  const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
+  const take = async (chunks: AsyncIterable<Buffer>) => {
+    for await (const chunk of chunks) {
+      unpacked += chunk.length;
+      if (layer.compression !== 'none' && unpacked > most) {
+        throw overLimit('ratio', limits.ratio, `${layer.what}: its archive, for each byte of the layer,`, {
+          compressed: layer.size,
+        });
+      }
+      // The archive's own bytes count too: a sparse file, or a header after another, takes no room but time.
+      if (unpacked > limits.unpackedBytes * 2)
+        throw overLimit('unpackedBytes', limits.unpackedBytes, `${layer.what}: its archive`);
+      hash.update(chunk);
+      reader.write(chunk);
+    }
+  };
+  const stream = createReadStream(layer.file, { highWaterMark: chunkSize });
+  let read = 0;
+  stream.on('data', (chunk) => {
+    read += chunk.length;
+    onBytes?.(read);
+  });
+  const given = signal === undefined ? {} : { signal };
+  try {
+    switch (layer.compression) {
+      case 'none':
+        await pipeline(stream, take, given);
+        break;
+      case 'gzip':
+        await pipeline(stream, createGunzip({ chunkSize }), take, given);
+        break;
+      case 'zstd':
+        await pipeline(stream, createZstdDecompress({ chunkSize }), take, given);
+        break;
+    }
+    reader.finish();
+  } catch (error) {
+    throw layerError(error, layer, signal);
+  }
+  const actual = finish(hash);
+  if (actual !== layer.diffId) throw digestMismatch(`${layer.what}, unpacked,`, layer.diffId, actual);
+}
+
+function layerError(error: unknown, layer: LayerBlob, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true) return signal.reason;
+  if (error instanceof ArchiveError) {
+    const place = error.offset === undefined ? '' : ` (at byte ${error.offset} of the archive)`;
+    return new BabelhostError(
+      'imageInvalid',
+      `${layer.what} is not valid: ${error.message}${place}.`,
+      { layer: layer.diffId, reason: error.message, ...(error.offset === undefined ? {} : { offset: error.offset }) },
+      { cause: error },
+    );
+  }
+  if (error instanceof BabelhostError) {
+    return new BabelhostError(error.kind, error.message, { ...error.data, layer: layer.diffId }, { cause: error });
+  }
+  const code = systemErrorCode(error);
+  if (code !== undefined && /^(?:Z_|ZSTD_|ERR_ZLIB)/.test(code)) {
+    return invalid(layer.what, `its ${layer.compression} compression is damaged (${messageOf(error)})`, error);
+  }
+  return error;
+}
