@@ -40,7 +40,10 @@ export function defaultRoot(): string {
   if (named !== undefined && named !== '') return path.resolve(named);
   if (process.getuid?.() === 0) return '/var/lib/babelhost';
   const data = process.env['XDG_DATA_HOME'];
-  return path.join(data !== undefined && path.isAbsolute(data) ? data : path.join(homedir(), '.local', 'share'), 'babelhost');
+  return path.join(
+    data !== undefined && path.isAbsolute(data) ? data : path.join(homedir(), '.local', 'share'),
+    'babelhost',
+  );
 }
 
 export class Host implements AsyncDisposable {
@@ -137,7 +140,7 @@ async function bootDriver(
         rootfs: lease.rootfs,
         process: {
           args: [layout.native],
-          env: Object.fromEntries(config.environment.map(splitVariable)),
+          env: Object.fromEntries(config.env.map(splitVariable)),
           cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
           user: config.user,
         },

@@ -9,6 +9,7 @@ import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import {
   formatReference,
   parseReference,
+  type Candidate,
   type Digest,
   type ImageStore,
   type Platform,
@@ -128,14 +129,7 @@ export class DriverCatalogue {
       accept: async (candidate, current) => {
         const manifest = await readManifest(candidate.read);
         const { language } = manifest;
-        await candidate.stat(layout.native).catch((error: unknown) => {
-          throw new BabelhostError(
-            'driverMalformed',
-            `The image has no native parser at ${layout.native} (${messageOf(error)}): see docs/writing-a-driver.md.`,
-            { path: layout.native },
-            { cause: error },
-          );
-        });
+        await requireNative(candidate);
         if (options.language !== undefined && !serves(manifest, options.language)) {
           throw new BabelhostError(
             'driverMalformed',
@@ -304,6 +298,22 @@ async function readManifest(read: (file: string, limitBytes: number) => Promise<
     );
   }
   return parseManifest(bytes);
+}
+
+/** @throws BabelhostError `driverMalformed` where the image has no parser that can be executed */
+async function requireNative(candidate: Candidate): Promise<void> {
+  let reason: string;
+  try {
+    if ((await candidate.stat(layout.native)).executable) return;
+    reason = 'it is not executable';
+  } catch (error) {
+    reason = messageOf(error);
+  }
+  throw new BabelhostError(
+    'driverMalformed',
+    `The image has no native parser at ${layout.native} (${reason}); see docs/writing-a-driver.md.`,
+    { path: layout.native, reason },
+  );
 }
 
 function serves(manifest: Manifest, language: string): boolean {

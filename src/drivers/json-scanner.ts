@@ -65,7 +65,9 @@ export class JsonScanner {
   #left = 0;
   #literal: Uint8Array = Buffer.alloc(0);
   #literalIndex = 0;
+  /** Where the value of the member under way begins, and its name. */
   #start = 0;
+  #nameStart = 0;
   /** Members of the outermost object, by name. */
   readonly #members = new Map<string, Span>();
   #memberName = '';
@@ -139,7 +141,7 @@ export class JsonScanner {
           if (byte === 0x22) {
             this.#stringIsName = true;
             this.#nameBytes.length = 0;
-            this.#start = base + index + 1;
+            if (this.#depth === 1) this.#nameStart = base + index + 1;
             state = inString;
           } else if (byte === 0x7d && state === firstNameOrEnd) state = this.#pop(base + index + 1);
           else if (!isSpace(byte)) return this.#fail('a name is missing', base + index);
@@ -195,7 +197,8 @@ export class JsonScanner {
       }
       index += 1;
     }
-    if (state === inString && this.#stringIsName && this.#depth === 1) this.#keepName(bytes, base, length);
+    const withinString = state === inString || state === escape || state === hexadecimal;
+    if (withinString && this.#stringIsName && this.#depth === 1) this.#keepName(bytes, base, length);
     this.#state = state;
     this.#position = base + length;
     return -1;
@@ -242,7 +245,7 @@ export class JsonScanner {
 
   #keepName(bytes: Uint8Array, base: number, end: number): void {
     // Names of the envelope are short; what is longer than any of them is cut and so is none of them.
-    const from = Math.max(this.#start - base, 0);
+    const from = Math.max(this.#nameStart - base, 0);
     for (let index = from; index < end && this.#nameBytes.length < 64; index += 1) {
       this.#nameBytes.push(bytes[index] as number); // index < end <= length
     }

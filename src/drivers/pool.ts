@@ -199,11 +199,12 @@ export class Pool {
       this.#starts.size < this.#queue.size &&
       this.#instances.size + this.#starts.size < this.#options.limits.maximumInstances
     ) {
-      const start: Promise<void> = this.#start().finally(() => {
+      const start: Promise<void> = this.#start().catch((error: unknown) => {
         this.#starts.delete(start);
-        this.#startMore();
+        this.#startFailed(error);
       });
       this.#starts.add(start);
+      void start.then(() => this.#starts.delete(start));
     }
   }
 
@@ -214,8 +215,7 @@ export class Pool {
     try {
       guest = await boot(AbortSignal.any([this.#stopping.signal, tooLong]));
     } catch (error) {
-      this.#startFailed(tooLong.aborted && !this.#stopping.signal.aborted ? this.#bootTimeout(error) : error);
-      return;
+      throw tooLong.aborted && !this.#stopping.signal.aborted ? this.#bootTimeout(error) : error;
     }
     this.#failing = false;
     const instance = new Instance(guest, {
@@ -240,13 +240,16 @@ export class Pool {
     else this.#dispatch();
   }
 
-  /** Where nothing is left that could serve them, those that wait are told why, rather than left to their timeouts. */
+  /**
+   * Where nothing is left that could serve them, those that wait are told why, rather than left to their timeouts. The
+   * next request tries again; a failed start by itself does not, or a driver that cannot start would be started for ever.
+   */
   #startFailed(error: unknown): void {
     if (this.#closing) return;
     this.#failing = true;
     const reason = error instanceof Error ? error : new Error(String(error));
     this.#options.logger.warn({ err: reason, language: this.language }, 'an instance could not be started');
-    if (this.#instances.size === 0 && this.#starts.size <= 1) this.#refuseAll(reason);
+    if (this.#instances.size === 0 && this.#starts.size === 0) this.#refuseAll(reason);
   }
 
   #refuseAll(error: Error): void {

@@ -28,6 +28,7 @@ const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
 
 type State =
   | { readonly in: 'header' }
+  | { readonly in: 'nothing' }
   | { readonly in: 'content'; readonly length: number }
   | { readonly in: 'skipped'; readonly length: number; left: number; readonly finder: TopLevelIdFinder };
 
@@ -83,6 +84,10 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #advance(callback: DataCallback): void {
     for (;;) {
       const state = this.#state;
+      if (state.in === 'nothing') {
+        this.#take(this.#buffered);
+        return;
+      }
       if (state.in === 'header') {
         const header = this.#takeHeader();
         if (header === undefined) return;
@@ -168,9 +173,8 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   }
 
   #stop(message: string): void {
-    this.#chunks = [];
-    this.#buffered = 0;
-    this.#stream.pause();
+    this.#state = { in: 'nothing' };
+    this.#take(this.#buffered);
     this.#options.onFault({ kind: 'header', message });
   }
 }

@@ -5,7 +5,7 @@ import type { Instance } from '../drivers/instance.ts';
 import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
 import { BabelhostError } from '../errors.ts';
-import { parseReference, type Platform, type StoredImage } from '../images/index.ts';
+import { formatPlatform, parsePlatform, parseReference, type StoredImage } from '../images/index.ts';
 import { version } from '../version.ts';
 import { openRpcDocument } from './openrpc.ts';
 import type { ProgressReporter } from './progress.ts';
@@ -241,18 +241,8 @@ function wireImage(image: StoredImage): Image {
     workingDirectory: config.workingDirectory,
     entrypoint: [...config.entrypoint],
     command: [...config.command],
-    environment: [...config.environment],
+    environment: [...config.env],
     labels: { ...config.labels },
     layers: image.layers.map(({ digest, size, mediaType }) => ({ digest, sizeBytes: size, mediaType })),
   };
-}
-
-/** `os/architecture[/variant]`; the method's schema has checked its form. */
-function parsePlatform(text: string): Platform {
-  const [os = '', architecture = '', variant] = text.split('/');
-  return { os, architecture, ...(variant !== undefined && { variant }) };
-}
-
-function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
 }

@@ -1,0 +1,134 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Instance, type InstanceOptions } from '../../src/drivers/instance.ts';
+import { CancelledError } from '../../src/drivers/request.ts';
+import { silentLogger } from '../../src/log.ts';
+import { driverProcess, echoProgram } from '../support/driver-process.ts';
+
+const limits = { responseBytes: 1 << 20, responseDepth: 1000 };
+
+function instanceOf(program: string, options: Partial<InstanceOptions> = {}): Instance {
+  const instance = new Instance(driverProcess(program), {
+    language: 'test',
+    digest: 'sha256:0',
+    limits,
+    graceMs: 1000,
+    logger: silentLogger(),
+    onStateChange: () => undefined,
+    ...options,
+  });
+  onTestFinished(() => instance.end());
+  return instance;
+}
+
+const ask = async (instance: Instance, content: string, timeoutMs = 20_000, signal?: AbortSignal): Promise<unknown> => {
+  const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
+  const answer = await instance.request(line, { deadline: performance.now() + timeoutMs, timeoutMs }, signal);
+  return JSON.parse(Buffer.concat(answer.ast).toString());
+};
+
+describe('an instance', () => {
+  it('answers one request after another', async () => {
+    const instance = instanceOf(echoProgram);
+    for (const content of ['a', 'é😀\n', 'x'.repeat(100_000)]) {
+      expect(await ask(instance, content)).toEqual({ content });
+    }
+    expect(instance.state).toBe('idle');
+    expect(instance.requests).toBe(3);
+  });
+
+  it('hands on status and errors, and understands them in any case', async () => {
+    const instance = instanceOf(
+      `eachLine(() => answer({ status: 'ErRoR', errors: ['old', { message: 'new', line: 3, column: 4 }], ast: null }));`,
+    );
+    const answer = await instance.request(Buffer.from('{}\n'), { deadline: performance.now() + 9000, timeoutMs: 9000 });
+    expect(answer.status).toBe('error');
+    expect(answer.errors).toEqual([{ message: 'old' }, { message: 'new', line: 3, column: 4 }]);
+  });
+
+  it.each([
+    ['garbage', `process.stdin.once('data', () => console.log('Traceback: oops'));`, 'driverProtocol'],
+    [
+      'an answer that closes the response around it',
+      `process.stdin.once('data', () => console.log('{"status":"ok","ast":null}},"id":1'));`,
+      'driverProtocol',
+    ],
+    [
+      'bytes that are not UTF-8',
+      `process.stdin.once('data', () => process.stdout.write(Buffer.from('7b2261223a22ff227d0a', 'hex')));`,
+      'driverProtocol',
+    ],
+    ['a status that nobody knows', `eachLine(() => answer({ status: 'fine', ast: {} }));`, 'driverProtocol'],
+    ['errors that are none', `eachLine(() => answer({ status: 'ok', errors: [3] }));`, 'driverProtocol'],
+    [
+      'two answers at once',
+      `process.stdin.once('data', () => process.stdout.write('{"status":"ok"}\\n{"status":"ok"}\\n'));`,
+      'driverProtocol',
+    ],
+    [
+      'a line without end',
+      `process.stdin.once('data', () => { const spam = () => { while (process.stdout.write('"'.padEnd(65536))); process.stdout.once('drain', spam); }; process.stdout.write('{"a":'); process.stdout.write('"'); const more = () => { while (process.stdout.write('x'.repeat(65536))); process.stdout.once('drain', more); }; more(); });`,
+      'responseTooLarge',
+    ],
+    [
+      'half a line, and its output closed',
+      `process.stdin.once('data', () => { process.stdout.write('{"status":', () => require('fs').closeSync(1)); setInterval(() => 0, 1000); });`,
+      'driverCrashed',
+    ],
+    [
+      'half a line, and its end',
+      `process.stdin.once('data', () => process.stdout.write('{"status":', () => process.exit(0)));`,
+      'driverCrashed',
+    ],
+    ['nothing, and exits with 3 before it reads', `process.exit(3);`, 'driverCrashed'],
+  ])('ends a driver that writes %s, and says so', async (_what, program, kind) => {
+    const instance = instanceOf(program);
+    await expect(ask(instance, 'x')).rejects.toMatchObject({ kind });
+    await instance.ended;
+    expect(instance.state).toBe('ended');
+  });
+
+  it('tells how a driver ended and its last words', async () => {
+    const instance = instanceOf(`console.error('no such file: grammar.bin'); process.exit(3);`);
+    await expect(ask(instance, 'x')).rejects.toMatchObject({
+      message: 'The test driver ended before it answered: it exited with status 3.',
+      data: { exit: { reason: 'exited', code: 3 }, stderr: 'no such file: grammar.bin\n' },
+    });
+  });
+
+  it('is ended when it answers what nothing had asked', async () => {
+    const instance = instanceOf(`answer({ status: 'ok', ast: 1 }); setInterval(() => 0, 1000);`);
+    await expect(instance.ended).resolves.toMatchObject({ reason: 'signaled' });
+  });
+
+  it('frees the client at its deadline, drops the late answer, and goes on', async () => {
+    const instance = instanceOf(
+      `eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), content === 'slow' ? 300 : 0));`,
+      { graceMs: 20_000 },
+    );
+    await ask(instance, 'warm');
+    const startedAt = performance.now();
+    await expect(ask(instance, 'slow', 50)).rejects.toMatchObject({ kind: 'timeout', data: { timeoutMs: 50 } });
+    expect(performance.now() - startedAt).toBeLessThan(250);
+    expect(instance.state).toBe('draining');
+    await expect.poll(() => instance.state).toBe('idle');
+    expect(await ask(instance, 'next')).toBe('next');
+  });
+
+  it('frees the client when it cancels, and ends a driver that does not come back', async () => {
+    const instance = instanceOf(`eachLine(() => { for (;;); });`, { graceMs: 100 });
+    const controller = new AbortController();
+    const request = ask(instance, 'x', 20_000, controller.signal);
+    controller.abort();
+    await expect(request).rejects.toBeInstanceOf(CancelledError);
+    await expect(instance.ended).resolves.toMatchObject({ reason: 'signaled' });
+  });
+
+  it('survives a million lines on stderr and keeps the last ones', async () => {
+    const instance = instanceOf(
+      `eachLine(() => { let n = 0; const more = () => { while (n < 1e6) { n += 1; if (!process.stderr.write('line ' + n + '\\n')) return process.stderr.once('drain', more); } answer({ status: 'ok', ast: n }); }; more(); });`,
+    );
+    expect(await ask(instance, 'x')).toBe(1_000_000);
+    expect(instance.stderrTail.length).toBeLessThanOrEqual(4096);
+    await expect.poll(() => instance.stderrTail).toContain('line 1000000\n');
+  });
+});

@@ -1,0 +1,128 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { JsonScanner } from '../../src/drivers/json-scanner.ts';
+
+/** Scans `text` in pieces of the given sizes (the last one repeats), as it might arrive from a pipe. */
+function scan(
+  text: string | Buffer,
+  sizes: readonly number[] = [1 << 20],
+  depthLimit = 1000,
+): JsonScanner & { end: number } {
+  const bytes = Buffer.from(text as string);
+  const scanner = new JsonScanner(depthLimit) as JsonScanner & { end: number };
+  scanner.end = -1;
+  let at = 0;
+  for (let turn = 0; at < bytes.length && scanner.end < 0; turn += 1) {
+    const size = Math.max(sizes[Math.min(turn, sizes.length - 1)] ?? 1, 1);
+    const end = scanner.feed(bytes.subarray(at, at + size));
+    if (end >= 0) scanner.end = at + end;
+    at += size;
+  }
+  return scanner;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('the scanner of answers', () => {
+  it('finds the members of the envelope in any order', () => {
+    const text = '{ "ast": {"a": [1, {"status": "x"}]}, "errors" :[], "status":"ok" }\n';
+    const { members, complete } = scan(text);
+    expect(complete).toBe(true);
+    const spans = Object.fromEntries([...members].map(([name, { start, end }]) => [name, text.slice(start, end)]));
+    expect(spans).toEqual({ ast: '{"a": [1, {"status": "x"}]}', errors: '[]', status: '"ok"' });
+  });
+
+  it('accepts every JSON text, however it is cut, and finds its members', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }),
+        (value, sizes) => {
+          const text = `${JSON.stringify(value)}\n`;
+          const bytes = Buffer.from(text);
+          const scanner = scan(text, sizes);
+          expect(scanner.fault).toBeUndefined();
+          expect(scanner.complete).toBe(true);
+          expect(scanner.end).toBe(bytes.length);
+          for (const [name, member] of Object.entries(value)) {
+            // Names longer than any of the envelope's are cut; they are nobody's concern.
+            const key = JSON.stringify(name).slice(1, -1);
+            if (Buffer.byteLength(key) >= 64) continue;
+            const span = scanner.members.get(key);
+            expect(JSON.parse(bytes.subarray(span?.start, span?.end).toString())).toEqual(
+              JSON.parse(JSON.stringify(member)),
+            );
+          }
+        },
+      ),
+    );
+  });
+
+  it('agrees with JSON.parse on what is JSON when a text is damaged', () => {
+    const damage = fc.record({
+      at: fc.nat(),
+      with: fc.constantFrom(
+        '',
+        '"',
+        '\\',
+        '{',
+        '}',
+        '[',
+        ']',
+        ',',
+        ':',
+        '0',
+        '1',
+        '-',
+        '.',
+        'e',
+        'u',
+        't',
+        ' ',
+        'é',
+        '\u0001',
+      ),
+    });
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.array(damage, { minLength: 1, maxLength: 4 }), (value, damages) => {
+        let text = JSON.stringify({ status: 'ok', ast: value });
+        for (const { at, with: piece } of damages) {
+          const place = at % (text.length + 1);
+          text = text.slice(0, place) + piece + text.slice(place + 1);
+        }
+        fc.pre(!text.includes('\n') && text.trim() !== '');
+        const scanner = scan(`${text}\n`, [3, 5, 7]);
+        // The scanner refuses members that are there twice; JSON.parse takes the last.
+        if (scanner.fault?.reason.startsWith('a member twice') === true) return;
+        expect({ text, accepted: scanner.complete && scanner.end > 0 }).toEqual({ text, accepted: isJson(text) });
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it.each([
+    ['an answer that closes itself and goes on', '{"ast":null},"id":7,"result":{}}\n', 'more follows'],
+    ['a member twice', '{"status":"ok","status":"error"}\n', 'a member twice'],
+    ['garbage', 'Traceback (most recent call last):\n', 'a value is missing'],
+    ['an empty line', '\n', 'an empty line'],
+    ['a raw newline in a string', '{"a":"\n"}\n', 'a control character'],
+    ['a number with a leading zero', '{"a":01}\n', 'a malformed number'],
+    ['a trailing comma', '{"a":[1,]}\n', 'a value is missing'],
+    ['brackets that do not match', '{"a":[1}}\n', 'a comma or a closing bracket'],
+  ])('refuses %s', (_name, text, reason) => {
+    expect(scan(text).fault?.reason).toContain(reason);
+    expect(scan(text, [1]).fault?.reason).toContain(reason);
+  });
+
+  it('bounds the depth of nesting', () => {
+    expect(scan(`${'['.repeat(11)}${']'.repeat(11)}\n`, [1000], 10).fault?.reason).toContain('more than 10 levels');
+    expect(scan(`${'['.repeat(500)}${']'.repeat(500)}\n`, [7], 500).complete).toBe(true);
+  });
+});
