@@ -1,8 +1,11 @@
 /*
  * babelhost's native bootstrap: what a Node process cannot do by itself. A Node process is multi-threaded, so it can
- * neither enter namespaces nor lock with flock(2). Each face is a file of its own:
+ * neither enter namespaces nor be process 1 of one, and it has no flock(2). Each face is a file of its own:
  *
- *   bootstrap lock    holds an advisory lock for as long as its stdin is open            lock.c
+ *   bootstrap guard   the namespaces that a host's containers are started in, and their end     guard.c, ids.c, hold.c
+ *   bootstrap run     starts one container through an OCI runtime                               run.c
+ *   bootstrap init    process 1 of a container                                                  init.c
+ *   bootstrap lock    an advisory lock that lasts as long as stdin is open                      lock.c
  *
  * Every system call is checked; whatever cannot be done ends the process with a sentence on stderr.
  */
@@ -10,41 +13,62 @@
 #include "bootstrap.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+int complaints = STDERR_FILENO;
+
+_Noreturn static void end(int status, const char *format, va_list values, const char *cause) {
+  char line[1024];
+  int length = vsnprintf(line, sizeof line, format, values);
+  if (length < 0) line[0] = '\0';
+  /* One write, unbuffered: lines of several processes that share a stderr must not mix. */
+  dprintf(complaints, "bootstrap: %s%s\n", line, cause);
+  _exit(status);
+}
+
 _Noreturn void fail(const char *format, ...) {
-  int cause = errno;
-  const char *name = strerrorname_np(cause);
+  int error = errno;
+  char cause[128];
+  const char *name = strerrorname_np(error);
+  snprintf(cause, sizeof cause, " (%s): %s", name == NULL ? "?" : name, strerror(error));
   va_list values;
   va_start(values, format);
-  fputs("bootstrap: ", stderr);
-  vfprintf(stderr, format, values);
-  va_end(values);
-  fprintf(stderr, " (%s): %s\n", name == NULL ? "?" : name, strerror(cause));
-  _exit(EXIT_FAILED);
+  end(EXIT_FAILED, format, values, cause);
+}
+
+_Noreturn void fail_plainly(const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  end(EXIT_FAILED, format, values, "");
 }
 
 _Noreturn void fail_usage(const char *format, ...) {
   va_list values;
   va_start(values, format);
-  fputs("bootstrap: ", stderr);
-  vfprintf(stderr, format, values);
-  va_end(values);
-  fputs("\n", stderr);
-  _exit(EXIT_USAGE);
+  end(EXIT_USAGE, format, values, "");
 }
 
-void die_with_parent(pid_t parent) {
+void die_with_parent(int lifeline) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail("cannot tie this process to its parent");
-  /* A parent that died before the prctl sends nothing: its child has another parent by now. */
-  if (getppid() != parent) _exit(EXIT_FAILED);
+  struct pollfd polled = {.fd = lifeline, .events = 0};
+  if (poll(&polled, 1, 0) < 0) fail("cannot see whether the parent lives");
+  if (polled.revents != 0) _exit(EXIT_FAILED);
+}
+
+pid_t fork_or_fail(const char *purpose) {
+  pid_t child = fork();
+  if (child < 0) fail("cannot fork to %s", purpose);
+  return child;
 }
 
 int wait_for(pid_t child) {
@@ -53,6 +77,16 @@ int wait_for(pid_t child) {
     if (errno != EINTR) fail("cannot wait for process %d", child);
   }
   return status;
+}
+
+int exit_status_of(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : EXIT_SIGNALED + WTERMSIG(wait_status);
+}
+
+int open_pidfd(pid_t process) {
+  int fd = (int)syscall(SYS_pidfd_open, process, 0);
+  if (fd < 0) fail("cannot watch process %d", process);
+  return fd;
 }
 
 bool write_all(int fd, const char *bytes, size_t length) {
@@ -66,9 +100,49 @@ bool write_all(int fd, const char *bytes, size_t length) {
   return true;
 }
 
-int main(int count, char **arguments) {
-  if (count >= 2) {
-    if (strcmp(arguments[1], "lock") == 0) return lock_main(arguments + 2);
+bool write_line(int fd, const char *format, ...) {
+  char line[512];
+  va_list values;
+  va_start(values, format);
+  int length = vsnprintf(line, sizeof line, format, values);
+  va_end(values);
+  if (length < 0) return false;
+  size_t size = (size_t)length;
+  if (size >= sizeof line) {
+    size = sizeof line - 1;
+    line[size - 1] = '\n';
   }
-  fail_usage("usage: bootstrap lock [--shared] [--try] PATH");
+  return write_all(fd, line, size);
+}
+
+long parse_number(const char *text, long least, long most, const char *what) {
+  char *rest;
+  errno = 0;
+  long number = strtol(text, &rest, 10);
+  if (errno != 0 || rest == text || *rest != '\0' || number < least || number > most) {
+    fail_usage("%s is a number from %ld to %ld, not '%s'", what, least, most, text);
+  }
+  return number;
+}
+
+const char *option_value(char ***arguments) {
+  const char *option = **arguments;
+  (*arguments)++;
+  if (**arguments == NULL) fail_usage("%s needs a value", option);
+  return **arguments;
+}
+
+void close_from(unsigned first) {
+  if (syscall(SYS_close_range, first, ~0U, 0) != 0) fail("cannot close inherited file descriptors");
+}
+
+int main(int count, char **arguments) {
+  static const struct {
+    const char *name;
+    int (*face)(char **);
+  } faces[] = {{"guard", guard_main}, {"run", run_main}, {"init", init_main}, {"lock", lock_main}};
+  for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
+    if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);
+  }
+  fail_usage("usage: bootstrap guard|run|init|lock …");
 }

@@ -1,4 +1,4 @@
-/* What the faces of the bootstrap share: how it fails, and the few system calls that need care every time. */
+/* What the faces of the bootstrap share: how it fails, and the few steps that need care every time. */
 #ifndef BABELHOST_BOOTSTRAP_H
 #define BABELHOST_BOOTSTRAP_H
 
@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 /* Exit statuses of our own. A runtime's or a driver's status passes through unchanged. */
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_EXECUTED = 127, EXIT_SIGNALED = 128 };
 
 /* The faces: each takes the arguments after its name (NULL at the end) and returns an exit status. */
 int guard_main(char **arguments);
@@ -21,16 +21,77 @@ int lock_main(char **arguments);
  */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The same for wrong usage: no errno, EXIT_USAGE. */
+/* The same for a fault that has no errno. */
+_Noreturn void fail_plainly(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same for wrong usage, with EXIT_USAGE. */
 _Noreturn void fail_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Asks the kernel to SIGKILL this process when its parent dies, and exits at once if `parent` is gone already. */
-void die_with_parent(pid_t parent);
+/* Where the above write: stderr, until a face gives its stderr away. */
+extern int complaints;
+
+/*
+ * Asks the kernel to SIGKILL this process when its parent dies. The parent holds the other end of `lifeline` (a pipe
+ * or socket): if that has hung up, the parent died before the kernel was asked, and this process exits at once.
+ * getppid() could not tell: it is 0 where the parent is outside our pid namespace. Must come after every change of
+ * credentials, setns(2) included, because those clear the request (prctl(2)).
+ */
+void die_with_parent(int lifeline);
+
+/* fork(2), checked. `purpose` completes "cannot fork to …". */
+pid_t fork_or_fail(const char *purpose);
 
 /* Waits for one child, through interruptions. Returns its wait status. */
 int wait_for(pid_t child);
 
+/* The exit status that stands for a wait status: the status itself, or EXIT_SIGNALED + signal. */
+int exit_status_of(int wait_status);
+
+/* A file descriptor that becomes readable when `process` ends. */
+int open_pidfd(pid_t process);
+
 /* write(2) of all of it, through interruptions and short writes. False, with errno, if that is impossible. */
 bool write_all(int fd, const char *bytes, size_t length);
+
+/* Formats one short line and writes it in one write(2), so that lines of several writers do not mix. */
+bool write_line(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Parses a decimal number between `least` and `most`, or fails with EXIT_USAGE naming `what`. */
+long parse_number(const char *text, long least, long most, const char *what);
+
+/* The value that follows an option: steps `arguments` on, or fails with EXIT_USAGE. */
+const char *option_value(char ***arguments);
+
+/* Closes every file descriptor from `first` on. */
+void close_from(unsigned first);
+
+/* ids.c */
+/* Ids outside a user namespace, FIRST:COUNT; none if count is 0. */
+struct id_range {
+  unsigned first, count;
+};
+struct id_range parse_range(const char *text);
+/*
+ * Gives the user namespace of `child` its ids: 0 is our own effective id, and 1 onwards are `uids` and `gids`. Without
+ * ranges, 0 is all there is.
+ */
+void map_ids(pid_t child, struct id_range uids, struct id_range gids);
+/* Becomes id 0 of the user namespace that we are in; drops the supplementary groups where that is allowed. */
+void become_root_inside(bool may_set_groups);
+
+/* remove.c */
+/* Removes a folder and all in it, without following links. What is not there is no fault; others go to stderr. */
+void remove_folder(int parent, const char *name);
+/* Removes an empty cgroup and the empty cgroups in it, waiting up to `patience` milliseconds for what still ends. */
+void remove_cgroup(const char *path, int patience);
+
+/* hold.c */
+/*
+ * Makes the folder `name` in `directory` and locks it for as long as the returned descriptor is open, and notes in it
+ * which cgroups belong to it. Whoever can lock such a folder knows that its owner is gone.
+ */
+int hold_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count);
+/* Removes the folders in `directory` whose owners are gone, with the cgroups noted in them. */
+void sweep_folders(int directory);
 
 #endif

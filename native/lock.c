@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,22 +57,24 @@ static bool wait_for_end_of_stdin(int other) {
  * both share: what the child was granted stays with us when it exits. False if stdin ended first.
  */
 static bool wait_for_lock(int fd, int operation, const char *path) {
-  pid_t self = getpid();
-  pid_t child = fork();
-  if (child < 0) fail("cannot fork to wait for the lock on %s", path);
+  int lifeline[2];
+  if (pipe2(lifeline, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  pid_t child = fork_or_fail("wait for the lock");
   if (child == 0) {
-    die_with_parent(self);
+    close(lifeline[1]);
+    die_with_parent(lifeline[0]);
     while (flock(fd, operation) != 0) {
       if (errno != EINTR) fail("cannot lock %s", path);
     }
     _exit(0);
   }
-  int handle = (int)syscall(SYS_pidfd_open, child, 0);
-  if (handle < 0) fail("cannot watch process %d", child);
+  int handle = open_pidfd(child);
   bool ended = wait_for_end_of_stdin(handle);
   if (ended) kill(child, SIGKILL);
   int status = wait_for(child);
   close(handle);
+  close(lifeline[0]);
+  close(lifeline[1]);
   if (ended) return false;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(EXIT_FAILED); /* the child has said why */
   return true;

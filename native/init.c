@@ -1,0 +1,141 @@
+/*
+ * bootstrap init -- CMD ARG…: process 1 of a container. It starts the driver, forwards signals to it, reaps orphans,
+ * and ends with the driver: the kernel then kills whatever the driver has left.
+ *
+ * Descriptor 3 is the control channel. Written to it: "started" once the driver has been executed; then "exited N" or
+ * "signaled N"; or, if it could not be executed, "failed ERRNAME CMD". Read from it: "signal N", sent on to the
+ * driver's process group; its end means that the host is gone or wants the container gone, so this process exits.
+ */
+#define _GNU_SOURCE
+#include "bootstrap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CONTROL = 3 };
+
+/* Signals that somebody outside may send to process 1 and mean for the driver. */
+static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH};
+
+static void report(const char *format, const char *word, int number) {
+  /* A host that does not listen any more is gone; the end of the channel tells us so in a moment. */
+  write_line(CONTROL, format, word, number);
+}
+
+static int receive_signals(sigset_t *before) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGCHLD);
+  for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) sigaddset(&mask, forwarded[i]);
+  if (sigprocmask(SIG_BLOCK, &mask, before) != 0) fail("cannot block signals");
+  int fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) fail("cannot receive signals");
+  return fd;
+}
+
+/* Starts the driver in a session of its own. Exits if it cannot be executed. */
+static pid_t start_driver(char **command, const sigset_t *mask) {
+  int outcome[2];
+  if (pipe2(outcome, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  pid_t driver = fork_or_fail("start the driver");
+  if (driver == 0) {
+    if (setsid() < 0 || sigprocmask(SIG_SETMASK, mask, NULL) != 0) fail("cannot prepare the driver");
+    signal(SIGPIPE, SIG_DFL);
+    execvp(command[0], command);
+    int cause = errno;
+    write_all(outcome[1], (const char *)&cause, sizeof cause);
+    _exit(EXIT_NOT_EXECUTED);
+  }
+  close(outcome[1]);
+  int cause;
+  ssize_t length;
+  while ((length = read(outcome[0], &cause, sizeof cause)) < 0 && errno == EINTR) continue;
+  close(outcome[0]);
+  if (length == 0) return driver; /* closed by a successful exec */
+  const char *name = length == sizeof cause ? strerrorname_np(cause) : NULL;
+  write_line(CONTROL, "failed %s %s\n", name == NULL ? "?" : name, command[0]);
+  _exit(EXIT_NOT_EXECUTED);
+}
+
+static void signal_driver(pid_t driver, int number) {
+  /* The group first; a driver that has not got so far as setsid is signalled alone. */
+  if (kill(-driver, number) != 0) kill(driver, number);
+}
+
+/* Reaps what has ended; exits with the driver's status if it has. */
+static void reap(pid_t driver) {
+  int status;
+  pid_t child;
+  while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (child != driver) continue;
+    if (WIFEXITED(status)) {
+      report("%s %d\n", "exited", WEXITSTATUS(status));
+    } else {
+      report("%s %d\n", "signaled", WTERMSIG(status));
+    }
+    _exit(exit_status_of(status));
+  }
+}
+
+static void take_signals(int fd, pid_t driver) {
+  struct signalfd_siginfo info;
+  while (read(fd, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo != SIGCHLD) signal_driver(driver, (int)info.ssi_signo);
+  }
+  reap(driver);
+}
+
+/* Takes the host's lines from the control channel; exits at its end. */
+static void take_requests(pid_t driver) {
+  static char line[64];
+  static size_t length = 0;
+  ssize_t added = read(CONTROL, line + length, sizeof line - 1 - length);
+  if (added < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (added <= 0) _exit(EXIT_SIGNALED + SIGKILL);
+  length += (size_t)added;
+  line[length] = '\0';
+  for (char *end; (end = memchr(line, '\n', length)) != NULL;) {
+    int number;
+    *end = '\0';
+    if (sscanf(line, "signal %d", &number) == 1 && number > 0 && number < NSIG) signal_driver(driver, number);
+    length -= (size_t)(end + 1 - line);
+    memmove(line, end + 1, length);
+  }
+  if (length == sizeof line - 1) length = 0; /* no line of the host's is so long */
+}
+
+int init_main(char **arguments) {
+  if (arguments[0] == NULL || strcmp(arguments[0], "--") != 0 || arguments[1] == NULL) {
+    fail_usage("usage: bootstrap init -- COMMAND [ARGUMENT]…");
+  }
+  /* What the driver runs as has our id: without this it could open our descriptors in /proc/1/fd, or trace us. */
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) fail("cannot become undumpable");
+  if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) != 0) fail("the control channel is not there");
+  if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) fail("cannot ignore SIGPIPE");
+  sigset_t before;
+  int signals = receive_signals(&before);
+  pid_t driver = start_driver(arguments + 1, &before);
+  /* The pipes are the driver's: when it closes them the host must see their end. */
+  close(STDIN_FILENO);
+  close(STDOUT_FILENO);
+  close(STDERR_FILENO);
+  write_line(CONTROL, "started\n");
+  struct pollfd polled[2] = {{.fd = CONTROL, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+  for (;;) {
+    if (poll(polled, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      _exit(EXIT_FAILED);
+    }
+    if (polled[1].revents != 0) take_signals(signals, driver);
+    if (polled[0].revents != 0) take_requests(driver);
+  }
+}

@@ -1,0 +1,82 @@
+/*
+ * Removing what a host leaves: its folder, without following links, and its cgroups. Faults are written to stderr and
+ * passed over, because what can be removed should be, whatever else cannot.
+ */
+#define _GNU_SOURCE
+#include "bootstrap.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Folders of ours are a few levels deep; more is not ours, and a bound keeps the recursion's stack and files bounded. */
+enum { DEEPEST = 64 };
+
+static bool is_dots(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
+
+static void complain(const char *path) { dprintf(STDERR_FILENO, "bootstrap: cannot remove %s: %m\n", path); }
+
+static void remove_entry(int parent, const char *name, int depth) {
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return;
+  /* EISDIR is Linux's answer for a folder, EPERM is POSIX's. */
+  if (errno != EISDIR && errno != EPERM) return complain(name);
+  if (depth == 0) {
+    errno = ELOOP;
+    return complain(name);
+  }
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+  if (folder == NULL) {
+    complain(name);
+    if (fd >= 0) close(fd);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    if (!is_dots(entry->d_name)) remove_entry(dirfd(folder), entry->d_name, depth - 1);
+  }
+  closedir(folder);
+  if (unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) complain(name);
+}
+
+void remove_folder(int parent, const char *name) { remove_entry(parent, name, DEEPEST); }
+
+/* Removes the cgroups below `fd`, which must be empty of processes. */
+static void remove_inner_cgroups(int fd, int depth) {
+  int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+  if (folder == NULL) {
+    if (copy >= 0) close(copy);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    if (entry->d_type != DT_DIR || is_dots(entry->d_name)) continue;
+    int inner = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (inner < 0) continue;
+    if (depth > 0) remove_inner_cgroups(inner, depth - 1);
+    close(inner);
+    unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+  }
+  closedir(folder);
+}
+
+void remove_cgroup(const char *path, int patience) {
+  /* EBUSY: a process that has just been killed is still on its way out. The kernel offers nothing to wait on here. */
+  const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+  for (;; patience -= 5) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+      if (errno != ENOENT) complain(path);
+      return;
+    }
+    remove_inner_cgroups(fd, DEEPEST);
+    close(fd);
+    if (rmdir(path) == 0 || errno == ENOENT) return;
+    if (errno != EBUSY || patience <= 0) return complain(path);
+    nanosleep(&pause, NULL);
+  }
+}

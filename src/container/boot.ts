@@ -1,0 +1,275 @@
+// Booting one container: its bundle, its cgroups, its start, and what is to be removed when it has ended or failed.
+import { spawn } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import { BabelhostError, messageOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import {
+  cgroupResources,
+  containerCgroups,
+  containerFolders,
+  makeContainerCgroups,
+  type CgroupPlacement,
+} from './cgroup-placement.ts';
+import { countOutOfMemory, removeCgroup } from './cgroup.ts';
+import { RunningContainer, type Container } from './container.ts';
+import { exitOf, type ContainerExit } from './exit.ts';
+import { explainFailure } from './failures.ts';
+import type { Guard } from './guard.ts';
+import type { ContainerId } from './id.ts';
+import { resourceLimits } from './isolation.ts';
+import { launch, LaunchFailure, runtimeEnvironment, type Launched } from './launch.ts';
+import type { Limits } from './limits.ts';
+import { containerIds, type IdRange, type Identity } from './owners.ts';
+import type { Reapings } from './reapings.ts';
+import { deleteArguments, readRuntimeLog, runArguments, type RuntimeProgram } from './runtime-program.ts';
+import { containerSpec, type ContainerProcess } from './spec.ts';
+import { resolveUser } from './user.ts';
+
+/** What all containers of a host have in common. */
+export interface BootContext {
+  readonly bootstrap: string;
+  readonly runtime: RuntimeProgram;
+  readonly guard: Guard;
+  readonly reapings: Reapings;
+  readonly identity: Identity;
+  readonly placement: CgroupPlacement;
+  /** The name of this host's cgroup. */
+  readonly cgroup: string;
+  readonly stage: string;
+  /** This host's own folder: bundles, and the runtime's state. */
+  readonly folder: string;
+  readonly highestLimits: Readonly<Record<string, number>>;
+  readonly oomScoreAdj: number;
+  readonly bootTimeoutMs: number;
+  readonly logger: Logger;
+}
+
+export interface BootOptions {
+  readonly id: ContainerId;
+  readonly rootfs: string;
+  readonly process: ContainerProcess & { readonly user: string };
+  readonly limits: Limits;
+  readonly hostname: string;
+}
+
+interface ContainerFiles {
+  readonly bundle: string;
+  readonly state: string;
+  readonly log: string;
+  readonly pidFile: string;
+}
+
+/** How long process 1 has to end when its channel is closed, before it is killed by its process id. */
+const endPatienceMs = 2000;
+
+/**
+ * Boots a container and resolves when its command has been executed.
+ * @throws BabelhostError `containerFailed`, `timeout`; the signal's reason if it is aborted
+ */
+export async function bootContainer(
+  context: BootContext,
+  options: BootOptions,
+  signal: AbortSignal | undefined,
+): Promise<Container> {
+  signal?.throwIfAborted();
+  const files = filesOf(context, options.id);
+  const endBoot = context.reapings.beginBoot();
+  let launching = false;
+  try {
+    const [, joined] = await Promise.all([
+      makeBundle(context, options, files),
+      makeContainerCgroups(context.placement, options.id, options.limits),
+    ]);
+    launching = true;
+    const launched = await launch({
+      bootstrap: context.bootstrap,
+      arguments: [
+        ...identityArguments(context.identity),
+        ...joined.flatMap((folder) => ['--join', folder]),
+        ...['--stage', context.stage, '--rootfs', options.rootfs, '--pid-file', files.pidFile],
+        ...['--', ...runArguments(context.runtime, files, options.id)],
+      ],
+      guard: context.guard.processFolder.fd,
+      timeoutMs: context.bootTimeoutMs,
+      signal,
+    });
+    return watch(context, options, files, launched);
+  } catch (error) {
+    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, files) : error;
+    if (launching) await deleteContainer(context, files, options.id);
+    await removeRemains(context, files, options.id);
+    throw explained;
+  } finally {
+    endBoot();
+  }
+}
+
+function filesOf(context: BootContext, id: ContainerId): ContainerFiles {
+  const bundle = path.join(context.folder, 'bundles', id);
+  return {
+    bundle,
+    state: path.join(context.folder, 'state'),
+    log: path.join(bundle, 'log.json'),
+    pidFile: path.join(bundle, 'pid'),
+  };
+}
+
+function identityArguments(identity: Identity): string[] {
+  if (identity.kind === 'privileged') return [];
+  return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
+}
+
+/** The ids that a container gets, as the namespace that the runtime runs in has them. */
+function idRanges(identity: Identity): { uids: IdRange; gids: IdRange } {
+  switch (identity.kind) {
+    case 'privileged':
+      return { uids: identity.ids, gids: identity.ids };
+    case 'granted': {
+      const range = (granted: IdRange) => ({ first: 1, count: Math.min(granted.count, containerIds) });
+      return { uids: range(identity.uids), gids: range(identity.gids) };
+    }
+    case 'own':
+      return { uids: { first: 0, count: 1 }, gids: { first: 0, count: 1 } };
+  }
+}
+
+async function makeBundle(context: BootContext, options: BootOptions, files: ContainerFiles): Promise<void> {
+  const { identity, placement } = context;
+  const { uids, gids } = idRanges(identity);
+  const user = await resolveUser(options.rootfs, options.process.user, Math.min(uids.count, gids.count));
+  const spec = containerSpec({
+    process: options.process,
+    // Without a granted range the kernel forbids setgroups(2).
+    user: identity.kind === 'own' ? { ...user, additionalGids: [] } : user,
+    hostname: options.hostname,
+    limits: options.limits,
+    stage: context.stage,
+    uids,
+    gids,
+    rlimits: resourceLimits(placement, options.limits, context.highestLimits),
+    oomScoreAdj: context.oomScoreAdj,
+    ...(placement.maker === 'runtime' && {
+      cgroup: {
+        path: `/${context.cgroup}/${options.id}`,
+        resources: cgroupResources(placement, options.limits),
+      },
+    }),
+  });
+  await mkdir(files.bundle, { recursive: true, mode: 0o700 });
+  await writeFile(path.join(files.bundle, 'config.json'), JSON.stringify(spec));
+}
+
+/** Follows a container that was started to its end, and removes what it leaves. */
+function watch(context: BootContext, options: BootOptions, files: ContainerFiles, launched: Launched): Container {
+  const { id, limits } = options;
+  const { control, pid, guardPid } = launched;
+  const cgroups = containerCgroups(context.placement, id);
+  let killed = false;
+  let patience: NodeJS.Timeout | undefined;
+  // Process 1 has said its last word, and the kernel has ended everything else before the guard could reap it.
+  const gone = Promise.all([control.ended, context.reapings.wait(guardPid)]);
+  const exited = gone.then(async (): Promise<ContainerExit> => {
+    clearTimeout(patience);
+    const outOfMemory = (await countOutOfMemory(cgroups)) > 0 ? limits.memoryBytes : undefined;
+    const exit = exitOf(launched.lastReport(), killed, outOfMemory);
+    context.logger.debug({ container: id, pid, exit }, 'a container has ended');
+    return exit;
+  });
+  const removed = exited.then(() => removeRemains(context, files, id));
+  return new RunningContainer({
+    id,
+    pid,
+    cgroups,
+    stdin: launched.stdin,
+    stdout: launched.stdout,
+    stderr: launched.stderr,
+    exited,
+    removed,
+    signal: (number) => {
+      control.signal(number);
+    },
+    end: () => {
+      if (killed) return;
+      killed = true;
+      control.close();
+      patience = setTimeout(() => {
+        killProcess(pid);
+      }, endPatienceMs);
+    },
+  });
+}
+
+/** Sends SIGKILL by process id: the guard has not reaped it yet, or nobody would ask, so the id is still its own. */
+function killProcess(pid: number): void {
+  if (pid === 0) return;
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended in this very moment.
+  }
+}
+
+async function explainLaunch(
+  failure: LaunchFailure,
+  context: BootContext,
+  files: ContainerFiles,
+): Promise<BabelhostError> {
+  const { report, status } = failure;
+  if (report?.kind === 'failed') {
+    return new BabelhostError(
+      'containerFailed',
+      `The image's command ${report.command} could not be executed: ${report.error}. ${executionAdvice(report.error)}`,
+      { reason: report.error, command: report.command },
+    );
+  }
+  const messages = await readRuntimeLog(files.log);
+  const complaints = failure.complaints.replaceAll(/^bootstrap: /gm, '').trim();
+  const text = [...messages, complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
+  return explainFailure(`start a container with ${context.runtime.name}`, text, {
+    status,
+    runtime: context.runtime.path,
+  });
+}
+
+function executionAdvice(error: string): string {
+  switch (error) {
+    case 'ENOENT':
+      return 'The image lacks it, or the interpreter that its first line names, or the dynamic loader that it is linked with.';
+    case 'EACCES':
+      return 'It is no executable file for the user that the image runs as.';
+    case 'ENOEXEC':
+      return 'It is not a program of this machine: see that the image is for its architecture.';
+    default:
+      return 'See that the image is for this machine.';
+  }
+}
+
+/** Has the runtime kill and forget a container that it may have made half. */
+async function deleteContainer(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
+  const args = ['run', ...identityArguments(context.identity), '--', ...deleteArguments(context.runtime, files, id)];
+  const child = spawn(context.bootstrap, args, {
+    // The last is what the bootstrap watches for our end.
+    stdio: ['ignore', 'ignore', 'ignore', context.guard.processFolder.fd, 'pipe'],
+    env: runtimeEnvironment(),
+  });
+  const lifeline = child.stdio[4] as Duplex;
+  lifeline.on('error', () => undefined);
+  await new Promise((resolve) => child.once('error', resolve).once('exit', resolve));
+  lifeline.destroy();
+}
+
+/** Removes the bundle, the runtime's state and the cgroups of a container without processes. */
+async function removeRemains(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
+  const removals = [
+    rm(files.bundle, { recursive: true, force: true }),
+    rm(path.join(files.state, id), { recursive: true, force: true }),
+    ...containerFolders(context.placement, id).map(removeCgroup),
+  ];
+  for (const result of await Promise.allSettled(removals)) {
+    if (result.status === 'fulfilled') continue;
+    // The guard removes it with everything else when the host ends.
+    context.logger.warn({ container: id, reason: messageOf(result.reason) }, 'could not remove part of a container');
+  }
+}

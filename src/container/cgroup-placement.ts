@@ -1,0 +1,178 @@
+// Where this host's containers have their cgroups, who makes them, and which controllers limit them there.
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { systemErrorCode } from '../errors.ts';
+import {
+  hierarchyOf,
+  isWritable,
+  type CgroupLayout,
+  type ContainerCgroups,
+  type Controller,
+  type Hierarchy,
+} from './cgroup.ts';
+import type { Limits } from './limits.ts';
+import type { Identity } from './owners.ts';
+import type { CgroupResources } from './spec.ts';
+
+export const limitingControllers = ['memory', 'pids', 'cpu'] as const satisfies readonly Controller[];
+
+export interface CgroupPlacement {
+  /**
+   * 'runtime': the runtime makes a container's cgroup and sets its limits. 'joined': babelhost makes it, and the
+   * runtime is executed in it. 'none': this process may not make cgroups.
+   */
+  readonly maker: 'runtime' | 'joined' | 'none';
+  /** This host's own cgroup in each hierarchy. Nobody else's, so it can be removed with all in it. */
+  readonly hostFolders: readonly string[];
+  readonly controllers: Readonly<Partial<Record<Controller | 'cpuacct', PlacedController>>>;
+  /** Why a controller is not in `controllers`. */
+  readonly reason?: string;
+}
+
+export interface PlacedController {
+  readonly version: 1 | 2;
+  readonly hostFolder: string;
+}
+
+/** Processor time is shared out in periods of this length, in microseconds: the kernel's default. */
+const cpuPeriodUs = 100_000;
+
+/**
+ * Finds the place.
+ * @param name the name of this host's cgroup
+ * @param runtime crun makes no cgroups for us: it refuses hierarchies that runc takes, so it is executed in ready ones
+ */
+export async function placeCgroups(
+  layout: CgroupLayout,
+  identity: Identity,
+  runtime: string,
+  name: string,
+): Promise<CgroupPlacement> {
+  if (layout.kind === 'none')
+    return { maker: 'none', hostFolders: [], controllers: {}, reason: 'no cgroup is mounted' };
+  if (identity.kind !== 'privileged') return placeDelegated(layout, name);
+  const places = layout.hierarchies.map((hierarchy) => ({ hierarchy, parent: hierarchy.mountPoint }));
+  for (const { parent } of places) {
+    if (await isWritable(parent)) continue;
+    return { maker: 'none', hostFolders: [], controllers: {}, reason: `${parent} is read-only` };
+  }
+  return place(places, name, runtime === 'crun' ? 'joined' : 'runtime');
+}
+
+/**
+ * An ordinary user may be given part of the v2 hierarchy: systemd does so for its user sessions. A cgroup that has
+ * processes cannot share out its controllers (the "no internal processes" rule, cgroup-v2.rst), and our own has us;
+ * the place is beside it.
+ */
+async function placeDelegated(layout: CgroupLayout, name: string): Promise<CgroupPlacement> {
+  const none = (reason: string): CgroupPlacement => ({ maker: 'none', hostFolders: [], controllers: {}, reason });
+  const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
+  if (layout.kind !== 'v2' || hierarchy === undefined) {
+    return none('cgroup v1 cannot be delegated to an ordinary user');
+  }
+  if (hierarchy.own === '/') return none('the cgroup of this process is the root');
+  const parent = path.join(hierarchy.mountPoint, path.dirname(hierarchy.own));
+  for (const file of ['.', 'cgroup.procs', 'cgroup.subtree_control']) {
+    if (!(await isWritable(path.join(parent, file)))) {
+      return none(
+        `${parent} is not delegated to this user: 'systemd-run --user --scope -p Delegate=yes' makes one that is`,
+      );
+    }
+  }
+  const shared = (await readFile(path.join(parent, 'cgroup.subtree_control'), 'utf8')).trim().split(/\s+/);
+  return place([{ hierarchy: { ...hierarchy, controllers: shared }, parent }], name, 'joined');
+}
+
+function place(
+  places: readonly { hierarchy: Hierarchy; parent: string }[],
+  name: string,
+  maker: 'runtime' | 'joined',
+): CgroupPlacement {
+  const layout: CgroupLayout = { kind: 'none', hierarchies: places.map(({ hierarchy }) => hierarchy) };
+  const controllers: Partial<Record<Controller | 'cpuacct', PlacedController>> = {};
+  for (const controller of [...limitingControllers, 'cpuacct'] as const) {
+    const hierarchy = hierarchyOf(layout, controller as Controller);
+    const parent = places.find((candidate) => candidate.hierarchy === hierarchy)?.parent;
+    if (hierarchy === undefined || parent === undefined) continue;
+    controllers[controller] = { version: hierarchy.version, hostFolder: path.join(parent, name) };
+  }
+  const hostFolders =
+    maker === 'runtime'
+      ? places.map(({ parent }) => path.join(parent, name))
+      : [...new Set(Object.values(controllers).map(({ hostFolder }) => hostFolder))];
+  return { maker, hostFolders, controllers };
+}
+
+/** The cgroups of one container. */
+export function containerCgroups(placement: CgroupPlacement, id: string): ContainerCgroups {
+  const folders = Object.entries(placement.controllers).map(([controller, { version, hostFolder }]) => [
+    controller,
+    { version, folder: path.join(hostFolder, id) },
+  ]);
+  return Object.fromEntries(folders) as ContainerCgroups;
+}
+
+/** The folders of one container's cgroups, in every hierarchy. */
+export function containerFolders(placement: CgroupPlacement, id: string): string[] {
+  return placement.hostFolders.map((folder) => path.join(folder, id));
+}
+
+/** The limits as the runtime takes them. */
+export function cgroupResources(placement: CgroupPlacement, limits: Limits): CgroupResources {
+  const { memory, cpu, pids } = placement.controllers;
+  return {
+    // The swap of the specification is memory and swap together: equal to the memory, there is none.
+    ...(memory && { memory: { limit: limits.memoryBytes, swap: limits.memoryBytes } }),
+    ...(cpu && { cpu: { quota: Math.max(1000, Math.round(limits.cpus * cpuPeriodUs)), period: cpuPeriodUs } }),
+    ...(pids && { pids: { limit: limits.processes } }),
+  };
+}
+
+/** Writes to a control file; one that this kernel is built without (swap accounting) is passed over if `optional`. */
+async function set(folder: string, file: string, value: string | number, optional = false): Promise<void> {
+  try {
+    // r+: the kernel's files must not be created or truncated.
+    await writeFile(path.join(folder, file), String(value), { flag: 'r+' });
+  } catch (error) {
+    if (!(optional && systemErrorCode(error) === 'ENOENT')) throw error;
+  }
+}
+
+/** Makes this host's own cgroups, where babelhost makes them. */
+export async function makeHostCgroups(placement: CgroupPlacement): Promise<void> {
+  if (placement.maker !== 'joined') return;
+  for (const hostFolder of placement.hostFolders) await mkdir(hostFolder, { recursive: true });
+  const enabled = new Map<string, string[]>();
+  for (const [controller, { version, hostFolder }] of Object.entries(placement.controllers)) {
+    if (version === 2) enabled.set(hostFolder, [...(enabled.get(hostFolder) ?? []), `+${controller}`]);
+  }
+  for (const [hostFolder, controllers] of enabled) {
+    // The parent's first: a cgroup can share out only what it was given.
+    await set(path.dirname(hostFolder), 'cgroup.subtree_control', controllers.join(' '));
+    await set(hostFolder, 'cgroup.subtree_control', controllers.join(' '));
+  }
+}
+
+/** Makes the cgroups of one container with their limits, and returns the folders to join. */
+export async function makeContainerCgroups(placement: CgroupPlacement, id: string, limits: Limits): Promise<string[]> {
+  if (placement.maker !== 'joined') return [];
+  const folders = containerFolders(placement, id);
+  await Promise.all(folders.map((folder) => mkdir(folder)));
+  const { memory, cpu, pids } = containerCgroups(placement, id);
+  const quota = Math.max(1000, Math.round(limits.cpus * cpuPeriodUs));
+  if (memory?.version === 1) {
+    await set(memory.folder, 'memory.limit_in_bytes', limits.memoryBytes);
+    await set(memory.folder, 'memory.memsw.limit_in_bytes', limits.memoryBytes, true);
+  } else if (memory !== undefined) {
+    await set(memory.folder, 'memory.max', limits.memoryBytes);
+    await set(memory.folder, 'memory.swap.max', 0, true);
+  }
+  if (cpu?.version === 1) {
+    await set(cpu.folder, 'cpu.cfs_period_us', cpuPeriodUs);
+    await set(cpu.folder, 'cpu.cfs_quota_us', quota);
+  } else if (cpu !== undefined) {
+    await set(cpu.folder, 'cpu.max', `${quota} ${cpuPeriodUs}`);
+  }
+  if (pids !== undefined) await set(pids.folder, 'pids.max', limits.processes);
+  return folders;
+}

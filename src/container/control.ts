@@ -1,0 +1,87 @@
+// The control channel between the host and a container's process 1 (native/init.c), a line for each message.
+import type { Duplex } from 'node:stream';
+
+/** What comes from process 1, and from `bootstrap run` while it boots the container. */
+export type ContainerReport =
+  /** The host's id of process 1 (0 if it had ended already), and its id in the guard's namespace. */
+  | { readonly kind: 'process'; readonly pid: number; readonly guardPid: number }
+  | { readonly kind: 'started' }
+  | { readonly kind: 'failed'; readonly error: string; readonly command: string }
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'signaled'; readonly signal: number };
+
+/** Longer lines than any that process 1 writes: the driver cannot reach the channel, so this is our own fault. */
+const longestLine = 8192;
+
+export function parseReport(line: string): ContainerReport | undefined {
+  const [kind, first = '', ...rest] = line.split(' ');
+  switch (kind) {
+    case 'process':
+      return { kind, pid: Number(first), guardPid: Number(rest[0]) };
+    case 'started':
+      return { kind };
+    case 'failed':
+      return { kind, error: first, command: rest.join(' ') };
+    case 'exited':
+      return { kind, code: Number(first) };
+    case 'signaled':
+      return { kind, signal: Number(first) };
+    default:
+      return undefined;
+  }
+}
+
+/** Splits what comes from `stream` into lines. `onEnd` is called once, after the last line. */
+export function readLines(stream: Duplex | NodeJS.ReadableStream, onLine: (line: string) => void, onEnd: () => void) {
+  let rest = '';
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    onEnd();
+  };
+  stream.setEncoding('utf8');
+  stream.on('data', (text: string) => {
+    rest += text;
+    for (let at = rest.indexOf('\n'); at >= 0; at = rest.indexOf('\n')) {
+      const line = rest.slice(0, at);
+      rest = rest.slice(at + 1);
+      onLine(line);
+    }
+    if (rest.length > longestLine) rest = '';
+  });
+  stream.on('end', end);
+  stream.on('close', end);
+  // A reset connection is an end like any other: what matters comes from the guard.
+  stream.on('error', end);
+}
+
+/** The host's end of the channel. */
+export class ControlChannel {
+  /** Resolves when process 1 has ended and everything it wrote was read. */
+  readonly ended: Promise<void>;
+  readonly #stream: Duplex;
+
+  constructor(stream: Duplex, onReport: (report: ContainerReport) => void) {
+    this.#stream = stream;
+    this.ended = new Promise((resolve) => {
+      readLines(
+        stream,
+        (line) => {
+          const report = parseReport(line);
+          if (report !== undefined) onReport(report);
+        },
+        resolve,
+      );
+    });
+  }
+
+  signal(number: number): void {
+    if (this.#stream.writable) this.#stream.write(`signal ${number}\n`);
+  }
+
+  /** Process 1 sees the end of the channel and exits, and the kernel ends everything else in the container. */
+  close(): void {
+    this.#stream.end();
+  }
+}

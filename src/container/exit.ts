@@ -1,0 +1,32 @@
+// How a container ended, as its process 1 and the kernel tell it.
+import type { ContainerReport } from './control.ts';
+
+export type ContainerExit =
+  /** The process returned this status. */
+  | { readonly reason: 'exited'; readonly code: number }
+  /** The process was ended by this signal, from within the container or through `Container.signal`. */
+  | { readonly reason: 'signaled'; readonly signal: number }
+  /** The kernel ended a process of the container because all of them together used more than `limitBytes`. */
+  | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
+  /** It was ended from outside: by `Container.kill`, with its host, or by somebody who killed its process 1. */
+  | { readonly reason: 'killed' };
+
+/**
+ * Tells how a container ended.
+ * @param report what its process 1 said last
+ * @param killed whether the host asked for its end
+ * @param outOfMemory the limit, if the kernel counted an end for want of memory in the container's cgroup
+ */
+export function exitOf(
+  report: ContainerReport | undefined,
+  killed: boolean,
+  outOfMemory: number | undefined,
+): ContainerExit {
+  if (report?.kind === 'exited') {
+    // A driver may survive the end of one of its children and exit in its own way: then that is how it ended.
+    return { reason: 'exited', code: report.code };
+  }
+  if (outOfMemory !== undefined) return { reason: 'outOfMemory', limitBytes: outOfMemory };
+  if (report?.kind === 'signaled' && !killed) return { reason: 'signaled', signal: report.signal };
+  return { reason: 'killed' };
+}

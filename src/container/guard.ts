@@ -1,0 +1,141 @@
+// The host's end of `bootstrap guard` (native/guard.c): the namespaces that all containers of this host are started
+// in. They end with the host, however it ends; if the guard ends first, so do all containers, and the host is told.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { open, type FileHandle } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { readLines } from './control.ts';
+import { explainBootstrapFailure } from './failures.ts';
+import type { Identity } from './owners.ts';
+
+export interface GuardOptions {
+  readonly bootstrap: string;
+  /** The folder that the hosts' folders stand in, and the name of this one's; the guard makes and removes it. */
+  readonly directory: string;
+  readonly name: string;
+  /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
+  readonly stage: string;
+  readonly identity: Identity;
+  /** Folders of cgroups that are this host's own, to be removed at its end. */
+  readonly cgroups: readonly string[];
+  /** What the runtime is to see as /sys/fs/cgroup, where that is not what the host sees. */
+  readonly cgroup2?: string | undefined;
+  /** Called for each process that the guard has reaped: its id in the guard's namespace, its status as of wait(2). */
+  readonly onReaped: (guardPid: number, status: number) => void;
+}
+
+export class Guard {
+  /** The host's id of process 1 of the guard's pid namespace. */
+  readonly pid: number;
+  /** Its folder in /proc. A process id may be reused; this stays what it is, and fails when the process is gone. */
+  readonly processFolder: FileHandle;
+  /** Resolves when the guard is gone and has removed what it had to. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, pid: number, processFolder: FileHandle, ended: Promise<void>) {
+    this.#child = child;
+    this.pid = pid;
+    this.processFolder = processFolder;
+    this.ended = ended.then(() => processFolder.close());
+  }
+
+  /**
+   * Starts the guard and waits until its namespaces are made.
+   * @throws BabelhostError `containerFailed`, with the setting that stands in the way
+   */
+  static async start(options: GuardOptions): Promise<Guard> {
+    const child = spawn(options.bootstrap, guardArguments(options), {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // In a session of its own: it must outlive an interrupt from the terminal for as long as the host does.
+      detached: true,
+      cwd: '/',
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
+    });
+    let complaints = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaints = (complaints + text).slice(-8192);
+    });
+    // Its end is what counts, and is awaited below.
+    child.stdin.on('error', () => undefined);
+    const ended = new Promise<void>((resolve) => {
+      child.once('close', () => {
+        resolve();
+      });
+      child.once('error', (error) => {
+        complaints += error.message;
+        resolve();
+      });
+    });
+    let folder: Promise<FileHandle> | undefined;
+    let pid = 0;
+    const ready = await new Promise<boolean>((resolve) => {
+      readLines(
+        child.stdout,
+        (line) => {
+          const [word, first, second] = line.split(' ');
+          if (word === 'guard') {
+            pid = Number(first);
+            folder = open(`/proc/${pid}`, 'r');
+            // Awaited below; a guard that has failed meanwhile has its own, better words for it.
+            folder.catch(() => undefined);
+          } else if (word === 'ready') {
+            resolve(true);
+          } else if (word === 'exited') {
+            options.onReaped(Number(first), Number(second));
+          }
+        },
+        () => {
+          resolve(false);
+        },
+      );
+    });
+    if (!ready || folder === undefined) {
+      child.stdin.end();
+      await ended;
+      throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
+    }
+    const guard = new Guard(child, pid, await folder, ended);
+    guard.#letHostEnd();
+    return guard;
+  }
+
+  /** Ends the guard and with it every container; resolves when nothing is left. */
+  async close(): Promise<void> {
+    this.#waitForEnd();
+    this.#child.stdin?.end();
+    await this.ended;
+  }
+
+  /** The guard does not keep the host's event loop alive: when that ends, so does the guard. */
+  #letHostEnd(): void {
+    this.#child.unref();
+    for (const stream of this.#streams()) stream.unref();
+  }
+
+  #waitForEnd(): void {
+    this.#child.ref();
+    for (const stream of this.#streams()) stream.ref();
+  }
+
+  /** They are sockets in truth (libuv makes a child's pipes of socket pairs), typed as mere streams. */
+  #streams(): Socket[] {
+    return [this.#child.stdin, this.#child.stdout, this.#child.stderr].filter((stream) => stream instanceof Socket);
+  }
+}
+
+function guardArguments(options: GuardOptions): string[] {
+  const { identity } = options;
+  const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
+  for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
+  if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
+  if (identity.kind !== 'privileged') args.push('--user-namespace');
+  if (identity.kind === 'granted') {
+    for (const [option, range] of [
+      ['--uids', identity.uids],
+      ['--gids', identity.gids],
+    ] as const) {
+      args.push(option, `${range.first}:${range.count}`);
+    }
+  }
+  return args;
+}

@@ -1,0 +1,153 @@
+// What is in force on this machine: each protection, what enforces it, and what is weaker than it could be and why.
+import { BabelhostError } from '../errors.ts';
+import type { CgroupPlacement } from './cgroup-placement.ts';
+import type { Limits } from './limits.ts';
+import type { Identity } from './owners.ts';
+import type { Rlimit } from './spec.ts';
+
+export const protections = [
+  'memory',
+  'cpu',
+  'processes',
+  'openFiles',
+  'fileSize',
+  'temporarySize',
+  'unprivilegedId',
+  'userNamespace',
+  'processIsolation',
+  'network',
+  'readOnlyRoot',
+  'capabilities',
+  'noNewPrivileges',
+  'seccomp',
+] as const;
+export type Protection = (typeof protections)[number];
+
+export interface IsolationItem {
+  readonly name: Protection;
+  readonly enforced: 'yes' | 'weaker' | 'no';
+  /** 'cgroup v1', 'cgroup v2', 'rlimit', 'user namespace', 'seccomp', …; '' where nothing does. */
+  readonly by: string;
+  /** Why it is weaker, or not enforced. */
+  readonly reason?: string;
+}
+
+export interface IsolationReport {
+  readonly runtime: string;
+  readonly identity: Identity['kind'];
+  readonly items: readonly IsolationItem[];
+}
+
+/** What is in force for containers made in this way. */
+export function reportIsolation(runtime: string, identity: Identity, placement: CgroupPlacement): IsolationReport {
+  const { memory, cpu, pids } = placement.controllers;
+  const missing = placement.reason ?? 'this machine mounts no cgroup hierarchy with that controller';
+  const items: IsolationItem[] = [
+    memory === undefined
+      ? {
+          name: 'memory',
+          enforced: 'weaker',
+          by: 'rlimit',
+          reason: `each process by itself (RLIMIT_DATA), shared memory and /tmp not counted: ${missing}`,
+        }
+      : { name: 'memory', enforced: 'yes', by: `cgroup v${memory.version}` },
+    cpu === undefined
+      ? { name: 'cpu', enforced: 'no', by: '', reason: missing }
+      : { name: 'cpu', enforced: 'yes', by: `cgroup v${cpu.version}` },
+    pids === undefined
+      ? {
+          name: 'processes',
+          enforced: 'weaker',
+          by: 'rlimit',
+          reason: `by the count of the user's processes in the container's user namespace (RLIMIT_NPROC): ${missing}`,
+        }
+      : { name: 'processes', enforced: 'yes', by: `cgroup v${pids.version}` },
+    { name: 'openFiles', enforced: 'yes', by: 'rlimit' },
+    { name: 'fileSize', enforced: 'yes', by: 'rlimit' },
+    { name: 'temporarySize', enforced: 'yes', by: 'tmpfs' },
+    identity.kind === 'own'
+      ? {
+          name: 'unprivilegedId',
+          enforced: 'weaker',
+          by: 'user namespace',
+          reason: `the container's root is the user that runs babelhost: ${identity.reason}`,
+        }
+      : { name: 'unprivilegedId', enforced: 'yes', by: 'user namespace' },
+    { name: 'userNamespace', enforced: 'yes', by: 'user namespace' },
+    { name: 'processIsolation', enforced: 'yes', by: 'pid and IPC namespaces' },
+    { name: 'network', enforced: 'yes', by: 'network namespace, seccomp' },
+    { name: 'readOnlyRoot', enforced: 'yes', by: 'mount namespace' },
+    { name: 'capabilities', enforced: 'yes', by: 'runtime' },
+    { name: 'noNewPrivileges', enforced: 'yes', by: 'prctl' },
+    { name: 'seccomp', enforced: 'yes', by: 'seccomp' },
+  ];
+  return { runtime, identity: identity.kind, items };
+}
+
+/** @throws BabelhostError `containerFailed` if a protection that is required is not fully enforced */
+export function checkRequired(report: IsolationReport, required: readonly string[]): void {
+  for (const name of required) {
+    const item = report.items.find((candidate) => candidate.name === name);
+    if (item === undefined) {
+      throw new BabelhostError(
+        'containerFailed',
+        `'${name}' is required, but there is no such protection: those are ${protections.join(', ')}.`,
+        { required: name, protections },
+      );
+    }
+    if (item.enforced !== 'yes') {
+      throw new BabelhostError(
+        'containerFailed',
+        `The protection '${name}' is required and is ${item.enforced === 'no' ? 'not enforced' : 'weaker'} here: ` +
+          `${item.reason ?? 'no reason is known'}. 'babelhost doctor' shows how to mend it.`,
+        { required: name, item },
+      );
+    }
+  }
+}
+
+/**
+ * The resource limits of a container's processes, and the nearest ones for what no cgroup limits. RLIMIT_DATA counts
+ * private writable memory and not what is merely reserved, which Node, the JVM and Go do by the gigabyte; so it is
+ * nearer to a limit on memory than RLIMIT_AS. RLIMIT_NPROC counts in the container's own user namespace (Linux 5.14).
+ * @param highest the hard limits of this process: root without CAP_SYS_RESOURCE cannot go above them
+ */
+export function resourceLimits(
+  placement: CgroupPlacement,
+  limits: Limits,
+  highest: Readonly<Record<string, number>>,
+): Rlimit[] {
+  const wanted: [Rlimit['type'], number][] = [
+    ['RLIMIT_CORE', 0],
+    ['RLIMIT_NOFILE', limits.openFiles],
+    ['RLIMIT_FSIZE', limits.fileSizeBytes],
+    ['RLIMIT_MSGQUEUE', 0],
+    ['RLIMIT_MEMLOCK', 64 * 1024],
+  ];
+  if (placement.controllers.memory === undefined) wanted.push(['RLIMIT_DATA', limits.memoryBytes]);
+  if (placement.controllers.pids === undefined) wanted.push(['RLIMIT_NPROC', limits.processes]);
+  return wanted.map(([type, value]) => {
+    const limit = Math.min(value, highest[type] ?? Infinity);
+    return { type, soft: limit, hard: limit };
+  });
+}
+
+/** Hard limits in the rows of /proc/self/limits (proc_pid_limits(5)), by the names that the specification has. */
+export function parseHardLimits(text: string): Record<string, number> {
+  const names: Record<string, Rlimit['type']> = {
+    'Max core file size': 'RLIMIT_CORE',
+    'Max open files': 'RLIMIT_NOFILE',
+    'Max file size': 'RLIMIT_FSIZE',
+    'Max msgqueue size': 'RLIMIT_MSGQUEUE',
+    'Max locked memory': 'RLIMIT_MEMLOCK',
+    'Max data size': 'RLIMIT_DATA',
+    'Max processes': 'RLIMIT_NPROC',
+  };
+  const limits: Record<string, number> = {};
+  for (const line of text.split('\n')) {
+    const type = names[line.slice(0, 26).trim()];
+    const hard = line.slice(47, 68).trim();
+    if (type !== undefined && /^\d+$/.test(hard)) limits[type] = Number(hard);
+  }
+  return limits;
+}

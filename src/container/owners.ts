@@ -1,0 +1,128 @@
+// Which ids of this machine belong to containers.
+import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+
+/**
+ * How the files of an image are to be owned on this machine, for whoever unpacks it.
+ * `mapped`: container id n is host id base + n, for ids below size; `single`: all files belong to the user who
+ * unpacks, who cannot give files away.
+ */
+export type OwnerMap =
+  { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
+
+/** Consecutive ids, in the host's numbers. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * The host's id for a container's root, where babelhost runs as root. systemd's list of what each id is used for
+ * (systemd.io/UIDS-GIDS) has 1879048192 to 2147352575 as unused: above what useradd gives to people (60000), above the
+ * subordinate ids that shadow grants (to 600100000) and those of systemd-nspawn (524288 to 1879048191), and below 2³¹,
+ * where some programs and file systems begin to err. One base for all containers, because they share root file
+ * systems; they are kept apart by user namespaces of their own.
+ */
+export const defaultBase = 0x7000_0000;
+
+/** Ids of a container: 0 to 65535, what images use (65534 is nobody). */
+export const containerIds = 65536;
+
+/** How this process is to make containers. */
+export type Identity =
+  /** With the privileges for it: the container's user namespace is made right away. */
+  | { readonly kind: 'privileged'; readonly ids: IdRange }
+  /** As an ordinary user: the guard makes a user namespace first, with the user's id as 0 and a granted range after. */
+  | { readonly kind: 'granted'; readonly uids: IdRange; readonly gids: IdRange }
+  /** As an ordinary user without a range: the container's root is the user itself. */
+  | { readonly kind: 'own'; readonly reason: string };
+
+/** Parses /etc/subuid or /etc/subgid (subuid(5)): the first large range of a user, by name or id. */
+export function parseSubordinateIds(text: string, name: string, id: number): IdRange | undefined {
+  let best: IdRange | undefined;
+  for (const line of text.split('\n')) {
+    const [owner, first, count] = line.trim().split(':');
+    if (owner !== name && owner !== String(id)) continue;
+    const range = { first: Number(first), count: Number(count) };
+    if (!Number.isSafeInteger(range.first) || !Number.isSafeInteger(range.count) || range.count < 1) continue;
+    if (best === undefined || range.count > best.count) best = range;
+  }
+  return best;
+}
+
+/** Ids that exist in our user namespace, from /proc/self/uid_map (user_namespaces(7)). */
+export function parseIdMap(text: string): IdRange[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [first = NaN, , count = NaN] = line.trim().split(/\s+/).map(Number);
+      return { first, count };
+    });
+}
+
+function has(ranges: readonly IdRange[], wanted: IdRange): boolean {
+  return ranges.some(
+    (range) => wanted.first >= range.first && wanted.first + wanted.count <= range.first + range.count,
+  );
+}
+
+async function readOrEmpty(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): what making namespaces and mapping ids takes. */
+const neededCapabilities = (1n << 21n) | (1n << 7n) | (1n << 6n);
+
+async function isPrivileged(): Promise<boolean> {
+  if (process.geteuid?.() !== 0) return false;
+  const status = await readFile('/proc/self/status', 'utf8');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  return (BigInt(`0x${effective}`) & neededCapabilities) === neededCapabilities;
+}
+
+/** The user's name as /etc/passwd has it; its id where it is not there. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
+
+/** Decides which ids containers get, given what this process is and what it was granted. */
+export async function findIdentity(base: number = defaultBase): Promise<Identity> {
+  if (await isPrivileged()) {
+    const maps = await Promise.all(
+      ['/proc/self/uid_map', '/proc/self/gid_map'].map(async (file) => parseIdMap(await readFile(file, 'utf8'))),
+    );
+    const wanted = { first: base, count: containerIds };
+    if (maps.every((map) => has(map, wanted))) return { kind: 'privileged', ids: wanted };
+    // Root of a user namespace, as in another's container: the most that lies above its own 0 in both maps.
+    const inside = maps.map((map) => Math.max(...map.map((range) => range.first + range.count)));
+    const count = Math.min(containerIds, Math.min(...inside) - 1);
+    const most = { first: Math.min(...inside) - count, count };
+    if (count > 0 && maps.every((map) => has(map, most))) return { kind: 'privileged', ids: most };
+    return { kind: 'own', reason: 'the user namespace that babelhost runs in has no ids to spare' };
+  }
+  const uid = process.getuid?.() ?? 0;
+  const [uids, gids] = [await readOrEmpty('/etc/subuid'), await readOrEmpty('/etc/subgid')].map((text) =>
+    parseSubordinateIds(text, userName(), uid),
+  );
+  if (uids === undefined || gids === undefined) {
+    const missing = [uids === undefined ? '/etc/subuid' : [], gids === undefined ? '/etc/subgid' : []].flat();
+    return { kind: 'own', reason: `${missing.join(' and ')} ${missing.length > 1 ? 'grant' : 'grants'} no range` };
+  }
+  return { kind: 'granted', uids, gids };
+}
+
+/** How an image's files are to be owned, for this identity. */
+export function ownersOf(identity: Identity): OwnerMap {
+  return identity.kind === 'privileged'
+    ? { kind: 'mapped', base: identity.ids.first, size: identity.ids.count }
+    : { kind: 'single' };
+}

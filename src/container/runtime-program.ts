@@ -1,0 +1,104 @@
+// The OCI runtime: finding it, and the command lines that runc and crun both take.
+import { access, constants, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { BabelhostError } from '../errors.ts';
+
+export interface RuntimeProgram {
+  /** 'runc', 'crun', or another program that takes runc's command line. */
+  readonly name: string;
+  readonly path: string;
+}
+
+/** Where Debian and others put runtimes that an ordinary user's PATH may lack. */
+const furtherFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+async function isExecutable(file: string): Promise<boolean> {
+  try {
+    await access(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. */
+export async function findProgram(name: string): Promise<string | undefined> {
+  if (name.includes('/')) return (await isExecutable(name)) ? path.resolve(name) : undefined;
+  const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...furtherFolders];
+  for (const folder of folders) {
+    const file = path.join(folder, name);
+    if (await isExecutable(file)) return file;
+  }
+  return undefined;
+}
+
+/**
+ * Finds the runtime.
+ * @param wanted 'runc', 'crun', or the path of one
+ * @throws BabelhostError `runtimeMissing`, with the command that installs it
+ */
+export async function findRuntime(wanted: string): Promise<RuntimeProgram> {
+  const found = await findProgram(wanted);
+  const name = path.basename(wanted);
+  if (found !== undefined) return { name, path: found };
+  const known = name === 'runc' || name === 'crun';
+  const mend = known && !wanted.includes('/') ? `sudo apt-get install ${name}` : undefined;
+  throw new BabelhostError(
+    'runtimeMissing',
+    mend === undefined
+      ? `There is no OCI runtime at ${wanted}: give the path of runc or crun.`
+      : `The OCI runtime ${name} is not on this machine: ${mend}.`,
+    { program: wanted, ...(mend !== undefined && { mend }) },
+  );
+}
+
+/** Options that come before the command, for a runtime that keeps its state in `state`. */
+function globalArguments(runtime: RuntimeProgram, state: string, log: string): string[] {
+  const args = [runtime.path, '--root', state, '--log', log, '--log-format', 'json'];
+  // crun is built to ask systemd for cgroups; those that it should have are made before it is executed.
+  if (runtime.name === 'crun') args.push('--cgroup-manager', 'disabled');
+  return args;
+}
+
+/** `run --detach`: the container's process 1 is the only one left when the runtime returns. */
+export function runArguments(
+  runtime: RuntimeProgram,
+  files: { state: string; log: string; bundle: string; pidFile: string },
+  id: string,
+): string[] {
+  return [
+    ...globalArguments(runtime, files.state, files.log),
+    'run',
+    '--detach',
+    '--preserve-fds',
+    '1',
+    '--pid-file',
+    files.pidFile,
+    '--bundle',
+    files.bundle,
+    id,
+  ];
+}
+
+/** `delete --force`: kills and forgets what an interrupted `run` has left. */
+export function deleteArguments(runtime: RuntimeProgram, files: { state: string; log: string }, id: string): string[] {
+  return [...globalArguments(runtime, files.state, files.log), 'delete', '--force', id];
+}
+
+/** The messages of a runtime's log (--log-format json), errors only, oldest first. */
+export async function readRuntimeLog(file: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch {
+    return [];
+  }
+  return text.split('\n').flatMap((line) => {
+    try {
+      const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };
+      return entry.level !== 'warning' && typeof entry.msg === 'string' ? [entry.msg] : [];
+    } catch {
+      return line.trim() === '' ? [] : [line.trim()];
+    }
+  });
+}

@@ -1,0 +1,135 @@
+// The system calls that a container may make. An allow-list: what is not named is answered as by a kernel that does not
+// have it (ENOSYS), so that a libc or an interpreter falls back to what it did on older kernels; what is named in
+// `refused` is answered EPERM, because a program that asks for it should say that it was not allowed.
+//
+// The argument. A driver reads stdin, computes, and writes stdout; with temporary files, threads and child processes it
+// is still no more than that. So it gets files, memory, its own processes, signals, time, polling and local sockets,
+// which Node, CPython, the JVM and Go programs were seen to need. It does not get the parts of the kernel that were
+// broken into most, and that no parser needs: user namespaces and with them the privileged faces of every subsystem,
+// mounts, io_uring, bpf, perf, userfaultfd, keyrings, the network's protocol families, System V and POSIX message
+// queues, splice. Every namespace and limit holds without this list; it is there for the day when one does not.
+// https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp
+
+const EPERM = 1;
+const ENOSYS = 38;
+const EAFNOSUPPORT = 97;
+
+const files = `
+  access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
+  fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr
+  flock fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64
+  getxattr lchown lgetxattr link linkat listxattr llistxattr lseek _llseek lstat lstat64 mkdir mkdirat mknod mknodat
+  newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat
+  readv rename renameat renameat2 rmdir sendfile sendfile64 stat stat64 statfs statfs64 statx symlink symlinkat sync_file_range
+  truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 utimes write writev`;
+
+const memory = `
+  brk madvise membarrier memfd_create mincore mlock mlock2 mmap mmap2 mprotect mremap msync munlock munmap pkey_alloc
+  pkey_free pkey_mprotect map_shadow_stack`;
+
+const processes = `
+  arch_prctl capget execve execveat exit exit_group fork futex futex_requeue futex_time64 futex_wait futex_waitv
+  futex_wake get_robust_list get_thread_area getcpu getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups
+  getgroups32 getpgid getpgrp getpid getppid getpriority getresgid getresgid32 getresuid getresuid32 getrlimit
+  getrusage getsid gettid getuid getuid32 kill pidfd_open pidfd_send_signal prctl prlimit64 riscv_flush_icache
+  riscv_hwprobe rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam
+  sched_getscheduler sched_rr_get_interval sched_yield set_robust_list set_thread_area set_tid_address setfsgid
+  setfsuid setgid setgid32 setgroups setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setuid
+  setuid32 sysinfo tgkill tkill ugetrlimit uname vfork wait4 waitid waitpid`;
+
+const signalsAndTime = `
+  alarm clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64
+  getitimer gettimeofday nanosleep pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
+  rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo setitimer sigaltstack sigreturn
+  signalfd signalfd4 time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
+  timerfd_gettime timerfd_settime times`;
+
+const pollingAndPipes = `
+  epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 _newselect pipe pipe2 poll
+  ppoll ppoll_time64 pselect6 pselect6_time64 select`;
+
+/** For sockets that a process has: its stdio, which are sockets, and those of the local family. */
+const sockets = `
+  accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg send sendmmsg
+  sendmsg sendto setsockopt shutdown`;
+
+const randomness = 'getrandom';
+
+/** Asked for by name only by who wants out, or wants the kernel's least tested parts. */
+const refused = `
+  acct add_key bpf chroot clock_adjtime clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen
+  fspick init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl
+  lookup_dcookie mount mount_setattr move_mount name_to_handle_at nfsservctl open_by_handle_at open_tree
+  perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl quotactl_fd
+  reboot request_key sethostname setdomainname setns settimeofday stime swapoff swapon syslog umount umount2 unshare
+  userfaultfd vhangup`;
+
+/** CLONE_NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWNS (sched.h). NEWTIME cannot be given to clone. */
+const newNamespaces = 0x7e02_0000;
+
+const AF_UNIX = 1;
+
+/**
+ * The requests that may be given to ioctl. Not TIOCSTI and TIOCLINUX, which write to a terminal's input. The kernel
+ * looks at the low 32 bits of the request only, so the comparison masks the others: a list of what is refused could be
+ * passed by setting one of them (CVE-2019-7303).
+ */
+const ioctlRequests = {
+  TCGETS: 0x5401,
+  TIOCGPGRP: 0x540f,
+  TIOCGWINSZ: 0x5413,
+  FIONREAD: 0x541b,
+  FIONBIO: 0x5421,
+  FIONCLEX: 0x5450,
+  FIOCLEX: 0x5451,
+  FICLONE: 0x4004_9409,
+};
+
+/** personality(2): 0 is what a process has, all ones asks for it. */
+const personalities = [0, 0xffff_ffff];
+
+interface Argument {
+  index: number;
+  value: number;
+  valueTwo?: number;
+  op: `SCMP_CMP_${'EQ' | 'GT' | 'MASKED_EQ'}`;
+}
+
+interface Rule {
+  names: string[];
+  action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
+  errnoRet?: number;
+  args?: Argument[];
+}
+
+const namesOf = (...groups: string[]): string[] => groups.flatMap((group) => group.trim().split(/\s+/));
+
+const allow = (names: string[], ...args: Argument[]): Rule => ({ names, action: 'SCMP_ACT_ALLOW', args });
+
+const low32Bits = (index: number, value: number): Argument => ({
+  index,
+  value: 0xffff_ffff,
+  valueTwo: value,
+  op: 'SCMP_CMP_MASKED_EQ',
+});
+
+/** The `linux.seccomp` object of a container's configuration. Only the machine's own ABI: others are killed. */
+export const seccompProfile = {
+  defaultAction: 'SCMP_ACT_ERRNO',
+  defaultErrnoRet: ENOSYS,
+  syscalls: [
+    allow(namesOf(files, memory, processes, signalsAndTime, pollingAndPipes, sockets, randomness)),
+    // clone3 passes its flags in memory, where no filter can see them; without it, libc uses clone.
+    allow(['clone'], { index: 0, value: newNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
+    allow(['socket', 'socketpair'], { index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }),
+    {
+      names: ['socket', 'socketpair'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: EAFNOSUPPORT,
+      args: [{ index: 0, value: AF_UNIX, op: 'SCMP_CMP_GT' }],
+    },
+    ...Object.values(ioctlRequests).map((request) => allow(['ioctl'], low32Bits(1, request))),
+    ...personalities.map((value) => allow(['personality'], low32Bits(0, value))),
+    { names: namesOf(refused), action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+  ] satisfies Rule[],
+};

@@ -1,0 +1,130 @@
+// The OCI runtime configuration (config.json) of a container: what it is isolated from, and how. Everything that a
+// container gets is listed here; nothing is added elsewhere. Pure: reads and writes nothing.
+// https://github.com/opencontainers/runtime-spec/blob/main/config.md
+import type { Limits } from './limits.ts';
+import type { IdRange } from './owners.ts';
+import { seccompProfile } from './seccomp.ts';
+import type { ContainerUser } from './user.ts';
+
+export interface ContainerProcess {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+}
+
+export interface SpecOptions {
+  readonly process: ContainerProcess;
+  readonly user: ContainerUser;
+  readonly hostname: string;
+  readonly limits: Limits;
+  /** Where the guard has mounted `rootfs` and `init` (native/guard.c). */
+  readonly stage: string;
+  /** Ids in the namespace that the runtime runs in: what container id 0 and those after it are there. */
+  readonly uids: IdRange;
+  readonly gids: IdRange;
+  /** Where the runtime makes the container's cgroup, and the limits it sets there; undefined if it makes none. */
+  readonly cgroup?: { readonly path: string; readonly resources: CgroupResources };
+  readonly rlimits: readonly Rlimit[];
+  readonly oomScoreAdj: number;
+}
+
+/** The part of `linux.resources` that we use. */
+export interface CgroupResources {
+  readonly memory?: { readonly limit: number; readonly swap?: number };
+  readonly cpu?: { readonly quota: number; readonly period: number };
+  readonly pids?: { readonly limit: number };
+}
+
+export interface Rlimit {
+  readonly type: `RLIMIT_${'AS' | 'CORE' | 'DATA' | 'FSIZE' | 'NOFILE' | 'NPROC' | 'MEMLOCK' | 'MSGQUEUE' | 'SIGPENDING'}`;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** Files of /proc that tell about, or change, the host. runc's and containerd's list, with what newer kernels added. */
+const maskedPaths = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+];
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/**
+ * Where process 1 is found in the container. On /dev, because that is a file system of the container's own: a file in
+ * the shared, read-only root would need a place to be mounted on there.
+ */
+const initPath = '/dev/init';
+
+function mounts(options: SpecOptions) {
+  const temporary = (destination: string, ...extra: string[]) => ({
+    destination,
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'nodev', `size=${options.limits.temporaryBytes}`, 'nr_inodes=16k', 'mode=1777', ...extra],
+  });
+  return [
+    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    // Room for device nodes and links only: whatever could be written there would be memory outside /tmp's limit.
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k', 'nr_inodes=64'],
+    },
+    temporary('/dev/shm', 'noexec'),
+    temporary('/tmp'),
+    {
+      destination: initPath,
+      type: 'bind',
+      source: `${options.stage}/init`,
+      options: ['bind', 'ro', 'nosuid', 'nodev'],
+    },
+  ];
+}
+
+const mapping = (range: IdRange) => [{ containerID: 0, hostID: range.first, size: range.count }];
+
+/** The configuration, ready to be serialised. */
+export function containerSpec(options: SpecOptions) {
+  const { process, user } = options;
+  return {
+    ociVersion: '1.0.2',
+    hostname: options.hostname,
+    root: { path: `${options.stage}/rootfs`, readonly: true },
+    process: {
+      terminal: false,
+      user: {
+        uid: user.uid,
+        gid: user.gid,
+        ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
+      },
+      args: [initPath, 'init', '--', ...process.args],
+      env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+      cwd: process.cwd,
+      capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+      noNewPrivileges: true,
+      rlimits: options.rlimits,
+      oomScoreAdj: options.oomScoreAdj,
+    },
+    mounts: mounts(options),
+    linux: {
+      namespaces: ['pid', 'mount', 'ipc', 'uts', 'network', 'cgroup', 'user'].map((type) => ({ type })),
+      uidMappings: mapping(options.uids),
+      gidMappings: mapping(options.gids),
+      rootfsPropagation: 'private',
+      maskedPaths,
+      readonlyPaths,
+      seccomp: seccompProfile,
+      ...(options.cgroup !== undefined && { cgroupsPath: options.cgroup.path, resources: options.cgroup.resources }),
+    },
+  };
+}
