@@ -1,0 +1,79 @@
+// Which dialects of JavaScript a source may be written in, likeliest first, told from its language, name and pragma.
+
+const javascript = ['jsx', 'decorators', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'];
+const flow = [...javascript, ['flow', { all: true, enums: true }]];
+// TypeScript has decorators of parameters, which Babel has in its older kind of decorators only.
+const typed = ['decorators-legacy', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'];
+const typescript = [...typed, 'typescript'];
+const declarations = [...typed, ['typescript', { dts: true }]];
+const tsx = [...typescript, 'jsx'];
+
+const module = 'module';
+const script = 'script';
+/** By the presence of import and export. */
+const either = 'unambiguous';
+
+/** By the last part of a name. */
+const extensions = new Map([
+  ['js', { family: 'javascript', plugins: javascript, sourceType: either }],
+  ['jsx', { family: 'jsx', plugins: javascript, sourceType: either }],
+  ['mjs', { family: 'javascript', plugins: javascript, sourceType: module }],
+  ['es6', { family: 'javascript', plugins: javascript, sourceType: either }],
+  ['cjs', { family: 'javascript', plugins: javascript, sourceType: script }],
+  ['flow', { family: 'flow', plugins: flow, sourceType: either }],
+  ['ts', { family: 'typescript', plugins: typescript, sourceType: either }],
+  ['mts', { family: 'typescript', plugins: typescript, sourceType: module }],
+  // TypeScript writes import and export in CommonJS files too.
+  ['cts', { family: 'typescript', plugins: typescript, sourceType: either }],
+  ['tsx', { family: 'tsx', plugins: tsx, sourceType: either }],
+]);
+
+/** What may follow a language that was asked for by name. */
+const languages = new Map([
+  ['typescript', { families: ['typescript', 'tsx'], plugins: [typescript, tsx] }],
+  ['tsx', { families: ['tsx'], plugins: [tsx] }],
+  ['jsx', { families: ['javascript', 'jsx', 'flow'], plugins: [javascript, flow] }],
+  ['flow', { families: ['flow'], plugins: [flow] }],
+]);
+
+const declarationName = /\.d(?:\.[^./]+)?\.[mc]?ts$/;
+/** @flow or @noflow within the comments that a file begins with. */
+const pragma =
+  /^(?:#![^\n]*)?(?:\s+|\/\/[^\n]*\n|\/\*(?:[^*]|\*(?!\/))*?\*\/)*?(?:\/\/[^\n]*|\/\*(?:[^*]|\*(?!\/))*?)@(?:no)?flow\b/;
+/** A pragma stands this near to the start of its file. */
+const pragmaLength = 4096;
+
+function hasFlowPragma(source) {
+  const head = source.slice(0, pragmaLength);
+  return head.includes('flow') && pragma.test(head);
+}
+
+/**
+ * The dialects to try, in order. The first that parses without error is the file's.
+ * @param {{ language: string, filename: string }} hints either may be empty
+ * @param {string} source
+ * @returns {{ plugins: readonly unknown[], sourceType: 'module' | 'script' | 'unambiguous' }[]}
+ */
+export function dialects({ language, filename }, source) {
+  const name = filename.toLowerCase();
+  const extension = extensions.get(name.slice(name.lastIndexOf('.') + 1));
+  const asked = languages.get(language.toLowerCase());
+  // The name tells more than the language, unless it belongs to another.
+  const named = extension !== undefined && (asked === undefined || asked.families.includes(extension.family));
+  if (!named) {
+    const plugins = asked?.plugins ?? (hasFlowPragma(source) ? [flow] : [javascript, typescript, tsx, flow]);
+    return plugins.map((each) => ({ plugins: each, sourceType: either }));
+  }
+  const { family, plugins, sourceType } = extension;
+  if (family === 'typescript' && declarationName.test(name)) return [{ plugins: declarations, sourceType }];
+  if (family !== 'javascript' && family !== 'jsx') return [{ plugins, sourceType }];
+  // Much Flow is kept in files named .js, with a pragma or (by a setting of the whole project) without.
+  return (hasFlowPragma(source) ? [flow] : [javascript, flow]).map((each) => ({ plugins: each, sourceType }));
+}
+
+/** The same dialect with the other kind of decorators: each accepts a form that the other refuses. */
+export function otherDecorators({ plugins, sourceType }) {
+  const other = (plugin) =>
+    plugin === 'decorators' ? 'decorators-legacy' : plugin === 'decorators-legacy' ? 'decorators' : plugin;
+  return { plugins: plugins.map(other), sourceType };
+}

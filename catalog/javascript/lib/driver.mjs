@@ -1,0 +1,150 @@
+// The driver's loop: one request a line on stdin, one answer a line on stdout, until stdin ends. Everything is
+// synchronous: the driver has one thing to do at a time, and an event loop between would only cost time.
+import { readSync, writeSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { parseSource } from './parse.mjs';
+import { BrokenRequest, decodeRequest } from './request.mjs';
+
+/** The buffers that are kept between requests hold this many bytes; larger ones live for one request. */
+const keptBytes = 4 * 1024 * 1024;
+/** After an answer of more characters than this, the garbage is collected at once instead of being held while idle. */
+const largeAnswer = 8 * 1024 * 1024;
+const newline = 0x0a;
+
+// stdout carries answers and nothing else: what any library prints goes to stderr.
+Object.defineProperty(process, 'stdout', { configurable: true, get: () => process.stderr });
+// JSON has no BigInt; every literal's value is kept as its decimal digits.
+Object.defineProperty(BigInt.prototype, 'toJSON', {
+  value() {
+    return this.toString();
+  },
+});
+// Babel makes an error for each attempt at an arrow function or a type argument; their stack traces are never read.
+Error.stackTraceLimit = 0;
+
+const output = Buffer.allocUnsafeSlow(keptBytes);
+
+/** Writes all of `bytes` to stdout. */
+function writeAll(bytes) {
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(1, bytes, written);
+    } catch (error) {
+      if (error.code === 'EPIPE') process.exit(1); // nobody reads any more
+      if (error.code !== 'EAGAIN') throw error;
+      pause();
+    }
+  }
+}
+
+/** Waits a moment for a pipe that was made non-blocking by whoever opened it. */
+function pause() {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+}
+
+/** Writes an answer's JSON as one line. */
+function writeLine(json) {
+  // A UTF-16 unit takes at most three bytes of UTF-8, so most answers are encoded without being measured first.
+  const bytes = json.length * 3 < output.length ? output : Buffer.allocUnsafeSlow(Buffer.byteLength(json) + 1);
+  const length = bytes.write(json);
+  bytes[length] = newline;
+  writeAll(bytes.subarray(0, length + 1));
+}
+
+let collect;
+
+/** Gives the memory of a large request back. */
+function collectGarbage() {
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc');
+  }
+  collect();
+}
+
+/** An answer without a tree. */
+function failure(status, message) {
+  return JSON.stringify({ status, errors: [{ message }], ast: null });
+}
+
+/** The answer to one line, as JSON. */
+function answer(line) {
+  let request;
+  try {
+    request = decodeRequest(line);
+  } catch (error) {
+    if (error instanceof BrokenRequest) return failure('fatal', error.message);
+    if (error instanceof RangeError) return failure('fatal', 'The request is too large or nested too deeply.');
+    throw error;
+  }
+  try {
+    return JSON.stringify(parseSource(request));
+  } catch (error) {
+    if (error instanceof RangeError) {
+      const deep = error.message.includes('call stack');
+      return failure(
+        'error',
+        deep
+          ? 'The source is nested too deeply for the parser.'
+          : `The tree is too large for one answer (${error.message}).`,
+      );
+    }
+    return failure('error', `The parser failed: ${error.message}`);
+  }
+}
+
+/** Answers a line, and frees what it took if that was much. */
+function serve(line) {
+  const json = answer(line);
+  writeLine(json);
+  return json.length > largeAnswer;
+}
+
+/** Reads stdin to its end, in blocks as large as there is room for. */
+function run() {
+  let buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+  let start = 0; // where the line begins that is not whole yet
+  let end = 0; // where the bytes end that were read
+  for (;;) {
+    if (end === buffer.length) {
+      // No room: move the line to the front, in a larger buffer if it fills more than half of this one.
+      const room = end - start > buffer.length / 2 ? Buffer.allocUnsafeSlow(buffer.length * 2) : buffer;
+      buffer.copy(room, 0, start, end);
+      buffer = room;
+      end -= start;
+      start = 0;
+    }
+    let count;
+    try {
+      count = readSync(0, buffer, end, buffer.length - end, null);
+    } catch (error) {
+      if (error.code === 'EAGAIN') {
+        pause();
+        continue;
+      }
+      if (error.code !== 'EOF') throw error;
+      count = 0;
+    }
+    if (count === 0) break;
+    let from = end;
+    end += count;
+    let large = false;
+    for (;;) {
+      const index = buffer.subarray(0, end).indexOf(newline, from);
+      if (index < 0) break;
+      large = serve(buffer.subarray(start, index)) || large;
+      start = from = index + 1;
+    }
+    if (start === end) {
+      start = end = 0;
+      if (buffer.length > keptBytes) buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+      if (large) collectGarbage();
+    }
+  }
+  // A last line may lack its line end; half a request is answered as the broken request that it is.
+  if (end > start) serve(buffer.subarray(start, end));
+}
+
+run();

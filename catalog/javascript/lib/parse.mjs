@@ -1,0 +1,112 @@
+// From a source to an answer: the dialect that fits, Babel's tree and its errors.
+import { parse } from '@babel/parser';
+import { dialects, otherDecorators } from './dialect.mjs';
+import { NotText } from './request.mjs';
+
+/** An answer lists at most this many errors; a last entry says how many more there were. */
+const maxErrors = 1000;
+
+const options = {
+  errorRecovery: true,
+  // Attached, most comments stand in the tree twice (after one node, before the next); `comments` has each once.
+  attachComment: false,
+  // Snippets, scripts of notebooks and bodies of functions are parsed too.
+  allowReturnOutsideFunction: true,
+  allowNewTargetOutsideFunction: true,
+  allowSuperOutsideMethod: true,
+  allowUndeclaredExports: true,
+};
+
+/** Parses once. A source that Babel cannot recover from has no tree and the one error. */
+function attempt(source, plugins, sourceType) {
+  try {
+    const tree = parse(source, { ...options, plugins, sourceType });
+    return { tree, errors: tree.errors };
+  } catch (error) {
+    // Nesting beyond the stack is so in every dialect.
+    if (error instanceof RangeError) throw error;
+    return { tree: null, errors: [error] };
+  }
+}
+
+/** How far from a clean parse an attempt is. */
+function faults({ tree, errors }) {
+  return tree === null ? Infinity : errors.length;
+}
+
+/** Parses as one dialect. */
+function attemptDialect(source, { plugins, sourceType }) {
+  const first = attempt(source, plugins, sourceType);
+  if (sourceType !== 'unambiguous' || first.tree?.program.sourceType !== 'script' || first.errors.length === 0) {
+    return first;
+  }
+  // Without import and export this is a script, but it was read by the stricter rules of modules, and Babel, told to
+  // recover, keeps the errors of that reading.
+  const second = attempt(source, plugins, 'script');
+  return faults(second) <= faults(first) ? second : first;
+}
+
+/** Parses as the dialect that fits best. */
+function attemptAll(source, hints) {
+  let best;
+  const consider = (dialect) => {
+    const result = attemptDialect(source, dialect);
+    if (best === undefined || faults(result) < faults(best)) best = result;
+    return faults(best) === 0;
+  };
+  const candidates = dialects(hints, source);
+  if (candidates.some(consider)) return best;
+  if (source.includes('@')) candidates.map(otherDecorators).some(consider);
+  return best;
+}
+
+/** Babel's errors as the protocol has them: lines and columns from 1, columns in characters. */
+function describe(errors, source) {
+  // Columns are counted on from the error before, so that many errors in one long line take one pass over it.
+  let lineStart = -1;
+  let position = 0;
+  let column = 0;
+  const described = errors.slice(0, maxErrors).map((error) => {
+    if (error.loc === undefined) return { message: `The parser failed: ${error.message}` };
+    const start = error.pos - error.loc.column;
+    if (start !== lineStart || error.pos < position) {
+      lineStart = position = start;
+      column = 0;
+    }
+    for (; position < error.pos; position += 1) {
+      const unit = source.charCodeAt(position);
+      const next = source.charCodeAt(position + 1);
+      // The second half of a pair is no character of its own.
+      if (unit >= 0xd800 && unit < 0xdc00 && next >= 0xdc00 && next < 0xe000 && position + 1 < error.pos) position += 1;
+      column += 1;
+    }
+    return {
+      message: error.message.replace(/ \(\d+:\d+\)$/, ''),
+      line: error.loc.line,
+      column: column + 1,
+      offset: error.pos,
+    };
+  });
+  if (errors.length > maxErrors)
+    described.push({ message: `${errors.length - maxErrors} more errors are not listed.` });
+  return described;
+}
+
+/**
+ * Parses a request's content.
+ * @returns the answer; members in the order in which the host looks for them
+ */
+export function parseSource({ source, ...hints }) {
+  let text;
+  try {
+    text = source();
+  } catch (error) {
+    if (error instanceof NotText) {
+      return { status: 'error', errors: [{ message: error.message, byte: error.offset }], ast: null };
+    }
+    throw error;
+  }
+  const { tree, errors } = attemptAll(text, hints);
+  if (tree !== null) delete tree.errors;
+  return { status: errors.length === 0 ? 'ok' : 'error', errors: describe(errors, text), ast: tree };
+}

@@ -1,0 +1,154 @@
+"""The driver's loop: one request a line on stdin, one answer a line on stdout, until stdin ends."""
+
+import gc
+import posix
+import sys
+import _thread
+import _warnings
+
+from . import request, tree
+
+# Sources may nest as deeply as CPython's parser allows; its limit is its own, this one only must not come first. The
+# thread's stack is address space: what no source needs is never touched.
+RECURSION_LIMIT = 30_000
+STACK_BYTES = 256 * 1024 * 1024
+BLOCK_BYTES = 256 * 1024
+
+
+def main():
+    """Serves until the end of stdin. Returns the exit status."""
+    output = claim_stdout()
+    silence_warnings()
+    # Trees have no cycles, so all memory goes when they do. What an error leaves behind is collected then.
+    gc.disable()
+    gc.freeze()
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    status = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run():
+        try:
+            status.append(serve(0, output))
+        finally:
+            done.release()
+
+    _thread.stack_size(STACK_BYTES)
+    _thread.start_new_thread(run, ())
+    done.acquire()
+    return status[0] if status else 1
+
+
+def claim_stdout():
+    """Takes stdout for the answers alone: what anything else prints goes to stderr."""
+    output = posix.dup(1)
+    posix.dup2(2, 1)
+    return output
+
+
+def silence_warnings():
+    """Parsing warns of doubtful escapes and the like; nobody would read that. (The module warnings is slow to load.)"""
+    _warnings.filters.insert(0, ("ignore", None, Warning, None, 0))
+    mutated = getattr(_warnings, "_filters_mutated", None) or getattr(_warnings, "_filters_mutated_lock_held", None)
+    if mutated is not None and mutated.__name__ == "_filters_mutated":
+        mutated()
+
+
+def serve(stdin, stdout):
+    """Answers each line read from one descriptor on the other. Returns the exit status."""
+    pieces = []  # of a line that is not whole yet
+    while True:
+        block = read(stdin)
+        if not block:
+            break
+        lines = block.split(b"\n")
+        block = None
+        pieces.append(lines[0])
+        if len(lines) == 1:
+            continue
+        lines[0] = b"".join(pieces)
+        rest = lines.pop()
+        pieces = [rest] if rest else []
+        lines.reverse()
+        while lines:
+            if not write(stdout, answer(lines.pop())):
+                return 1
+    # A last line may lack its line end; half a request is answered as the broken request that it is.
+    if pieces and not write(stdout, answer(b"".join(pieces))):
+        return 1
+    return 0
+
+
+def read(descriptor):
+    """What there is to read, at most a block; empty at the end."""
+    while True:
+        try:
+            return posix.read(descriptor, BLOCK_BYTES)
+        except BlockingIOError:  # whoever opened it made it non-blocking
+            import select
+
+            select.select([descriptor], [], [])
+
+
+def write(descriptor, line):
+    """Writes all of a line. Returns False if nobody reads any more."""
+    rest = line
+    while True:
+        try:
+            count = posix.write(descriptor, rest)
+        except BrokenPipeError:
+            return False
+        except BlockingIOError:
+            import select
+
+            select.select([], [descriptor], [])
+            continue
+        if count == len(rest):
+            return True
+        rest = memoryview(rest)[count:]
+
+
+def answer(line):
+    """The answer to a line, as bytes with their line end."""
+    try:
+        try:
+            content = request.decode(line)
+        except request.Broken as error:
+            return failure("fatal", {"message": str(error)})
+        line = None
+        try:
+            source = request.text(content)
+            text = tree.convert(source)
+        except request.NotText as error:
+            return failure("error", error.place)
+        except SyntaxError as error:
+            return failure("error", syntax_error(error, source))
+        except RecursionError:
+            return failure("error", {"message": "The source is nested too deeply for the parser."})
+        return b"".join((b'{"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"))
+    except MemoryError:
+        # CPython's parser raises it for nesting beyond its stack too.
+        return failure("error", {"message": "The source is nested too deeply for the parser, or too large for its memory."})
+    except Exception as error:
+        return failure("error", {"message": "The parser failed: %s: %s" % (type(error).__name__, error)})
+
+
+def syntax_error(error, source):
+    """A SyntaxError as the protocol has it: line and column from 1, in characters, and the offset from 0."""
+    starts = tree.line_starts(source)
+    line = min(max(error.lineno or 1, 1), len(starts) - 1)
+    limit = starts[line + 1] if line + 1 < len(starts) else len(source)
+    column = max(error.offset or 1, 1)
+    offset = min(starts[line] + column - 1, limit)
+    first = 1 if line == 1 and source.startswith("\ufeff") else 0
+    return {"message": error.msg, "line": line, "column": offset - starts[line] + 1 + first, "offset": offset}
+
+
+def failure(status, error):
+    """An answer without a tree."""
+    gc.collect()
+    members = ",".join(
+        "%s:%s" % (request.quote(key), value if isinstance(value, int) else request.quote(str(value)))
+        for key, value in error.items()
+    )
+    return ('{"status":"%s","errors":[{%s}],"ast":null}\n' % (status, members)).encode("ascii")

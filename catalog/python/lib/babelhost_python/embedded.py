@@ -1,0 +1,68 @@
+"""Expressions within f-strings, for Pythons before 3.12, which give them places that are nowhere near.
+
+All else in the source is made blank and the rest is parsed, so that CPython gives the right places by itself: of
+`f"{a}{b}{c}"` one pass parses `( (a),  (c),`, another `(    (b),`. The comma stands where the next field begins, which
+is why every other field has to wait for the second pass; no other place is sure not to be a line end. The fields of
+f-strings within those expressions come up in the next round.
+"""
+
+import _ast
+
+from .nodes import MARK, fields
+
+BLANK = bytes(byte if byte in b"\r\n" else 0x20 for byte in range(256))
+
+
+def fill_in(text, source):
+    """Puts the text of each field's expression in the place of its mark."""
+    ascii_only = source.isascii()
+    code = (source[1:] if source.startswith("\ufeff") else source).encode("utf-8")
+    blank = bytearray(code.translate(BLANK))
+    # The expressions are the elements of one tuple, which opens before the first f-string does.
+    blank[len(code) - len(code.lstrip(b"\r\n"))] = 0x28
+    texts = []
+    while len(texts) < len(fields):
+        done = len(texts)
+        texts.extend([None] * (len(fields) - done))
+        order = sorted(range(done, len(fields)), key=lambda index: fields[index].start)
+        starts = byte_offsets([fields[index].start for index in order], source)
+        for first in (0, 1):
+            chosen = order[first::2]
+            if chosen:
+                nodes = parse([fields[index] for index in chosen], starts[first:], source, blank)
+                for index, node in zip(chosen, nodes):
+                    texts[index] = node.j() if ascii_only else node.u()
+    return insert(text, texts)
+
+
+def byte_offsets(offsets, source):
+    """The offsets in bytes of ascending offsets in characters; a byte order mark is not counted."""
+    previous = 1 if source.startswith("\ufeff") else 0
+    byte = 0
+    found = []
+    for offset in offsets:
+        byte += len(source[previous:offset].encode())
+        previous = offset
+        found.append(byte)
+    return found
+
+
+def parse(chosen, starts, source, blank):
+    """Parses the expressions of every other field where they stand. `starts` has the others' places between."""
+    overlay = blank[:]
+    for field, start in zip(chosen, starts[0::2]):
+        expression = source[field.start + 1 : field.expression_end].encode()
+        overlay[start : start + len(expression) + 2] = b"(%b)" % expression
+    commas = starts[1::2]
+    for comma in commas:
+        overlay[comma] = 0x2C
+    overlay += b"\n)" if len(commas) == len(chosen) else b"\n,)"
+    return compile(bytes(overlay), "<source>", "eval", _ast.PyCF_ONLY_AST, True).body.elts
+
+
+def insert(text, texts):
+    """Replaces each mark, those in the replacements too: f-strings nest no deeper than there are kinds of quotes."""
+    pieces = text.split(MARK)
+    for index in range(1, len(pieces), 2):
+        pieces[index] = insert(texts[int(pieces[index])], texts)
+    return "".join(pieces)

@@ -1,0 +1,356 @@
+"""The functions that format nodes, generated from what is known here of the classes' fields.
+
+A class or a field that is new in a later Python is formatted by what its value turns out to be.
+"""
+
+import sys
+import _ast
+
+from . import names
+from .request import quote
+from .strings import Scanner
+
+try:
+    from _bisect import bisect_right
+except ImportError:
+    from bisect import bisect_right
+
+# Before 3.12, expressions in f-strings have wrong places and are parsed again: see embedded.py.
+WRONG_PLACES = sys.version_info < (3, 12)
+# Integers up to this are the same in every reader of JSON.
+LARGEST_EXACT = 2**53
+# Decimal text takes time quadratic in its length; beyond this many bits (4,300 digits, as Python's own limit) it is hexadecimal.
+DECIMAL_BITS = 14_000
+# Stands for a field's expression that is parsed later. JSON text has no null character.
+MARK = "\0"
+
+# What the generated functions refer to. The first ones are set for each source.
+scope = {
+    "S": [],  # line number → offset of its start
+    "M": {},  # line number → {column in bytes: offset}, for lines that are not ASCII
+    "I": [],  # number → its text
+    "T": "",  # the source
+    "F": "".find,
+    "Q": quote,
+}
+# The places of all strings, and the fields whose expressions are to be parsed, of the source at hand.
+spans = []
+fields = []
+
+LISTS = frozenset(
+    "body orelse finalbody handlers decorator_list bases keywords targets items names cases elts generators values "
+    "comparators args posonlyargs kwonlyargs kw_defaults defaults keys ifs patterns kwd_patterns type_params dims "
+    "type_ignores".split()
+)
+NUMBERS = frozenset("lineno conversion level simple is_async".split())
+# Always there; all other fields that are single nodes may be null.
+REQUIRED = frozenset(
+    "target test iter left right operand func elt slice context_expr subject cls".split()
+)
+VALUE_REQUIRED = frozenset(
+    "Assign AugAssign NamedExpr Expr Await YieldFrom Attribute Subscript Starred keyword FormattedValue DictComp "
+    "MatchValue Index".split()
+)
+DOCUMENTED = frozenset("Module ClassDef FunctionDef AsyncFunctionDef".split())
+OPERATORS = (_ast.expr_context, _ast.boolop, _ast.operator, _ast.unaryop, _ast.cmpop)
+
+# The place of the name in a class's field, as code: a and b become its offsets; s and t are the node's. The second is
+# for sources that are not ASCII, where a name may be written otherwise than it reads (NFKC).
+NAMES = {
+    ("FunctionDef", "name"): ("a=F(n.name,s+4);b=a+len(n.name)", "a=names.skip(T,s+3);b=names.name_end(T,a)"),
+    ("AsyncFunctionDef", "name"): (
+        "a=F(n.name,F('def',s+5)+3);b=a+len(n.name)",
+        "a=names.skip(T,F('def',s+5)+3);b=names.name_end(T,a)",
+    ),
+    ("ClassDef", "name"): ("a=F(n.name,s+5);b=a+len(n.name)", "a=names.skip(T,s+5);b=names.name_end(T,a)"),
+    ("Attribute", "attr"): ("b=t;a=t-len(n.attr)", "b=t;a=names.name_start(T,t)"),
+    ("arg", "arg"): ("a=s;b=s+len(n.arg)", "a=s;b=names.name_end(T,s)"),
+    ("keyword", "arg"): ("a=s;b=s+len(n.arg or '')", "a=s;b=names.name_end(T,s)"),
+    ("alias", "name"): ("a=s;b=t if n.asname is None else names.dotted_end(T,s)",) * 2,
+    ("alias", "asname"): ("a,b=names.after_as(T,names.dotted_end(T,s)) if n.asname is not None else (0,0)",) * 2,
+    ("ImportFrom", "module"): (
+        "a=names.skip(T,s+4,'.') if n.module is not None else 0;b=names.dotted_end(T,a) if a else 0",
+    )
+    * 2,
+    ("ExceptHandler", "name"): ("a,b=names.after_as(T,E(n.type)) if n.name is not None else (0,0)",) * 2,
+    ("MatchAs", "name"): ("a,b=(names.name_start(T,t),t) if n.name is not None else (0,0)",) * 2,
+    ("MatchStar", "name"): ("a,b=(names.name_start(T,t),t) if n.name is not None else (0,0)",) * 2,
+    ("MatchMapping", "rest"): (
+        "a,b=names.after_stars(T,E(n.patterns[-1]) if n.patterns else s+1) if n.rest is not None else (0,0)",
+    )
+    * 2,
+    ("TypeVar", "name"): ("a=s;b=names.name_end(T,s)",) * 2,
+    ("ParamSpec", "name"): ("a,b=names.after_stars(T,s)",) * 2,
+    ("TypeVarTuple", "name"): ("a,b=names.after_stars(T,s)",) * 2,
+}
+NAME_LISTS = {
+    ("Global", "names"): "names.name_list(T,s+6,len(n.names))",
+    ("Nonlocal", "names"): "names.name_list(T,s+8,len(n.names))",
+    ("MatchClass", "kwd_attrs"): "keyword_attributes(n)",
+}
+
+
+def install():
+    """Gives each class its functions, which replace themselves by the generated ones when first called."""
+    for base in OPERATORS:
+        for operator in base.__subclasses__():
+            operator.o = '"%s"' % operator.__name__
+    _ast.AST.j = lambda node: generate(type(node), False)(node)
+    _ast.AST.u = lambda node: generate(type(node), True)(node)
+    _ast.Constant.j = constant_narrow
+    _ast.Constant.u = constant_wide
+    if WRONG_PLACES:
+        _ast.JoinedStr.j = _ast.JoinedStr.u = joined
+    scope.update(
+        names=names, E=end_of, G=any_value, D=body, spans=spans, keyword_attributes=keyword_attributes
+    )
+
+
+def generate(cls, wide):
+    """Generates, installs and returns the function of a class."""
+    method = "u" if wide else "j"
+    name = cls.__name__
+    lines = []
+    parts = ['{{"_type":"%s"' % name]
+    placed = "end_col_offset" in cls._attributes
+    if placed:
+        lines.append("l=n.lineno;c=n.col_offset;e=n.end_lineno;d=n.end_col_offset")
+        lines.append(
+            "s=M[l][c] if l in M else S[l]+c;t=M[e][d] if e in M else S[e]+d" if wide else "s=S[l]+c;t=S[e]+d"
+        )
+        parts.append(
+            '"lineno":{I[l]},"col_offset":{I[c]},"end_lineno":{I[e]},"end_col_offset":{I[d]},"start":{s},"end":{t}'
+        )
+    if name == "JoinedStr":
+        lines.append("spans.append((s,t))")
+    for field in cls._fields:
+        place = NAMES.get((name, field)) if placed else None
+        if place is not None:
+            code = place[wide]
+            # A second name of one node must not overwrite the first one's variables.
+            if field == "asname":
+                code = code.replace("a,b=", "x,y=")
+                span = '"asname_start":{x},"asname_end":{y}'
+            else:
+                span = '"%s_start":{a},"%s_end":{b}' % (field, field)
+            lines.append(code)
+            spelled = '{Q(n.%s)}' % field if wide else '"{n.%s}"' % field
+            if name in ("FunctionDef", "AsyncFunctionDef", "ClassDef", "Attribute", "arg") or (name, field) == (
+                "alias",
+                "name",
+            ):
+                parts.append('"%s":%s,%s' % (field, spelled, span))
+            else:
+                # Absent names have no places.
+                lines.append(
+                    "%s='\"%s\":null' if n.%s is None else f'\"%s\":%s,%s'"
+                    % ("o" + field, field, field, field, spelled, span)
+                )
+                parts.append("{o%s}" % field)
+        else:
+            parts.append('"%s":%s' % (field, value_code(name, field, method, wide)))
+            if (name, field) in NAME_LISTS and placed:
+                parts.append('"%s_spans":{G(%s,0)}' % (field, NAME_LISTS[name, field]))
+    if name == "Module":
+        parts[0:1] = []
+        template = ",".join(parts)
+    else:
+        template = ",".join(parts) + "}}"
+    source = "def f(n):\n %s\n return f'''%s'''" % ("\n ".join(lines) or "pass", template)
+    # Defined in the scope itself, so that its names are globals of one dictionary, whose look-ups CPython caches.
+    exec(source, scope)
+    function = scope.pop("f")
+    setattr(cls, method, function)
+    return function
+
+
+def value_code(name, field, method, wide):
+    """The code that formats one field, to stand in an f-string."""
+    get = "n." + field
+    if field in ("ctx", "op"):
+        return "{%s.o}" % get
+    if field == "ops":
+        return "[{','.join([x.o for x in %s])}]" % get
+    if name in ("Global", "Nonlocal") or field == "kwd_attrs":
+        return "[{','.join([Q(x) for x in %s])}]" % get
+    if name == "Name" and field == "id":
+        return "{Q(n.id)}" if wide else '"{n.id}"'
+    if field in NUMBERS:
+        return "{%s or 0}" % get
+    if field == "body" and name in DOCUMENTED:
+        return "[{D(n.body,%r)}]" % method
+    if field in ("keys", "kw_defaults"):
+        return "[{','.join(['null' if x is None else x.%s() for x in %s])}]" % (method, get)
+    single = (field == "args" and name in ("FunctionDef", "AsyncFunctionDef", "Lambda")) or (
+        field == "body" and name in ("Lambda", "IfExp", "Expression", "Interactive")
+    )
+    required = field in REQUIRED or (field == "value" and name in VALUE_REQUIRED)
+    if single or required or (field == "orelse" and name == "IfExp"):
+        return "{%s.%s()}" % (get, method)
+    if field in LISTS:
+        return "[{','.join([x.%s() for x in %s]) if %s else ''}]" % (method, get, get)
+    return "{'null' if %s is None else G(%s,%d)}" % (get, get, wide)
+
+
+def any_value(value, wide):
+    """Formats a field by its value."""
+    if isinstance(value, _ast.AST):
+        operator = getattr(value, "o", None)
+        return operator or (value.u() if wide else value.j())
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ",".join([any_value(each, wide) for each in value])
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return quote(str(value))
+
+
+def body(statements, method):
+    """Formats the body of what may have a docstring, and marks that."""
+    if not statements:
+        return ""
+    texts = [statement.j() for statement in statements] if method == "j" else [each.u() for each in statements]
+    first = statements[0]
+    if type(first) is _ast.Expr and type(first.value) is _ast.Constant and type(first.value.value) is str:
+        head = '{"_type":"Expr"'
+        texts[0] = '%s,"docstring":true%s' % (head, texts[0][len(head) :])
+    return ",".join(texts)
+
+
+def constant_narrow(n):
+    """Formats a Constant of a source in ASCII."""
+    line = n.lineno
+    column = n.col_offset
+    end_line = n.end_lineno
+    end_column = n.end_col_offset
+    starts = scope["S"]
+    return constant(n, line, column, end_line, end_column, starts[line] + column, starts[end_line] + end_column)
+
+
+def constant_wide(n):
+    """Formats a Constant of another source."""
+    line = n.lineno
+    column = n.col_offset
+    end_line = n.end_lineno
+    end_column = n.end_col_offset
+    return constant(n, line, column, end_line, end_column, offset_of(line, column), offset_of(end_line, end_column))
+
+
+def constant(n, line, column, end_line, end_column, start, end):
+    """Formats a Constant."""
+    value = n.value
+    kind = type(value)
+    if kind is str:
+        spans.append((start, end))
+        text = quote(value)
+    elif kind is int:
+        if value <= LARGEST_EXACT:
+            text = value
+        else:
+            text = '"%d"' % value if value.bit_length() <= DECIMAL_BITS else '"0x%x"' % value
+    elif value is None:
+        text = "null"
+    elif value is True:
+        text = "true"
+    elif value is False:
+        text = "false"
+    elif kind is bytes:
+        spans.append((start, end))
+        text = quote(value.decode("latin-1"))
+    elif kind is float:
+        text = real(value)
+    elif kind is complex:
+        text = '{"real":%s,"imag":%s}' % (real(value.real), real(value.imag))
+    else:
+        text = '"..."'
+    numbers = scope["I"]
+    return (
+        f'{{"_type":"Constant","lineno":{numbers[line]},"col_offset":{numbers[column]},"end_lineno":{numbers[end_line]}'
+        f',"end_col_offset":{numbers[end_column]},"start":{start},"end":{end},"value_type":"{kind.__name__}"'
+        f',"value":{text},"kind":{"null" if n.kind is None else quote(n.kind)}}}'
+    )
+
+
+def real(value):
+    """Formats a float; literals are never negative and never NaN."""
+    return '"inf"' if value == float("inf") else repr(value)
+
+
+def joined(n):
+    """Formats an f-string whose fields' places CPython does not know."""
+    start = offset_of(n.lineno, n.col_offset)
+    end = end_of(n)
+    spans.append((start, end))
+    found = Scanner(scope["T"]).tokens(start, end)
+    wide = not scope["T"].isascii()
+    return joined_values(n, iter(found), place(start, end), wide)
+
+
+def joined_values(n, found, string_place, wide):
+    """Formats an f-string or a format specification, given the fields in it."""
+    texts = []
+    for value in n.values:
+        if type(value) is not _ast.FormattedValue:
+            texts.append(value.u() if wide else value.j())
+            continue
+        field = next(found, None)
+        if field is None:
+            raise ValueError("an f-string has fewer fields than its tree")
+        mark = "%s%d%s" % (MARK, len(fields), MARK)
+        fields.append(field)
+        specification = "null"
+        if value.format_spec is not None:
+            specification = joined_values(value.format_spec, iter(field.nested), string_place, wide)
+        texts.append(
+            '{"_type":"FormattedValue",%s,"value":%s,"conversion":%d,"format_spec":%s}'
+            % (place(field.start, field.end), mark, value.conversion, specification)
+        )
+    if next(found, None) is not None:
+        raise ValueError("an f-string has more fields than its tree")
+    return '{"_type":"JoinedStr",%s,"values":[%s]}' % (string_place, ",".join(texts))
+
+
+def offset_of(line, column):
+    """The offset of a line's column in bytes."""
+    columns = scope["M"].get(line)
+    return scope["S"][line] + column if columns is None else columns[column]
+
+
+def end_of(n):
+    """The offset of a node's end."""
+    return offset_of(n.end_lineno, n.end_col_offset)
+
+
+def place(start, end):
+    """The members that tell the place of what lies between two offsets."""
+    starts = scope["S"]
+    source = scope["T"]
+    line = bisect_right(starts, start, 1) - 1
+    end_line = bisect_right(starts, end, 1) - 1
+    column = start - starts[line]
+    end_column = end - starts[end_line]
+    if scope["M"]:
+        column = len(source[starts[line] : start].encode())
+        end_column = len(source[starts[end_line] : end].encode())
+    return (
+        f'"lineno":{line},"col_offset":{column},"end_lineno":{end_line},"end_col_offset":{end_column}'
+        f',"start":{start},"end":{end}'
+    )
+
+
+def keyword_attributes(n):
+    """The places of the attributes' names in a class pattern."""
+    source = scope["T"]
+    at = end_of(n.patterns[-1] if n.patterns else n.cls)
+    places = []
+    for pattern in n.kwd_patterns:
+        at = names.skip(source, at, "(),")
+        places.append((at, names.name_end(source, at)))
+        at = end_of(pattern)
+    return places
+
+
+install()

@@ -1,0 +1,45 @@
+// The python driver on every file of the Python standard library on this machine.
+import { globSync, readFileSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { describe, expect, it } from 'vitest';
+import { checkPythonTree, countPythonNodes, plainPython } from '../real-input/python.ts';
+import { NativeDriver, python } from './native-driver.ts';
+
+describe('the python driver, on the standard library', () => {
+  it(
+    'gives every valid file a tree with right places and as many nodes as Python itself',
+    { timeout: 300_000 },
+    async () => {
+      const files = globSync('/usr/lib/python3.*/**/*.py');
+      expect(files.length).toBeGreaterThan(500);
+      const plain = await plainPython(files, python);
+      expect(plain.size).toBe(files.length);
+      await using driver = new NativeDriver('python');
+      const problems: string[] = [];
+      const found = { names: 0, strings: 0, comments: 0, nodes: 0 };
+      for (const file of files) {
+        const bytes = readFileSync(file);
+        const text = isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+        const answer = text === undefined ? await driver.parseBytes(bytes) : await driver.parse(text);
+        const expected = plain.get(file);
+        if (expected?.ok !== (answer.status === 'ok')) problems.push(`${file}: ${JSON.stringify(answer.errors)}`);
+        if (answer.status !== 'ok') continue;
+        const nodes = countPythonNodes(answer.ast);
+        if (nodes !== expected?.nodes) problems.push(`${file}: ${nodes} nodes instead of ${expected?.nodes}`);
+        const check = checkPythonTree(text ?? bytes.toString('latin1'), answer.ast);
+        problems.push(...check.problems.map((problem) => `${file}: ${problem}`));
+        found.nodes += nodes;
+        found.names += check.names;
+        found.strings += check.strings;
+        found.comments += check.comments;
+      }
+      expect(problems).toEqual([]);
+      expect(found.nodes).toBeGreaterThan(500_000);
+      expect(found.names).toBeGreaterThan(300_000);
+      expect(found.strings).toBeGreaterThan(20_000);
+      expect(found.comments).toBeGreaterThan(5_000);
+      expect(await driver.end()).toBe(0);
+      expect(driver.stderr).toBe('');
+    },
+  );
+});
