@@ -106,10 +106,11 @@ export class ContainerRuntime implements AsyncDisposable {
 
   /**
    * Does now what the first boot would do: finds the runtime, starts the guard, sweeps what dead hosts have left.
+   * @returns the process id of the guard's process 1, which all containers descend from
    * @throws BabelhostError `runtimeMissing`, `containerFailed`
    */
-  async prepare(): Promise<void> {
-    await this.#prepare();
+  async prepare(): Promise<number> {
+    return (await this.#prepare()).guard.pid;
   }
 
   /**

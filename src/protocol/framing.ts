@@ -42,6 +42,8 @@ export interface FrameReaderOptions {
    * end still wants the answers.
    */
   readonly onEnd?: () => void;
+  /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
+  readonly decode?: (content: Buffer) => unknown;
 }
 
 /** Reads messages from a stream of frames. */
@@ -160,7 +162,8 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #decode(content: Buffer): Message | undefined {
     let message: unknown;
     try {
-      message = JSON.parse(content.toString('utf8'));
+      message =
+        this.#options.decode === undefined ? JSON.parse(content.toString('utf8')) : this.#options.decode(content);
     } catch {
       // V8's own message is not passed on: it quotes the content, which is somebody's source.
       this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });

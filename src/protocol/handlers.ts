@@ -5,7 +5,13 @@ import type { Instance } from '../drivers/instance.ts';
 import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
 import { BabelhostError } from '../errors.ts';
-import { formatPlatform, parsePlatform, parseReference, type StoredImage } from '../images/index.ts';
+import {
+  formatPlatform,
+  parsePlatform,
+  parseReference,
+  type LayoutReference,
+  type StoredImage,
+} from '../images/index.ts';
 import { version } from '../version.ts';
 import { openRpcDocument } from './openrpc.ts';
 import type { ProgressReporter } from './progress.ts';
@@ -44,15 +50,20 @@ export type HandledMethod = Exclude<MethodName, 'initialize' | 'shutdown'>;
 export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
   'rpc.discover': () => openRpcDocument(),
 
-  'host/info': async (_params, _context, { root, limits, runtime }) => ({
-    name: 'babelhost',
-    version,
-    pid: process.pid,
-    root,
-    node: process.version,
-    ...(await runtime.describe()),
-    limits: { ...limits },
-  }),
+  'host/info': async (_params, _context, { root, limits, runtime }) => {
+    const [program, { identity, items }] = await Promise.all([runtime.program(), runtime.isolation()]);
+    return {
+      name: 'babelhost',
+      version,
+      pid: process.pid,
+      root,
+      node: process.version,
+      runtime: program,
+      identity,
+      isolation: [...items],
+      limits: { ...limits },
+    };
+  },
 
   'host/status': (_params, _context, { pools, startedAt }) => ({
     uptimeMs: performance.now() - startedAt,
@@ -157,7 +168,7 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
         });
       },
       ...(name !== undefined && { name }),
-      ...(output !== undefined && { output: parseReference(output) }),
+      ...(output !== undefined && { output: parseLayout(output) }),
     });
     return wireImage(image);
   },
@@ -166,6 +177,17 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
 
   'image/inspect': async ({ name }, _context, { store }) => wireImage(await store.inspect(name)),
 };
+
+/** A place that an image can be written to. */
+function parseLayout(text: string): LayoutReference {
+  const reference = parseReference(text);
+  if (reference.transport === 'oci' || reference.transport === 'oci-archive') return reference;
+  throw new BabelhostError(
+    'imageInvalid',
+    `An image cannot be built into ${text}: write it to oci:DIR[:TAG] or oci-archive:FILE, or leave it in the store.`,
+    { reference: text, transport: reference.transport },
+  );
+}
 
 function parseRequest(params: CheckedParams<'parse'>): ParseRequest {
   const { content, uri = '', encoding, language, filename, mode, timeoutMs } = params;

@@ -49,6 +49,7 @@ function describe(name: string, method: Method): Record<string, unknown> {
 
 /** A schema as JSON Schema, without the `$schema` that OpenRPC has no place for. */
 export function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
-  return rest;
+  const result: Record<string, unknown> = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  delete result['$schema'];
+  return result;
 }

@@ -2,7 +2,8 @@
 import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
 import type { z } from 'zod';
 import { CancelledError } from '../drivers/request.ts';
-import { BabelhostError, isBabelhostError } from '../errors.ts';
+import type { BabelhostError } from '../errors.ts';
+import { isBabelhostError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
 /** LSP 3.17, "Error codes": the client cancelled the request. */

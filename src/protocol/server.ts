@@ -123,7 +123,7 @@ export class ServerConnection {
     const method: Method = methods[name];
     const checked = method.params.safeParse(params ?? {});
     if (!checked.success) throw invalidParams(name, checked.error);
-    if (name === 'initialize') return this.#initialize(checked.data as CheckedParams<'initialize'>);
+    if (name === 'initialize') return this.#initialize(checked.data);
     if (name === 'shutdown') {
       this.#shutdown = true;
       await this.#drain();
@@ -221,6 +221,16 @@ export class ServerConnection {
     } finally {
       this.#inFlight.delete(work);
     }
+  }
+
+  /**
+   * Ends the connection from the host's side, as where the host's process is asked to end: no more requests are taken,
+   * those in flight may finish within `drainMs`. Resolves when they have.
+   */
+  async shutDown(): Promise<void> {
+    this.#shutdown = true;
+    await this.#drain();
+    this.#end({ by: 'close' });
   }
 
   /** Waits for the requests in flight, the one that asks not included: it would wait for itself. */

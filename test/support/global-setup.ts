@@ -1,17 +1,29 @@
-// Runs before and after all tests: looks for what they left behind. Whatever a test starts must be gone when it ends;
-// what is found here fails the run.
+// Runs before and after all tests: builds the catalogue's images once for all of them, and looks at the end for what the
+// tests left behind. Whatever a test starts must be gone when it ends; what is found here fails the run.
+import type { TestProject } from 'vitest/node';
+import { buildCatalogue } from './driver-images.ts';
 import { leftovers } from './leftovers.ts';
+import { makeTemporaryFolder, removeFolder } from './temporary-folder.ts';
 
-export async function setup(): Promise<() => Promise<void>> {
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The folder with the catalogue's images: see cataloguedImage in driver-images.ts. */
+    readonly catalogue: string;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const before = new Set(await leftovers());
+  const catalogue = await makeTemporaryFolder();
+  await buildCatalogue(catalogue);
+  project.provide('catalogue', catalogue);
   return async () => {
-    // What is being swept at this moment by a guard has two seconds, as the program itself promises.
+    await removeFolder(catalogue);
+    // What a guard sweeps at this moment has two seconds, as the program itself promises.
     const deadline = performance.now() + 2000;
-    let left = (await leftovers()).filter((item) => !before.has(item));
-    while (left.length > 0 && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      left = (await leftovers()).filter((item) => !before.has(item));
-    }
+    const added = async (): Promise<string[]> => (await leftovers()).filter((item) => !before.has(item));
+    let left = await added();
+    while (left.length > 0 && performance.now() < deadline) left = await added();
     if (left.length > 0) throw new Error(`The tests left behind:\n  ${left.join('\n  ')}`);
   };
 }

@@ -53,8 +53,12 @@ export const hostMethods = {
       pid: z.int(),
       root: z.string(),
       node: z.string(),
-      runtime: z.object({ name: z.string(), path: z.string(), version: z.string() }),
-      user: z.enum(['root', 'ordinary']),
+      runtime: z.object({ name: z.string(), path: z.string() }),
+      identity: z
+        .enum(['privileged', 'granted', 'own'])
+        .describe(
+          'Whose ids containers have: the machine’s own range (as root), one granted in /etc/subuid, the user’s own.',
+        ),
       isolation: z.array(protection),
       limits: z.record(z.string(), z.number()).describe('The limits in force: sizes in bytes, times in milliseconds.'),
     }),

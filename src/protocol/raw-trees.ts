@@ -1,0 +1,99 @@
+// Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
+// decode and encode them again. Only brackets and strings are looked at on the way over a tree.
+import { RawJson } from './raw-json.ts';
+
+const quote = 0x22;
+const backslash = 0x5c;
+const colon = 0x3a;
+const key = Buffer.from('"uast":');
+const nothing = Buffer.from('null');
+
+/** What a byte means outside a string: 1 opens, 2 closes, 3 begins a string. */
+const meaning = new Uint8Array(256);
+for (const byte of [0x7b, 0x5b]) meaning[byte] = 1;
+for (const byte of [0x7d, 0x5d]) meaning[byte] = 2;
+meaning[quote] = 3;
+
+/** Where `uast` stands: in `result`, or in an element of `params.value` (`parse/files`). */
+const depths: readonly number[] = [2, 4];
+
+/**
+ * The message that `content` is, with a RawJson for each tree of a parse result.
+ * @param content JSON in UTF-8, of a host's making: the trees themselves are not checked
+ * @throws SyntaxError where what is decoded is not JSON
+ */
+export function decodeWithRawTrees(content: Buffer): unknown {
+  const trees: RawJson[] = [];
+  const rest: Buffer[] = [];
+  let kept = 0;
+  let depth = 0;
+  for (let at = 0; at < content.length; at += 1) {
+    const byte = content[at] ?? 0;
+    const means = meaning[byte];
+    if (means === 0) continue;
+    if (means === 1) depth += 1;
+    else if (means === 2) depth -= 1;
+    else {
+      const end = endOfString(content, at);
+      if (content[end] === colon && depths.includes(depth) && content.subarray(at, end + 1).equals(key)) {
+        const start = end + 1;
+        const stop = endOfValue(content, start);
+        trees.push(new RawJson([content.subarray(start, stop)]));
+        rest.push(content.subarray(kept, start), nothing);
+        kept = stop;
+        at = stop - 1;
+      } else {
+        at = end - 1;
+      }
+    }
+  }
+  if (trees.length === 0) return JSON.parse(content.toString('utf8'));
+  rest.push(content.subarray(kept));
+  const message: unknown = JSON.parse(Buffer.concat(rest).toString('utf8'));
+  for (const holder of holdersOf(message)) if ('uast' in holder) holder.uast = trees.shift() ?? null;
+  return message;
+}
+
+/** The objects of a message that may have a tree, in the order of its text. */
+function holdersOf(message: unknown): { uast?: unknown }[] {
+  if (typeof message !== 'object' || message === null) return [];
+  if ('result' in message) return [message.result].filter(isObject);
+  if (!('params' in message) || !isObject(message.params) || !('value' in message.params)) return [];
+  const { value } = message.params;
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The offset after the closing quote of the string that begins at `start`. */
+function endOfString(content: Buffer, start: number): number {
+  for (let end = content.indexOf(quote, start + 1); end >= 0; end = content.indexOf(quote, end + 1)) {
+    let before = end - 1;
+    while (content[before] === backslash) before -= 1;
+    // An even number of backslashes before it: they escape one another, and the quote is the string's end.
+    if ((end - before) % 2 === 1) return end + 1;
+  }
+  return content.length;
+}
+
+/** The offset after the value that begins at `start`, without the white space behind it. */
+function endOfValue(content: Buffer, start: number): number {
+  let depth = 0;
+  for (let at = start; at < content.length; at += 1) {
+    const byte = content[at] ?? 0;
+    const means = meaning[byte];
+    if (means === 1) depth += 1;
+    else if (means === 2) {
+      // The bracket of what the value stands in.
+      if (depth === 0) return at;
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    } else if (means === 3) {
+      at = endOfString(content, at) - 1;
+      if (depth === 0) return at + 1;
+    } else if (depth === 0 && byte === 0x2c) return at;
+  }
+  return content.length;
+}
