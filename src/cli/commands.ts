@@ -1,0 +1,39 @@
+// The table of commands: their words, a line on each, and the file that does it. One more command is one more line here
+// and one more file. Files are loaded when called: starting must cost nothing for what is not used.
+import type { CommandModule } from './command.ts';
+
+export interface CommandEntry {
+  /** One line for the list of commands. */
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly default: CommandModule }>;
+}
+
+/** A group of commands under one word, such as `driver`. */
+export interface CommandGroup {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, CommandEntry>>;
+}
+
+export const commands: Readonly<Record<string, CommandEntry | CommandGroup>> = {
+  serve: { summary: 'answer requests over stdio or a socket', load: () => import('./commands/serve.ts') },
+  parse: { summary: 'parse files and folders', load: () => import('./commands/parse.ts') },
+  driver: {
+    summary: 'install and manage language drivers',
+    commands: {
+      install: { summary: 'install driver images', load: () => import('./commands/driver-install.ts') },
+      list: { summary: 'list the installed drivers', load: () => import('./commands/driver-list.ts') },
+      inspect: { summary: 'show all of one driver', load: () => import('./commands/driver-inspect.ts') },
+      remove: { summary: 'remove drivers', load: () => import('./commands/driver-remove.ts') },
+    },
+  },
+  image: {
+    summary: 'build and look at images',
+    commands: {
+      build: { summary: 'make an image from a recipe folder', load: () => import('./commands/image-build.ts') },
+      list: { summary: 'list the images in the store', load: () => import('./commands/image-list.ts') },
+      inspect: { summary: 'show all of one image', load: () => import('./commands/image-inspect.ts') },
+    },
+  },
+  status: { summary: 'show the host and its pools', load: () => import('./commands/status.ts') },
+  instances: { summary: 'list or end the running drivers', load: () => import('./commands/instances.ts') },
+};

@@ -1,0 +1,52 @@
+// instances: the drivers that run, or the end of one or all of them.
+import type { InstanceStatus } from '../../protocol/methods.ts';
+import { command } from '../command.ts';
+import { UsageError } from '../failure.ts';
+import { formatCount, formatDuration } from '../quantities.ts';
+import { table, type Column } from '../text.ts';
+
+interface Options {
+  readonly kill?: string;
+  readonly killAll?: true;
+  readonly language?: string;
+}
+
+const columns: readonly Column<InstanceStatus>[] = [
+  { title: 'ID', value: ({ id }) => id },
+  { title: 'LANGUAGE', value: ({ language }) => language, format: () => 'cyan' },
+  { title: 'STATE', value: ({ state }) => state },
+  { title: 'PID', value: ({ pid }) => (pid === undefined ? '-' : String(pid)), align: 'right' },
+  { title: 'REQUESTS', value: ({ requests }) => String(requests), align: 'right' },
+  { title: 'AGE', value: ({ ageMs }) => formatDuration(ageMs), align: 'right' },
+  { title: 'IMAGE', value: ({ image }) => image.slice(0, 'sha256:'.length + 12) },
+];
+
+export default command<Options>({
+  configure(command) {
+    command
+      .option('--language <language>', 'only those of this language')
+      .option('--kill <id>', 'end this one')
+      .option('--kill-all', 'end all');
+  },
+
+  async run({ global, signal, output, say, session }, _args, { kill, killAll, language }) {
+    if (kill !== undefined && killAll !== undefined) throw new UsageError('Give either --kill or --kill-all.');
+    const { client } = await session();
+    if (kill !== undefined || killAll !== undefined) {
+      const result = await client.request('host/kill', kill === undefined ? { all: true } : { id: kill }, { signal });
+      if (global.json) output.json(result);
+      else {
+        for (const id of result.killed) output.write(`${id}\n`);
+        say(`${formatCount(result.killed.length, 'instance')} ended.`);
+      }
+      return 0;
+    }
+    const result = await client.request('host/instances', language === undefined ? {} : { language }, { signal });
+    if (global.json) output.json(result);
+    else if (result.instances.length > 0) output.write(table(result.instances, columns, output.style));
+    else if (global.connect === undefined)
+      say('No instance runs: without --connect, this command asks a host of its own.');
+    else say('No instance runs.');
+    return 0;
+  },
+});

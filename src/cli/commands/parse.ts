@@ -1,0 +1,209 @@
+// parse: one file, several, or folders.
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Option } from 'commander';
+import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import type { FileResult, Params } from '../../protocol/methods.ts';
+import { command, type Context, type ExitStatus } from '../command.ts';
+import { UsageError } from '../failure.ts';
+import { addSummaries, ParseProgress, summaryText, type Summary } from '../parse-progress.ts';
+import { resultWriter, writeOne, type Format } from '../parse-results.ts';
+import { ProgressDisplay } from '../progress.ts';
+import { parseCount } from '../quantities.ts';
+import { readSource } from '../standard-input.ts';
+import { styleFor } from '../text.ts';
+
+interface Options {
+  readonly language?: string;
+  readonly mode?: NonNullable<Params<'parse'>['mode']>;
+  readonly format?: 'tree' | 'json' | 'ndjson';
+  readonly filename?: string;
+  readonly encoding?: 'utf8' | 'base64';
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly depth: number;
+  readonly strict?: true;
+}
+
+export default command<Options>({
+  configure(command) {
+    const repeated = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+    command
+      .argument('<paths...>', 'files and folders; - is stdin')
+      .option('--language <language>', 'in place of detecting it')
+      .addOption(
+        new Option('--mode <mode>', 'what to return').choices(['native', 'preprocessed', 'annotated', 'semantic']),
+      )
+      .addOption(new Option('--format <format>', 'how to print it').choices(['tree', 'json', 'ndjson']))
+      .option('--filename <name>', 'name of the source, where it is read from stdin')
+      .addOption(
+        new Option(
+          '--encoding <encoding>',
+          'base64 hands one file to the driver as bytes that need not be UTF-8',
+        ).choices(['utf8', 'base64']),
+      )
+      .option('--include <glob>', 'only these files of a folder (may be given again)', repeated)
+      .option('--exclude <glob>', 'none of these (may be given again)', repeated)
+      .option('--depth <levels>', 'levels of a tree that are shown', parseCount, 12)
+      .option('--strict', 'let errors in a source count as failure')
+      .addHelpText(
+        'after',
+        [
+          '',
+          'One file is printed as a tree on a terminal, as JSON in a pipe. Of folders and of several files, a terminal gets',
+          'a bar and what is wrong; a pipe gets NDJSON, a line for each file with uri, language, status, errors and uast.',
+          'A file that could not be parsed makes the exit status 1; one with syntax errors does so with --strict only.',
+        ].join('\n'),
+      );
+  },
+
+  async run(context, paths, options) {
+    const places = await Promise.all(paths.map(lookAt));
+    const [only, another] = places;
+    if (only === undefined) throw new UsageError('There is nothing to parse.');
+    const single = another === undefined && only.kind !== 'folder' ? only : undefined;
+    if (single === undefined && (options.encoding !== undefined || options.filename !== undefined)) {
+      throw new UsageError('--encoding and --filename are for one file.');
+    }
+    if (single !== undefined && (single.kind === 'stdin' || formatOf(context, options, true) !== 'ndjson')) {
+      return await parseOne(context, single, options);
+    }
+    if (places.some(({ kind }) => kind === 'stdin')) throw new UsageError('- (stdin) is parsed alone.');
+    return await parseMany(context, places, options);
+  },
+});
+
+type Place = { readonly kind: 'stdin' } | { readonly kind: 'file' | 'folder'; readonly uri: string };
+
+async function lookAt(name: string): Promise<Place> {
+  if (name === '-') return { kind: 'stdin' };
+  const absolute = path.resolve(name);
+  try {
+    const kind = (await stat(absolute)).isDirectory() ? 'folder' : 'file';
+    return { kind, uri: pathToFileURL(absolute).href };
+  } catch (error) {
+    const code = systemErrorCode(error);
+    const reason = code === 'ENOENT' ? 'there is no such file' : messageOf(error);
+    throw new BabelhostError('notFound', `${name} cannot be parsed: ${reason}.`, { path: absolute, code });
+  }
+}
+
+function formatOf({ global, output }: Context, { format }: Options, single: boolean): Format {
+  if (format !== undefined) return format;
+  if (single) return global.json || !output.isTerminal ? 'json' : 'tree';
+  return global.json || !output.isTerminal ? 'ndjson' : 'problems';
+}
+
+/** What all requests have in common. */
+function common(
+  { global }: Context,
+  { language, mode }: Options,
+): Pick<Params<'parse'>, 'language' | 'mode' | 'timeoutMs'> {
+  const { timeoutMs } = global.limits;
+  return {
+    ...(language !== undefined && { language }),
+    ...(mode !== undefined && { mode }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
+}
+
+async function parseOne(
+  context: Context,
+  place: { readonly kind: 'stdin' } | { readonly kind: string; readonly uri: string },
+  options: Options,
+): Promise<ExitStatus> {
+  const { signal, output, global } = context;
+  const { filename, encoding, depth, strict } = options;
+  const source =
+    'uri' in place
+      ? { uri: place.uri, ...(encoding !== undefined && { encoding }) }
+      : await readSource(process.stdin, encoding ?? 'utf8', global.limits.contentBytes, signal);
+  const { client } = await context.session();
+  const result = await client.request(
+    'parse',
+    { ...source, ...common(context, options), ...(filename !== undefined && { filename }) },
+    { signal },
+  );
+  const format = formatOf(context, options, true) === 'tree' ? 'tree' : 'json';
+  writeOne({ uri: 'uri' in place ? place.uri : (filename ?? '-'), ...result }, format, output, depth);
+  await output.drained();
+  return strict !== undefined && result.status === 'error' ? 1 : 0;
+}
+
+async function parseMany(context: Context, places: readonly Place[], options: Options): Promise<ExitStatus> {
+  const { signal, output, global } = context;
+  const format = formatOf(context, options, false);
+  const session = await context.session();
+  const writer = resultWriter(format, output, options.depth);
+  const progress = new ParseProgress();
+  using display = new ProgressDisplay(!global.json);
+  display.show(() => progress.lines(display.columns));
+
+  const take = (results: readonly FileResult[]): void => {
+    // After an interrupt nobody waits for more; and the answer behind these must come through.
+    if (signal.aborted) return;
+    for (const result of results) {
+      progress.count('error' in result ? 'failed' : result.status);
+      if (output.isTerminal) display.clear();
+      if (!writer.write(result)) holdUp();
+    }
+  };
+  // While the reader of stdout is behind, no messages are taken from the host, which then makes none.
+  const holdUp = (): void => {
+    session.pause();
+    void Promise.race([output.drained(), aborted(signal)]).then(() => {
+      session.resume();
+    });
+  };
+
+  const summaries: Summary[] = [];
+  try {
+    for (const request of requestsFor(places, options)) {
+      progress.next();
+      const summary = await session.client.request(
+        'parse/files',
+        { ...request, ...common(context, options) },
+        {
+          signal,
+          onPartialResult: take,
+          onProgress: (report) => {
+            if (report.kind === 'report') progress.total = report.detail?.total;
+          },
+        },
+      );
+      summaries.push(summary);
+    }
+  } catch (error) {
+    // The reader has left: what it has seen decides.
+    if (output.closed) return progress.failed > 0 ? 1 : 0;
+    throw error;
+  }
+  writer.end();
+  await output.drained();
+  display[Symbol.dispose]();
+  const sum = addSummaries(summaries);
+  context.say(summaryText(sum, styleFor(process.stderr)));
+  return sum.failed > 0 || (options.strict !== undefined && sum.error > 0) ? 1 : 0;
+}
+
+/** All files in one request, and one for each folder. */
+function requestsFor(places: readonly Place[], { include, exclude }: Options): Params<'parse/files'>[] {
+  const uris = places.flatMap((place) => (place.kind === 'file' ? [place.uri] : []));
+  const folders = places.flatMap((place) => (place.kind === 'folder' ? [place.uri] : []));
+  return [
+    ...(uris.length > 0 ? [{ uris }] : []),
+    ...folders.map((root) => ({
+      root,
+      ...(include !== undefined && { include: [...include] }),
+      ...(exclude !== undefined && { exclude: [...exclude] }),
+    })),
+  ];
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+}

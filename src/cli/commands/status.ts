@@ -1,0 +1,61 @@
+// status: the host, the protections in force, and its pools.
+import type { PoolStatus } from '../../protocol/methods.ts';
+import { command } from '../command.ts';
+import { formatBytes, formatDuration } from '../quantities.ts';
+import { definitions, table, type Column } from '../text.ts';
+
+const number = (title: string, value: (pool: PoolStatus) => number): Column<PoolStatus> => ({
+  title,
+  value: (pool) => String(value(pool)),
+  align: 'right',
+});
+
+const columns: readonly Column<PoolStatus>[] = [
+  { title: 'LANGUAGE', value: ({ language }) => language, format: () => 'cyan' },
+  { title: 'STATE', value: ({ state }) => state, format: ({ state }) => (state === 'failing' ? 'red' : 'reset') },
+  number('INSTANCES', ({ instances }) => instances),
+  number('BUSY', ({ busy }) => busy),
+  number('STARTING', ({ starting }) => starting),
+  number('WANTED', ({ wanted }) => wanted),
+  number('WAITING', ({ waiting }) => waiting),
+  number('SUCCESS', ({ success }) => success),
+  number('FAILED', ({ failed }) => failed),
+  number('EXITED', ({ exited }) => exited),
+];
+
+export default command({
+  configure: () => undefined,
+
+  async run({ global, signal, output, session }) {
+    const { client } = await session();
+    const [info, status, { languages }] = await Promise.all([
+      client.request('host/info', {}, { signal }),
+      client.request('host/status', {}, { signal }),
+      client.request('host/languages', {}, { signal }),
+    ]);
+    if (global.json) {
+      output.json({ ...info, ...status, languages });
+      return 0;
+    }
+    const weaker = info.isolation.filter(({ enforced }) => enforced !== 'yes').map(({ name }) => name);
+    output.write(
+      definitions(
+        [
+          ['babelhost', `${info.version}, process ${info.pid}, node ${info.node}`],
+          ['root', info.root],
+          ['runtime', `${info.runtime.name} (${info.runtime.path})`],
+          [
+            'isolation',
+            weaker.length === 0 ? 'full' : `weaker or missing: ${weaker.join(', ')} ('babelhost doctor' tells more)`,
+          ],
+          ['languages', languages.map(({ language }) => language).join(', ') || '-'],
+          ['up', formatDuration(status.uptimeMs)],
+          ['memory', formatBytes(status.memoryBytes)],
+        ],
+        output.style,
+      ),
+    );
+    if (status.pools.length > 0) output.write(`\n${table(status.pools, columns, output.style)}`);
+    return 0;
+  },
+});

@@ -1,0 +1,97 @@
+// A Unix socket to serve on: only its owner may connect, one that a dead host has left is replaced, and it is removed at
+// the end.
+import { once } from 'node:events';
+import { lstat, unlink } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import path from 'node:path';
+import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+
+export interface Listener extends AsyncDisposable {
+  readonly path: string;
+}
+
+export interface ListenOptions {
+  /** How many clients may be connected at once; more are turned away. */
+  readonly maximumClients: number;
+  readonly onClient: (socket: Socket) => void;
+  readonly onTurnedAway: () => void;
+}
+
+/**
+ * Listens at a path.
+ * @throws BabelhostError `conflict` where another host listens there, or where something lies there that is no socket;
+ * `notFound` where its folder is missing or may not be written
+ */
+export async function listen(file: string, options: ListenOptions): Promise<Listener> {
+  const absolute = path.resolve(file);
+  await removeStale(absolute);
+  // A client that has sent all its requests may close its end and still wait for the answers.
+  const server = createServer({ allowHalfOpen: true }, options.onClient);
+  server.maxConnections = options.maximumClients;
+  server.on('drop', options.onTurnedAway);
+  await bind(server, absolute);
+  return {
+    path: absolute,
+    async [Symbol.asyncDispose]() {
+      // Closing the server removes the socket's file (libuv does); connections go on until they are ended.
+      server.close();
+      await Promise.resolve();
+    },
+  };
+}
+
+async function bind(server: Server, file: string): Promise<void> {
+  // The mode must be right from the first moment: chmod would come too late for a client that is quick. The umask is the
+  // process's, so it is put back before anything else can run: binding a path happens within listen().
+  const before = process.umask(0o177);
+  try {
+    server.listen(file);
+  } finally {
+    process.umask(before);
+  }
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EADDRINUSE') throw occupied(file, 'another host has just begun to listen there');
+    throw new BabelhostError(
+      'notFound',
+      `A socket cannot be made at ${file} (${messageOf(error)}); its folder must exist and be yours to write.`,
+      { path: file, code },
+      { cause: error },
+    );
+  }
+}
+
+/** Removes a socket that nobody listens at any more. */
+async function removeStale(file: string): Promise<void> {
+  let before;
+  try {
+    before = await lstat(file);
+  } catch {
+    // Nothing there, or nothing to be seen: binding will tell.
+    return;
+  }
+  if (!before.isSocket()) throw occupied(file, 'what is there is not a socket');
+  const code = await new Promise<string | undefined>((resolve) => {
+    const probe = connect(file, () => {
+      probe.destroy();
+      resolve(undefined);
+    });
+    probe.once('error', (error) => {
+      resolve(systemErrorCode(error) ?? 'unknown');
+    });
+  });
+  if (code === undefined || code === 'EAGAIN') throw occupied(file, 'a host listens there already');
+  if (code === 'EACCES') throw occupied(file, 'a host of another user listens there');
+  // Another host may have replaced it since: its socket is another file then, and not ours to remove.
+  const now = await lstat(file).catch(() => undefined);
+  if (now?.ino === before.ino) await unlink(file);
+}
+
+function occupied(file: string, reason: string): BabelhostError {
+  return new BabelhostError('conflict', `Cannot listen at unix:${file}: ${reason}. Choose another path, or end it.`, {
+    path: file,
+    reason,
+  });
+}

@@ -1,0 +1,157 @@
+// The options that every command takes: where the host is, how it talks, and what bounds it.
+import { Option, type Command } from 'commander';
+import { logLevels, type LogLevel } from '../log.ts';
+import { UsageError } from './failure.ts';
+import { parseBytes, parseCount, parseMilliseconds } from './quantities.ts';
+
+/** Each limit by the name that its error has it under (`host/info` lists the values in force under these names too). */
+export interface LimitOptions {
+  readonly contentBytes?: number;
+  readonly responseBytes?: number;
+  readonly responseDepth?: number;
+  readonly messageBytes?: number;
+  readonly timeoutMs?: number;
+  readonly bootMs?: number;
+  readonly graceMs?: number;
+  readonly drainMs?: number;
+  readonly maximumInstances?: number;
+  readonly queueLength?: number;
+}
+
+export interface GlobalOptions {
+  readonly root?: string;
+  /** The path of a host's socket. */
+  readonly connect?: string;
+  readonly runtime?: string;
+  readonly logLevel?: LogLevel;
+  readonly json: boolean;
+  readonly limits: LimitOptions;
+}
+
+interface Limit {
+  readonly name: keyof LimitOptions;
+  readonly flags: string;
+  readonly summary: string;
+  readonly parse: (text: string) => number;
+}
+
+export const limits: readonly Limit[] = [
+  { name: 'contentBytes', flags: '--max-content-bytes <size>', summary: 'largest source', parse: parseBytes },
+  {
+    name: 'responseBytes',
+    flags: '--max-response-bytes <size>',
+    summary: 'largest answer of a driver',
+    parse: parseBytes,
+  },
+  { name: 'responseDepth', flags: '--max-response-depth <count>', summary: 'deepest tree', parse: parseCount },
+  {
+    name: 'messageBytes',
+    flags: '--max-message-bytes <size>',
+    summary: 'largest message from a client',
+    parse: parseBytes,
+  },
+  { name: 'timeoutMs', flags: '--timeout <time>', summary: 'longest that a file may take', parse: parseMilliseconds },
+  {
+    name: 'bootMs',
+    flags: '--boot-timeout <time>',
+    summary: 'longest that a driver may take to start',
+    parse: parseMilliseconds,
+  },
+  {
+    name: 'graceMs',
+    flags: '--grace <time>',
+    summary: 'how long a driver may go on with a request that was given up',
+    parse: parseMilliseconds,
+  },
+  {
+    name: 'drainMs',
+    flags: '--drain <time>',
+    summary: 'how long requests in flight may go on when the host ends',
+    parse: parseMilliseconds,
+  },
+  {
+    name: 'maximumInstances',
+    flags: '--max-instances <count>',
+    summary: 'most drivers of a language at once',
+    parse: parseCount,
+  },
+  {
+    name: 'queueLength',
+    flags: '--queue-length <count>',
+    summary: 'most requests that wait for a language',
+    parse: parseCount,
+  },
+];
+
+export const limitsHeading = 'Limits (sizes such as 64M, times such as 500 (ms) or 30s):';
+
+/** Declares the options of every command on the program. */
+export function declareGlobalOptions(program: Command): void {
+  program
+    .addOption(new Option('--root <folder>', 'folder of the store').env('BABELHOST_ROOT'))
+    .addOption(new Option('--connect <address>', 'use the host at this socket (unix:PATH)').env('BABELHOST_CONNECT'))
+    .addOption(new Option('--runtime <runtime>', 'runc, crun, or the path of one').env('BABELHOST_RUNTIME'))
+    .addOption(
+      new Option('--log-level <level>', 'what is logged on stderr').choices(logLevels).env('BABELHOST_LOG_LEVEL'),
+    )
+    .option('--json', 'print results (and errors, on stderr) as JSON');
+  for (const { flags, summary, parse } of limits) {
+    program.addOption(new Option(flags, summary).argParser(parse).helpGroup(limitsHeading));
+  }
+}
+
+/**
+ * Reads them from the program once it has parsed its arguments.
+ * @throws UsageError for options that exclude one another
+ */
+export function readGlobalOptions(program: Command): GlobalOptions {
+  const values = program.opts<{
+    root?: string;
+    connect?: string;
+    runtime?: string;
+    logLevel?: LogLevel;
+    json?: true;
+  }>();
+  const connect = values.connect === undefined ? undefined : parseSocketAddress(values.connect, '--connect');
+  const given = (attribute: string): boolean => program.getOptionValueSource(attribute) === 'cli';
+  const found: Partial<Record<keyof LimitOptions, number>> = {};
+  for (const { name, flags } of limits) {
+    const option = new Option(flags);
+    const value: unknown = program.getOptionValue(option.attributeName());
+    if (typeof value !== 'number') continue;
+    if (connect !== undefined && name !== 'timeoutMs') throw withoutEffect(option.long ?? flags);
+    found[name] = value;
+  }
+  if (connect !== undefined) {
+    // From the environment they are the host's settings as much as this program's: only given here are they a mistake.
+    for (const attribute of ['root', 'runtime']) if (given(attribute)) throw withoutEffect(`--${attribute}`);
+  }
+  return {
+    ...(values.root !== undefined && { root: values.root }),
+    ...(connect !== undefined && { connect }),
+    ...(values.runtime !== undefined && { runtime: values.runtime }),
+    ...(values.logLevel !== undefined && { logLevel: values.logLevel }),
+    json: values.json === true,
+    limits: found,
+  };
+}
+
+function withoutEffect(option: string): UsageError {
+  return new UsageError(`${option} is for the host that a command starts, and has no effect with --connect.`);
+}
+
+/** The longest path of a socket on Linux (unix(7): sun_path, with its final zero byte). */
+const longestSocketPath = 107;
+
+/**
+ * The path of `unix:PATH`.
+ * @throws UsageError
+ */
+export function parseSocketAddress(address: string, option: string): string {
+  const path = /^unix:(?:\/\/(?=\/))?(.+)$/s.exec(address)?.[1];
+  if (path === undefined) throw new UsageError(`${option} takes unix:PATH, not '${address}'.`);
+  if (Buffer.byteLength(path) > longestSocketPath) {
+    throw new UsageError(`${option}: the path of a socket has at most ${longestSocketPath} bytes; this one is longer.`);
+  }
+  return path;
+}

@@ -1,0 +1,70 @@
+// stdout: results and nothing else. Whoever writes waits for the reader, so nothing piles up; a reader that has gone ends
+// the work quietly.
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { systemErrorCode } from '../errors.ts';
+import { styleFor, type Style } from './text.ts';
+
+export class Output {
+  readonly style: Style;
+  readonly isTerminal: boolean;
+  /** Whether the reader has gone (EPIPE): there is nothing more to do, and nobody to tell. */
+  closed = false;
+  readonly #stream: NodeJS.WriteStream;
+  readonly #onClosed: () => void;
+
+  /** @param onClosed called when the reader has gone */
+  constructor(stream: NodeJS.WriteStream, onClosed: () => void) {
+    this.#stream = stream;
+    this.#onClosed = onClosed;
+    this.style = styleFor(stream);
+    this.isTerminal = stream.isTTY;
+    stream.on('error', (error) => {
+      if (systemErrorCode(error) !== 'EPIPE') throw error;
+      this.#close();
+    });
+  }
+
+  get stream(): Writable {
+    return this.#stream;
+  }
+
+  /** Writes pieces one after another. @returns whether the reader keeps up; if not, wait for `drained` */
+  write(...pieces: readonly (string | Uint8Array)[]): boolean {
+    if (this.closed) return true;
+    this.#stream.cork();
+    let keepsUp = true;
+    for (const piece of pieces) keepsUp = this.#stream.write(piece);
+    this.#stream.uncork();
+    return keepsUp;
+  }
+
+  /** Resolves when the reader has taken what was written, or has gone. */
+  async drained(): Promise<void> {
+    while (!this.closed && this.#stream.writableNeedDrain) {
+      await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')]).catch(() => undefined);
+      if (this.#stream.destroyed) this.#close();
+    }
+  }
+
+  /** Resolves when all that was written is with the reader: call before the process ends. */
+  async flush(): Promise<void> {
+    if (this.closed || this.#stream.writableLength === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#stream.write('', () => {
+        resolve();
+      });
+    });
+  }
+
+  /** A value as JSON, indented. */
+  json(value: unknown): void {
+    this.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  }
+
+  #close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#onClosed();
+  }
+}

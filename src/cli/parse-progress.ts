@@ -1,0 +1,101 @@
+// The bar of many files, and the summary after them.
+import type { Result } from '../protocol/methods.ts';
+import { bar } from './progress.ts';
+import { formatBytes, formatCount, formatDuration } from './quantities.ts';
+import { onOneLine, truncate, type Style } from './text.ts';
+
+export type Summary = Result<'parse/files'>;
+
+/** Counts results as they come, for a bar. */
+export class ParseProgress {
+  readonly #startedAt = performance.now();
+  /** Of the folders and lists that are through. */
+  #before = 0;
+  #done = 0;
+  #total: number | undefined;
+  #withErrors = 0;
+  #failed = 0;
+
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /** A result came. */
+  count(fate: 'ok' | 'error' | 'failed'): void {
+    this.#done += 1;
+    if (fate === 'error') this.#withErrors += 1;
+    if (fate === 'failed') this.#failed += 1;
+  }
+
+  /** How many files there are in what is being parsed, once the host knows. */
+  set total(total: number | undefined) {
+    this.#total = total;
+  }
+
+  /** The next folder or list begins. */
+  next(): void {
+    this.#before = this.#done;
+    this.#total = undefined;
+  }
+
+  lines(columns: number): string[] {
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    const rate = this.#done / Math.max(seconds, 0.001);
+    const problems = [
+      ...(this.#withErrors > 0 ? [`${this.#withErrors} with errors`] : []),
+      ...(this.#failed > 0 ? [`${this.#failed} failed`] : []),
+    ];
+    const facts = [`${rate.toFixed(rate < 10 ? 1 : 0)}/s`, ...problems].join(', ');
+    if (this.#total === undefined || this.#total === 0) {
+      return [truncate(`${formatCount(this.#done, 'file')}, ${facts}`, columns)];
+    }
+    const done = this.#done - this.#before;
+    const left = rate > 0 ? `, ${formatDuration((1000 * (this.#total - done)) / rate)} left` : '';
+    const text = ` ${done} / ${formatCount(this.#total, 'file')}, ${facts}${left}`;
+    const width = Math.min(40, columns - text.length);
+    return [width < 5 ? truncate(text.trimStart(), columns) : bar(done, this.#total, width) + text];
+  }
+}
+
+/** The sum of several. */
+export function addSummaries(summaries: readonly Summary[]): Summary {
+  const sum: Summary = {
+    files: 0,
+    ok: 0,
+    error: 0,
+    failed: 0,
+    failures: {},
+    skipped: 0,
+    skippedLanguages: {},
+    bytes: 0,
+    elapsedMs: 0,
+  };
+  for (const summary of summaries) {
+    for (const key of ['files', 'ok', 'error', 'failed', 'skipped', 'bytes', 'elapsedMs'] as const)
+      sum[key] += summary[key];
+    for (const key of ['failures', 'skippedLanguages'] as const) {
+      for (const [name, count] of Object.entries(summary[key])) sum[key][name] = (sum[key][name] ?? 0) + count;
+    }
+  }
+  return sum;
+}
+
+/** `12 files (3.4 MiB) in 1.2 s: 10 ok, 1 with errors, 1 failed (timeout 1); 30 skipped (markdown 20, …)` */
+export function summaryText(summary: Summary, style: Style): string {
+  const { files, ok, error, failed, skipped, bytes, elapsedMs } = summary;
+  const counts = [
+    style('green', `${ok} ok`),
+    ...(error > 0 ? [style('yellow', `${error} with errors`)] : []),
+    ...(failed > 0 ? [style('red', `${failed} failed`) + listed(summary.failures)] : []),
+  ];
+  const left = skipped > 0 ? `; ${skipped} skipped${listed(summary.skippedLanguages)}` : '';
+  return `${formatCount(files, 'file')} (${formatBytes(bytes)}) in ${formatDuration(elapsedMs)}: ${counts.join(', ')}${left}`;
+}
+
+/** The most frequent few of a tally. */
+function listed(tally: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(tally).sort(([, a], [, b]) => b - a);
+  if (entries.length === 0) return '';
+  const shown = entries.slice(0, 5).map(([name, count]) => `${onOneLine(name === '' ? 'unknown' : name)} ${count}`);
+  return ` (${[...shown, ...(entries.length > shown.length ? ['…'] : [])].join(', ')})`;
+}

@@ -1,0 +1,139 @@
+// The program: commander's tree made from the table of commands, and one run of it from arguments to exit status.
+import { Command, CommanderError } from 'commander';
+import { version } from '../version.ts';
+import type { CommandModule, Context, ExitStatus } from './command.ts';
+import { commands, type CommandEntry, type CommandGroup } from './commands.ts';
+import { exitStatus, printFailure, printUsage, UsageError } from './failure.ts';
+import { declareGlobalOptions, limitsHeading, readGlobalOptions } from './options.ts';
+import { Output } from './output.ts';
+import type { Session } from './session.ts';
+import { watchSignals } from './signals.ts';
+
+/** What the arguments ask for. */
+interface Call {
+  readonly module: CommandModule;
+  readonly command: Command;
+}
+
+/**
+ * Runs the program.
+ * @param args without the program's own name
+ * @returns the exit status
+ */
+export async function run(args: readonly string[]): Promise<number> {
+  let call: Call | undefined;
+  const program = makeProgram((made) => {
+    call = made;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    if (call === undefined) return exitStatus.done;
+    return await perform(program, call);
+  } catch (error) {
+    // The options may be what is wrong, so that only the word itself can be looked for.
+    const json = args.includes('--json');
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return exitStatus.done;
+      if (error.code === 'commander.help') return exitStatus.usage;
+      printUsage(sentenceOf(error.message), json);
+      return exitStatus.usage;
+    }
+    if (error instanceof UsageError) {
+      printUsage(error.message, json);
+      return exitStatus.usage;
+    }
+    printFailure(error, json);
+    return exitStatus.failed;
+  }
+}
+
+async function perform(program: Command, { module, command }: Call): Promise<number> {
+  const global = readGlobalOptions(program);
+  const stopping = new AbortController();
+  const signals = watchSignals(stopping);
+  const output = new Output(process.stdout, () => {
+    stopping.abort();
+  });
+  let session: Promise<Session> | undefined;
+  const context: Context = {
+    global,
+    signal: stopping.signal,
+    output,
+    say: (line) => {
+      if (!global.json) process.stderr.write(`${line}\n`);
+    },
+    answerSignals: () => {
+      signals.answered();
+    },
+    session: () => (session ??= import('./session.ts').then(({ openSession }) => openSession(global))),
+  };
+  let status: ExitStatus = exitStatus.failed;
+  try {
+    status = await module.run(context, command.args, command.opts());
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    // Cancelled by the reader's leaving, or by the user: neither needs to be told.
+    if (output.closed) status = exitStatus.done;
+    else if (signals.received === undefined) printFailure(error, global.json);
+  } finally {
+    await (await session?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    // Whoever interrupts does not wait for the reader.
+    if (signals.received === undefined) await output.flush();
+  }
+  signals.raise();
+  return status;
+}
+
+function makeProgram(called: (call: Call) => void): Command {
+  const program = new Command('babelhost')
+    .description('A host for language drivers: parsers in isolated containers, spoken to over JSON-RPC.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .usage('[options] <command>')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({
+      showGlobalOptions: true,
+      // The limits would drown a command's own options; the program's own help has them.
+      visibleGlobalOptions: (command) => {
+        const inherited = [];
+        for (let parent = command.parent; parent !== null; parent = parent.parent) inherited.push(...parent.options);
+        return inherited.filter((option) => option.helpGroupHeading !== limitsHeading && option.long !== '--version');
+      },
+    });
+  declareGlobalOptions(program);
+  for (const [word, entry] of Object.entries(commands)) {
+    if ('load' in entry) addCommand(program, word, entry, called);
+    else addGroup(program, word, entry, called);
+  }
+  program.addHelpText('after', `\n${exitStatusHelp}`);
+  return program;
+}
+
+const exitStatusHelp = 'Exit status: 0 done, 1 it failed, 2 wrong usage.';
+
+function addGroup(program: Command, word: string, group: CommandGroup, called: (call: Call) => void): void {
+  const parent = program.command(word).description(group.summary).usage('<command>');
+  for (const [name, entry] of Object.entries(group.commands)) addCommand(parent, name, entry, called);
+}
+
+/** A command without arguments or options: those are declared when it is called, by the file that has it. */
+function addCommand(parent: Command, word: string, entry: CommandEntry, called: (call: Call) => void): void {
+  const command = parent.command(word).description(entry.summary);
+  parent.hook('preSubcommand', async (_parent, subcommand) => {
+    if (subcommand !== command) return;
+    const { default: module } = await entry.load();
+    module.configure(command);
+    command.addHelpText('after', "\n'babelhost --help' lists the limits, which every command takes too.");
+    command.action(() => {
+      called({ module, command });
+    });
+  });
+}
+
+/** Commander writes `error: …` on one line or two; the program has its own way of writing errors. */
+function sentenceOf(message: string): string {
+  const text = message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/([^.)?!])$/, '$1.');
+}

@@ -1,0 +1,93 @@
+// A session with a host, always through the protocol: over the socket of one that runs, or over a pair of streams in
+// memory to one started in this process.
+import { once } from 'node:events';
+import { connect as connectSocket } from 'node:net';
+import { duplexPair, type Duplex } from 'node:stream';
+import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import type { LogRelay } from '../log.ts';
+import type { Client } from '../protocol/client.ts';
+import type { GlobalOptions } from './options.ts';
+
+export interface Session extends AsyncDisposable {
+  readonly client: Client;
+  /** Stops taking messages from the host: it then stops making them. For whoever cannot take results any faster. */
+  pause(): void;
+  resume(): void;
+}
+
+/**
+ * Opens a session.
+ * @throws BabelhostError `notFound` where no host listens, and what Host.start throws
+ */
+export async function openSession(options: GlobalOptions): Promise<Session> {
+  return options.connect === undefined ? await startHost(options) : await connectTo(options.connect);
+}
+
+/** The options of a Host, for a command's own and for `serve`. */
+export async function startHostWith(options: GlobalOptions, level: 'warn' | 'info', relay?: LogRelay) {
+  const [{ Host }, { createLogger }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
+  const { messageBytes, drainMs, ...limits } = options.limits;
+  const logger = await createLogger(options.logLevel ?? level, relay);
+  const host = await Host.start({
+    logger,
+    limits,
+    ...(relay !== undefined && { relay }),
+    ...(options.root !== undefined && { root: options.root }),
+    ...(options.runtime !== undefined && { runtime: options.runtime }),
+  });
+  const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };
+  return { host, logger, serving };
+}
+
+async function startHost(options: GlobalOptions): Promise<Session> {
+  const [{ Client }, { host, serving }] = await Promise.all([
+    import('../protocol/client.ts'),
+    startHostWith(options, 'warn'),
+  ]);
+  const [near, far] = duplexPair();
+  const connection = host.serve(far, far, serving);
+  return sessionOver(near, new Client(near, near, { rawTrees: true }), async () => {
+    near.end();
+    // What is still at work for this session was given up with it; a drain would wait for it.
+    far.destroy();
+    await connection.ended;
+    await host.close();
+  });
+}
+
+async function connectTo(path: string): Promise<Session> {
+  const { Client } = await import('../protocol/client.ts');
+  const socket = connectSocket(path);
+  try {
+    await once(socket, 'connect');
+  } catch (error) {
+    const reason = systemErrorCode(error) === 'EACCES' ? 'it belongs to another user' : messageOf(error);
+    throw new BabelhostError(
+      'notFound',
+      `No host can be reached at unix:${path} (${reason}); start one with 'babelhost serve --listen unix:${path}'.`,
+      { path, code: systemErrorCode(error) },
+      { cause: error },
+    );
+  }
+  return sessionOver(socket, new Client(socket, socket, { rawTrees: true }), async () => {
+    socket.end();
+    socket.destroy();
+    await Promise.resolve();
+  });
+}
+
+function sessionOver(stream: Duplex, client: Client, close: () => Promise<void>): Session {
+  return {
+    client,
+    pause: () => {
+      stream.pause();
+    },
+    resume: () => {
+      stream.resume();
+    },
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+      await close();
+    },
+  };
+}
