@@ -1,23 +1,30 @@
 // The store of images on this machine: the face of this room.
 import type { Logger } from '../log.ts';
+import { readInside } from './unpack/read-inside.ts';
 import { silentLogger } from '../log.ts';
 import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
 import { access } from 'node:fs/promises';
-import { isDigest, type Digest } from './digest.ts';
-import type { ImageConfig } from './documents.ts';
+import { buildImage } from './build/build-image.ts';
+import { readRecipe } from './build/recipe.ts';
+import { hexOf, isDigest, type Digest } from './digest.ts';
+import { mediaTypes, type ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
 import type { OwnerMap } from './owners.ts';
-import { formatName, parseName, type DockerReference, type Reference } from './reference.ts';
+import { formatName, formatReference, parseName, type DockerReference, type Reference } from './reference.ts';
 import { StoreCore } from './store/core.ts';
-import { readIndex, type IndexEntry } from './store/index-file.ts';
+import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
 import { namesIn, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { syncFileSystem } from './store/sync.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
+import { writeLayout } from './transports/write-layout.ts';
+import type { Platform } from './platform.ts';
+import type { OnProgress } from './progress.ts';
+import { storageError } from './storage-errors.ts';
 
 export interface ImageStoreOptions {
   readonly logger?: Logger;
@@ -28,6 +35,17 @@ export interface ImageStoreOptions {
   readonly lockTimeoutMs?: number;
   /** How many layers are fetched at once. Default: 3, as Docker does. */
   readonly parallelFetches?: number;
+}
+
+export interface BuildOptions {
+  /** Instead of the recipe's own name. */
+  readonly name?: string | undefined;
+  /** Instead of the recipe's, or this machine's. */
+  readonly platform?: Platform | undefined;
+  /** Where to write the image besides the store: an `oci:` or `oci-archive:` reference. */
+  readonly output?: Reference | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** The right to a root file system: it stays in place until released, in whatever way the store changes. */
@@ -101,6 +119,52 @@ export class ImageStore implements AsyncDisposable {
     return await installImage(this.#core, source, namesOf(reference), options);
   }
 
+  /**
+   * Builds the recipe in `folder` (docs: writing a driver; the format: build/recipe.ts) and enters the image, and writes
+   * it elsewhere too if asked to.
+   * @throws BabelhostError `imageInvalid` with the line or key of the recipe that cannot be done; `notFound` without one.
+   */
+  async build(folder: string, options: BuildOptions = {}): Promise<StoredImage> {
+    const core = this.#core;
+    const { signal, output } = options;
+    if (output !== undefined && output.transport !== 'oci' && output.transport !== 'oci-archive') {
+      throw new BabelhostError(
+        'imageInvalid',
+        `An image cannot be written to ${formatReference(output)} when it is built: write it to oci:DIR[:TAG] or oci-archive:FILE[:TAG], or push it afterwards.`,
+        { reference: formatReference(output), reason: 'output' },
+      );
+    }
+    const recipe = await readRecipe(path.resolve(folder));
+    const named = options.name ?? recipe.name;
+    const names = named === undefined ? [] : [formatName(parseName(named))];
+    await using workspace = await core.session.workspace();
+    const blobs = path.join(workspace.path, 'blobs');
+    try {
+      const built = await buildImage(core, path.resolve(folder), recipe, blobs, options);
+      const parts = [built.digest, built.manifest.config.digest, ...built.manifest.layers.map(({ digest }) => digest)];
+      const descriptor = { mediaType: mediaTypes.manifest, digest: built.digest, size: built.manifestBytes.length };
+      const { platform } = built.document;
+      if (output !== undefined) {
+        const image = {
+          descriptor: { ...descriptor, platform },
+          blobs: parts,
+          blob: (part: Digest) => path.join(blobs, hexOf(part)),
+        };
+        await writeLayout(output, image, signal);
+      }
+      return await core.locked(async (changing) => {
+        const entry: IndexEntry = { digest: built.digest, size: descriptor.size, platform, names, annotations: {} };
+        const entries = withImage(await readIndex(core.layout), entry, []);
+        const moves = new Map(parts.map((part) => [path.join(blobs, hexOf(part)), core.blob(part)]));
+        await core.commit({ entries, moves }, changing);
+        return storedImage(findEntry(entries, built.digest) ?? entry, built);
+      }, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw storageError(error, core.layout.root);
+    }
+  }
+
   /** The images, in the order they came. */
   async list(): Promise<StoredImage[]> {
     return await this.#core.images();
@@ -164,6 +228,16 @@ export class ImageStore implements AsyncDisposable {
       await release();
       throw error;
     }
+  }
+
+  /**
+   * Reads a file of an image; links lead nowhere outside of it.
+   * @throws BabelhostError `imageNotFound`, `notFound` if there is no such file, `imageInvalid` if it is too long or no
+   * file.
+   */
+  async read(digest: Digest, file: string, maxBytes: number): Promise<Buffer> {
+    await using lease = await this.lease(digest);
+    return readInside(lease.rootfs, file, maxBytes);
   }
 
   async #release(digest: Digest): Promise<void> {

@@ -2,7 +2,7 @@
 // containers. Other rooms import from here only.
 export { isDigest, parseDigest, type Digest } from './digest.ts';
 export type { ImageConfig } from './documents.ts';
-export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
+export { ImageStore, type BuildOptions, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
 export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';
 export { defaultLimits, type ImageLimits } from './limits.ts';
 export type { OwnerMap } from './owners.ts';

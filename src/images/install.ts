@@ -16,7 +16,7 @@ import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { resolveImage, type ResolvedImage } from './transports/resolve.ts';
 import type { ImageSource } from './transports/source.ts';
-import { readInside } from './unpack/read-inside.ts';
+import { readInside, statInside, type FileInside } from './unpack/read-inside.ts';
 
 /** An image that is unpacked, but in the store only once it is accepted. */
 export interface Candidate {
@@ -30,6 +30,11 @@ export interface Candidate {
    * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is too long or no file.
    */
   read(file: string, maxBytes?: number): Promise<Buffer>;
+  /**
+   * Looks at a file of it, as `read` would find it.
+   * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is no file.
+   */
+  stat(file: string): Promise<FileInside>;
 }
 
 /** How an accepted image is entered. */
@@ -118,6 +123,7 @@ async function enterImage(
       config: document.config,
       rootfs,
       read: (file, maxBytes = maxReadBytes) => Promise.resolve().then(() => readInside(rootfs, file, maxBytes)),
+      stat: (file) => Promise.resolve().then(() => statInside(rootfs, file)),
     };
     return await core.locked(async (workspace) => {
       const before = await readIndex(core.layout);

@@ -1,0 +1,230 @@
+// Gathers what a layer of a recipe names into a sorted list of entries: the same files give the same list on every
+// machine, whatever order its folders are in.
+import { access, constants, glob, readdir, readlink, realpath, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import picomatch from 'picomatch';
+import { systemErrorCode } from '../../errors.ts';
+import type { WrittenEntry } from '../tar/writer.ts';
+import { LibraryFinder, MissingLibraryError } from './libraries.ts';
+import { recipeError, type Recipe, type RecipeFiles, type RecipeLayer } from './recipe.ts';
+
+/** Folders within folders: more is a link that leads in a circle. */
+const depthLimit = 64;
+
+/** Collects layer after layer of one recipe. */
+export class FileCollector {
+  readonly #folder: string;
+  readonly #recipeFile: string;
+  readonly #libraries = new LibraryFinder();
+  /** Folders that an earlier layer has: naming them again would undo what that says of them. */
+  readonly #folders = new Set<string>();
+  readonly #hasBase: boolean;
+
+  constructor(folder: string, recipe: Recipe) {
+    this.#folder = folder;
+    this.#recipeFile = path.join(folder, 'image.toml');
+    this.#hasBase = recipe.base !== undefined;
+  }
+
+  /** The entries of a layer, folders before what is in them. Of two entries with one name the later one counts. */
+  async collect(layer: RecipeLayer, directories: readonly string[]): Promise<WrittenEntry[]> {
+    const entries = new Map<string, WrittenEntry>();
+    const add = (entry: WrittenEntry) => {
+      entries.set(entry.name, entry);
+    };
+    for (const directory of directories) {
+      const name = nameInArchive(directory);
+      if (name !== '') add({ name, kind: 'directory', mode: /^(?:var\/)?tmp$/.test(name) ? 0o1777 : 0o755 });
+    }
+    for (const files of layer.files) await this.#files(files, add);
+    for (const { name, to } of layer.executables) await this.#executable(name, to, add);
+    // Without a base nobody else makes the folders on the way; with one, they are as the base has them.
+    if (!this.#hasBase) {
+      for (const name of [...entries.keys()]) {
+        for (let at = path.dirname(name); at !== '.' && !entries.has(at); at = path.dirname(at)) {
+          if (!this.#folders.has(at)) add({ name: at, kind: 'directory', mode: 0o755 });
+        }
+      }
+    }
+    for (const { name, kind } of entries.values()) if (kind === 'directory') this.#folders.add(name);
+    const sorted = [...entries.values()].sort((a, b) => Buffer.compare(sortKey(a), sortKey(b)));
+    return sorted;
+  }
+
+  async #files(files: RecipeFiles, add: (entry: WrittenEntry) => void): Promise<void> {
+    const excluded = excluder(files.exclude);
+    const addAll = async (source: string, to: string, relative: string) => {
+      await this.#tree({ files, excluded, add, source, to, relative, depth: 0, within: source });
+    };
+    if (files.module !== undefined) {
+      await addAll(this.#module(files.module), files.to, '');
+      return;
+    }
+    const from = path.resolve(this.#folder, files.from ?? '');
+    const { base, isGlob } = picomatch.scan(from);
+    if (!isGlob) {
+      const found = await this.#stat(from);
+      const place = found.isFile() && files.to.endsWith('/') ? `${files.to}${path.basename(from)}` : files.to;
+      await addAll(from, place, '');
+      return;
+    }
+    const matches: string[] = [];
+    for await (const match of glob(from)) matches.push(match);
+    if (matches.length === 0) throw this.#error(`nothing matches '${files.from ?? ''}'`);
+    for (const match of matches.sort()) {
+      const relative = path.relative(base, match);
+      if (!excluded(relative)) await addAll(match, path.posix.join(files.to, relative), relative);
+    }
+  }
+
+  /** The folder of an npm package, as Node would find it from the recipe's folder. */
+  #module(name: string): string {
+    for (const folder of createRequire(this.#recipeFile).resolve.paths(name) ?? []) {
+      const candidate = path.join(folder, name);
+      try {
+        // The package's exports may hide its package.json from require.resolve, so the folders are gone through here.
+        createRequire(path.join(candidate, 'package.json')).resolve('./package.json');
+        return candidate;
+      } catch (error) {
+        if (systemErrorCode(error) !== 'MODULE_NOT_FOUND') throw error;
+      }
+    }
+    throw this.#error(`the npm package '${name}' is not installed: run 'npm install' where it is wanted`);
+  }
+
+  async #tree(walk: Walk): Promise<void> {
+    const { files, source, to, add } = walk;
+    if (walk.depth > depthLimit) throw this.#error(`${source} lies more than ${depthLimit} folders deep`);
+    const found = await this.#stat(source);
+    const name = nameInArchive(to);
+    if (found.isDirectory()) {
+      if (name !== '') add({ name, kind: 'directory', mode: 0o755 });
+      for (const child of await readdir(source, { withFileTypes: true })) {
+        const relative = path.posix.join(walk.relative, child.name);
+        if (walk.excluded(relative)) continue;
+        if (files.module !== undefined && relative === 'node_modules') continue;
+        const below = {
+          ...walk,
+          source: path.join(source, child.name),
+          to: path.posix.join(to, child.name),
+          relative,
+          depth: walk.depth + 1,
+        };
+        if (child.isSymbolicLink() && (await this.#link(below))) continue;
+        await this.#tree(below);
+      }
+      return;
+    }
+    if (!found.isFile()) throw this.#error(`${source} is neither a file nor a folder`);
+    if (name === '') throw this.#error(`${source} is a file and cannot be the root`);
+    const mode = files.mode ?? ((found.mode & 0o111) === 0 ? 0o644 : 0o755);
+    add({ name, kind: 'file', mode, content: { path: source, size: found.size } });
+    if (files.libraries) await this.#addLibraries(source, add);
+  }
+
+  /** Keeps a link whose target goes along, or is nowhere; others are followed. True if it was kept. */
+  async #link({ source, within, to, add }: Walk): Promise<boolean> {
+    const link = await readlink(source);
+    let target: string | undefined;
+    try {
+      target = await realpath(source);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT' && systemErrorCode(error) !== 'ELOOP') throw error;
+    }
+    const inside = path.relative(await realpath(within), target ?? '/');
+    const goesAlong = !path.isAbsolute(link) && inside !== '' && !inside.startsWith('..') && !path.isAbsolute(inside);
+    if (target !== undefined && !goesAlong) return false;
+    add({ name: nameInArchive(to), kind: 'symbolicLink', mode: 0o777, link });
+    return true;
+  }
+
+  async #executable(name: string, to: string | undefined, add: (entry: WrittenEntry) => void): Promise<void> {
+    const file = await realpath(await this.#which(name));
+    const found = await stat(file);
+    if ((await this.#libraries.elf(file)) === undefined) {
+      throw this.#error(
+        `the executable '${name}' is ${file}, which is no ELF program but a script: name the real program by its absolute path`,
+      );
+    }
+    add({ name: nameInArchive(to ?? file), kind: 'file', mode: 0o755, content: { path: file, size: found.size } });
+    await this.#addLibraries(file, add);
+  }
+
+  async #which(name: string): Promise<string> {
+    if (path.isAbsolute(name)) {
+      await this.#stat(name);
+      return name;
+    }
+    if (name.includes('/')) throw this.#error(`the executable '${name}' must be a name on PATH or an absolute path`);
+    for (const folder of (process.env['PATH'] ?? '').split(path.delimiter)) {
+      if (folder === '') continue;
+      const file = path.resolve(folder, name);
+      try {
+        await access(file, constants.X_OK);
+        if ((await stat(file)).isFile()) return file;
+      } catch {
+        // Not in this folder.
+      }
+    }
+    throw this.#error(`the executable '${name}' is not on PATH`);
+  }
+
+  async #addLibraries(file: string, add: (entry: WrittenEntry) => void): Promise<void> {
+    let libraries;
+    try {
+      libraries = await this.#libraries.librariesOf(file);
+    } catch (error) {
+      if (error instanceof MissingLibraryError) throw this.#error(error.message);
+      throw error;
+    }
+    for (const { to, source } of libraries) {
+      const found = await stat(source);
+      add({ name: nameInArchive(to), kind: 'file', mode: 0o755, content: { path: source, size: found.size } });
+    }
+  }
+
+  async #stat(file: string) {
+    try {
+      return await stat(file);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') throw this.#error(`there is no ${file}`);
+      throw error;
+    }
+  }
+
+  #error(reason: string) {
+    return recipeError(this.#recipeFile, reason);
+  }
+}
+
+/** One step of the way through a folder. */
+interface Walk {
+  readonly files: RecipeFiles;
+  readonly excluded: (relative: string) => boolean;
+  readonly add: (entry: WrittenEntry) => void;
+  readonly source: string;
+  readonly to: string;
+  /** From the folder that was named. */
+  readonly relative: string;
+  readonly depth: number;
+  /** The folder that was named. */
+  readonly within: string;
+}
+
+/** Whether a path relative to a folder is left out. */
+function excluder(patterns: readonly string[]): (relative: string) => boolean {
+  const matchers = patterns
+    .flatMap((pattern) => (pattern.endsWith('/**') ? [pattern, pattern.slice(0, -'/**'.length)] : [pattern]))
+    .map((pattern) => picomatch(pattern, { dot: true }));
+  return (relative) => matchers.some((matches) => matches(relative));
+}
+
+function nameInArchive(place: string): string {
+  return path.posix.normalize(place).replace(/^\/+/, '').replace(/\/+$/, '');
+}
+
+/** Sorts a folder right before what is in it: '/' comes before every byte that a name can have but a few. */
+function sortKey(entry: WrittenEntry): Buffer {
+  return Buffer.from(entry.name.replaceAll('/', '\u0001'));
+}
