@@ -115,8 +115,16 @@ export class ImageStore implements AsyncDisposable {
    * `timeout`; what `accept` throws; the signal's reason.
    */
   async install(reference: Reference, options: InstallOptions = {}): Promise<StoredImage> {
-    await using source = await openSource(reference, this.#core.settings);
-    return await installImage(this.#core, source, namesOf(reference), options);
+    const core = this.#core;
+    await using workspace = await core.session.workspace();
+    try {
+      const opening = { settings: core.settings, work: () => Promise.resolve(workspace.path), signal: options.signal };
+      await using source = await openSource(reference, opening);
+      return await installImage(core, source, workspace.path, namesOf(reference), options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw storageError(error, core.layout.root);
+    }
   }
 
   /**

@@ -8,7 +8,6 @@ import { fetchBlob } from './fetch-blob.ts';
 import { overLimit } from './limits.ts';
 import type { OnProgress } from './progress.ts';
 import { machinePlatform, type Platform } from './platform.ts';
-import { storageError } from './storage-errors.ts';
 import type { StoreCore } from './store/core.ts';
 import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { syncFileSystem } from './store/sync.ts';
@@ -65,29 +64,24 @@ const maxReadBytes = 1024 ** 2;
 
 /**
  * Installs the image that `source` has.
+ * @param work - a folder under the store's tmp/, for what is fetched and unpacked.
  * @param names - what it is called unless `accept` says otherwise.
  */
 export async function installImage(
   core: StoreCore,
   source: ImageSource,
+  work: string,
   names: readonly string[],
   options: InstallOptions,
 ): Promise<StoredImage> {
   const { signal, onProgress, platform = machinePlatform() } = options;
-  const { limits } = core.settings;
-  await using workspace = await core.session.workspace();
-  try {
-    onProgress?.({ phase: 'resolve', done: 0 });
-    const image = await resolveImage(source, platform, limits, signal);
-    const blobs = path.join(workspace.path, 'blobs');
-    await mkdir(blobs);
-    await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes, { flush: true });
-    await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes, { flush: true });
-    return await enterImage(core, image, source, workspace.path, names, options);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw storageError(error, core.layout.root);
-  }
+  onProgress?.({ phase: 'resolve', done: 0 });
+  const image = await resolveImage(source, platform, core.settings.limits, signal);
+  const blobs = path.join(work, 'blobs');
+  await mkdir(blobs);
+  await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes, { flush: true });
+  await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes, { flush: true });
+  return await enterImage(core, image, source, work, names, options);
 }
 
 /** Fetches what is missing of an image into `work`/blobs, unpacks it there, and puts all of it into the store. */

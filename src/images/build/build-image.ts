@@ -98,7 +98,11 @@ async function fetchBase(
   blobs: string,
   signal: AbortSignal | undefined,
 ): Promise<ResolvedImage> {
-  await using source = await openSource(inFolder(parseReference(text), folder), core.settings);
+  await using source = await openSource(inFolder(parseReference(text), folder), {
+    settings: core.settings,
+    work: () => Promise.resolve(path.dirname(blobs)),
+    signal,
+  });
   const image = await resolveImage(source, platform, core.settings.limits, signal);
   for (const [index, layer] of image.manifest.layers.entries()) {
     await fetchBlob(source, layer, blobs, core.blob(layer.digest), `Layer ${index + 1} of ${source.name}`, { signal });

@@ -29,8 +29,7 @@ const kinds: Readonly<Record<string, EntryKind>> = {
 type Expecting =
   | { readonly what: 'header' }
   | { readonly what: 'collect'; readonly use: (bytes: Buffer) => void; readonly pieces: Buffer[] }
-  | { readonly what: 'file' }
-  | { readonly what: 'skip' };
+  | { readonly what: 'file' };
 
 /** A push parser: `write` each chunk, then `finish`. Entries go to the sink during the call; nothing is held back. */
 export class TarReader {
@@ -87,6 +86,13 @@ export class TarReader {
     if (Object.keys(this.#extension).length > 0) {
       throw new ArchiveError('the archive ends after an extended header', this.#offset);
     }
+  }
+
+  /** Takes the current file's data, and its padding, as read: for who goes through a file by position. */
+  skipData(): void {
+    this.#offset += this.#remaining + this.#padding;
+    this.#remaining = 0;
+    this.#padding = 0;
   }
 
   #header(chunk: Buffer, at: number): number {

@@ -3,19 +3,32 @@ import path from 'node:path';
 import { BabelhostError } from '../../errors.ts';
 import { formatReference, type Reference } from '../reference.ts';
 import type { StoreSettings } from '../store/core.ts';
+import { ArchiveFiles } from './archive-files.ts';
+import { openOciArchive } from './oci-archive.ts';
 import { openOciDirectory } from './oci-directory.ts';
 import type { ImageSource } from './source.ts';
+
+export interface OpenOptions {
+  readonly settings: StoreSettings;
+  /** A folder for what the transport has to keep while it is open. */
+  readonly work: () => Promise<string>;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Opens a source for reading.
  * @throws BabelhostError `imageNotFound` if there is nothing at the reference.
  */
-export async function openSource(reference: Reference, settings: StoreSettings): Promise<ImageSource> {
+export async function openSource(reference: Reference, { settings, work, signal }: OpenOptions): Promise<ImageSource> {
   const name = formatReference(reference);
   const { limits } = settings;
   switch (reference.transport) {
     case 'oci':
       return await openOciDirectory(name, path.resolve(reference.path), reference.name, limits.manifestBytes);
+    case 'oci-archive': {
+      const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
+      return await openOciArchive(name, archive, reference.name, limits);
+    }
     default:
       throw new BabelhostError('imageNotFound', `${name}: not yet`, { reference: name });
   }
