@@ -1,7 +1,6 @@
 // A driver of the catalogue as a child process, spoken to over its pipes as the host does, without a container.
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
@@ -30,8 +29,7 @@ export type CatalogLanguage = keyof typeof programs;
 /** A running driver. End it with `end()` (stdin is closed and it should exit by itself) or `await using`. */
 export class NativeDriver implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
-  readonly #lines: AsyncIterator<string>;
-  readonly #reader: Interface;
+  readonly #lines: AsyncGenerator<string, undefined>;
   readonly #exit: Promise<unknown[]>;
   /** What it wrote to stderr so far. */
   stderr = '';
@@ -44,8 +42,7 @@ export class NativeDriver implements AsyncDisposable {
     });
     this.#exit = once(this.#child, 'exit');
     this.#child.stderr.setEncoding('utf8').on('data', (chunk: string) => (this.stderr += chunk));
-    this.#reader = createInterface({ input: this.#child.stdout, crlfDelay: Infinity });
-    this.#lines = this.#reader[Symbol.asyncIterator]();
+    this.#lines = lines(this.#child.stdout);
   }
 
   get pid(): number | undefined {
@@ -98,6 +95,24 @@ export class NativeDriver implements AsyncDisposable {
       this.#child.kill('SIGKILL');
       await this.#exit;
     }
-    this.#reader.close();
   }
+}
+
+/**
+ * The lines of a stream, as text. readline would not do: it ends a line at U+2028 too, which JSON has in its strings.
+ */
+async function* lines(stream: Readable): AsyncGenerator<string, undefined> {
+  let chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', start)) {
+      chunks.push(chunk.subarray(start, end));
+      yield Buffer.concat(chunks).toString('utf8');
+      chunks = [];
+      start = end + 1;
+    }
+    chunks.push(chunk.subarray(start));
+  }
+  if (chunks.some((chunk) => chunk.length > 0)) yield Buffer.concat(chunks).toString('utf8');
+  return undefined;
 }
