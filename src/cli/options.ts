@@ -1,6 +1,6 @@
 // The options that every command takes: where the host is, how it talks, and what bounds it.
 import { Option, type Command } from 'commander';
-import { logLevels, type LogLevel } from '../log.ts';
+import type { LogLevel } from '../log.ts';
 import { UsageError } from './failure.ts';
 import { parseBytes, parseCount, parseMilliseconds } from './quantities.ts';
 
@@ -27,6 +27,9 @@ export interface GlobalOptions {
   readonly json: boolean;
   readonly limits: LimitOptions;
 }
+
+/** As log.ts has them; that file loads the logger, which most ways of calling the program do not need. */
+const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const satisfies readonly LogLevel[];
 
 interface Limit {
   readonly name: keyof LimitOptions;

@@ -1,6 +1,5 @@
 // stdout: results and nothing else. Whoever writes waits for the reader, so nothing piles up; a reader that has gone ends
 // the work quietly.
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { systemErrorCode } from '../errors.ts';
 import { styleFor, type Style } from './text.ts';
@@ -12,6 +11,7 @@ export class Output {
   closed = false;
   readonly #stream: NodeJS.WriteStream;
   readonly #onClosed: () => void;
+  #draining: Promise<void> | undefined;
 
   /** @param onClosed called when the reader has gone */
   constructor(stream: NodeJS.WriteStream, onClosed: () => void) {
@@ -41,10 +41,17 @@ export class Output {
 
   /** Resolves when the reader has taken what was written, or has gone. */
   async drained(): Promise<void> {
-    while (!this.closed && this.#stream.writableNeedDrain) {
-      await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')]).catch(() => undefined);
-      if (this.#stream.destroyed) this.#close();
-    }
+    if (this.closed || !this.#stream.writableNeedDrain) return;
+    // One wait for all who wait: each write that the reader is behind with may ask for it.
+    this.#draining ??= new Promise((resolve) => {
+      const done = (): void => {
+        this.#stream.off('drain', done).off('close', done);
+        this.#draining = undefined;
+        resolve();
+      };
+      this.#stream.on('drain', done).on('close', done);
+    });
+    await this.#draining;
   }
 
   /** Resolves when all that was written is with the reader: call before the process ends. */

@@ -2,7 +2,8 @@
 import type { Result } from '../protocol/methods.ts';
 import { bar } from './progress.ts';
 import { formatBytes, formatCount, formatDuration } from './quantities.ts';
-import { onOneLine, truncate, type Style } from './text.ts';
+import { truncate } from './layout.ts';
+import { onOneLine, type Style } from './text.ts';
 
 export type Summary = Result<'parse/files'>;
 

@@ -3,7 +3,8 @@
 import { createLogUpdate } from 'log-update';
 import type { WorkDoneProgress } from '../protocol/client.ts';
 import { formatBytes } from './quantities.ts';
-import { columnsOf, onOneLine, styleFor, truncate } from './text.ts';
+import { truncate } from './layout.ts';
+import { columnsOf, onOneLine, styleFor } from './text.ts';
 
 /** Between two drawings, in milliseconds. */
 const intervalMs = 80;

@@ -1,6 +1,7 @@
 // A tree as lines for a person. Native trees differ from parser to parser, so nothing is known of them but what most
 // have: objects with a type, a place in the source, values and children.
-import { onOneLine, truncate, type Style } from './text.ts';
+import { truncate } from './layout.ts';
+import { onOneLine, type Style } from './text.ts';
 
 export interface TreeOptions {
   /** Levels of nodes that are shown. */

@@ -1,7 +1,7 @@
 // driver inspect: everything known of one installed driver.
 import { command } from '../command.ts';
 import { formatBytes } from '../quantities.ts';
-import { definitions } from '../text.ts';
+import { definitions } from '../layout.ts';
 
 export default command({
   configure(command) {

@@ -1,7 +1,8 @@
 // image inspect: everything known of one image.
 import { command } from '../command.ts';
 import { formatBytes } from '../quantities.ts';
-import { definitions, onOneLine, table } from '../text.ts';
+import { definitions, table } from '../layout.ts';
+import { onOneLine } from '../text.ts';
 
 export default command({
   configure(command) {

@@ -2,7 +2,7 @@
 import type { Image } from '../../protocol/methods.ts';
 import { command } from '../command.ts';
 import { formatBytes } from '../quantities.ts';
-import { table, type Column } from '../text.ts';
+import { table, type Column } from '../layout.ts';
 
 const columns: readonly Column<Image>[] = [
   { title: 'NAME', value: ({ names }) => names.join(',') || '-', format: () => 'cyan' },

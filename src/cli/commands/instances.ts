@@ -3,7 +3,7 @@ import type { InstanceStatus } from '../../protocol/methods.ts';
 import { command } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { formatCount, formatDuration } from '../quantities.ts';
-import { table, type Column } from '../text.ts';
+import { table, type Column } from '../layout.ts';
 
 interface Options {
   readonly kill?: string;

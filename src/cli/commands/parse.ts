@@ -140,6 +140,9 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
   using display = new ProgressDisplay(!global.json);
   display.show(() => progress.lines(display.columns));
 
+  const interrupted = new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+  });
   const take = (results: readonly FileResult[]): void => {
     // After an interrupt nobody waits for more; and the answer behind these must come through.
     if (signal.aborted) return;
@@ -150,9 +153,13 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
     }
   };
   // While the reader of stdout is behind, no messages are taken from the host, which then makes none.
+  let heldUp = false;
   const holdUp = (): void => {
+    if (heldUp) return;
+    heldUp = true;
     session.pause();
-    void Promise.race([output.drained(), aborted(signal)]).then(() => {
+    void Promise.race([output.drained(), interrupted]).then(() => {
+      heldUp = false;
       session.resume();
     });
   };
@@ -199,11 +206,4 @@ function requestsFor(places: readonly Place[], { include, exclude }: Options): P
       ...(exclude !== undefined && { exclude: [...exclude] }),
     })),
   ];
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => {
-    signal.addEventListener('abort', resolve, { once: true });
-  });
 }

@@ -2,7 +2,7 @@
 import type { PoolStatus } from '../../protocol/methods.ts';
 import { command } from '../command.ts';
 import { formatBytes, formatDuration } from '../quantities.ts';
-import { definitions, table, type Column } from '../text.ts';
+import { definitions, table, type Column } from '../layout.ts';
 
 const number = (title: string, value: (pool: PoolStatus) => number): Column<PoolStatus> => ({
   title,
