@@ -2,7 +2,6 @@
 // loader will find them in an image, which has no cache of libraries.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { execa } from 'execa';
 import { readElf, type ElfFile } from './elf.ts';
 
 /** A library's place in the image, and the file of this machine that goes there. */
@@ -129,6 +128,8 @@ function expand(folders: readonly string[], file: string): string[] {
 
 /** The loader's cache, by `ldconfig -p`; where there is no such program (musl), the folders are searched instead. */
 async function readCache(): Promise<ReadonlyMap<string, readonly string[]>> {
+  // Loaded when it is needed: execa is a hundred modules, a fifth of the host's start.
+  const { execa } = await import('execa');
   const files = new Map<string, string[]>();
   for (const program of ['/sbin/ldconfig', '/usr/sbin/ldconfig']) {
     const { stdout, failed } = await execa(program, ['-p'], {
