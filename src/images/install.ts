@@ -28,7 +28,7 @@ export interface Candidate {
    * @param maxBytes - 1 MiB unless given.
    * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is too long or no file.
    */
-  read(file: string, maxBytes?: number): Promise<Buffer>;
+  readonly read: (file: string, maxBytes?: number) => Promise<Buffer>;
   /**
    * Looks at a file of it, as `read` would find it.
    * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is no file.
