@@ -7,6 +7,7 @@ export default defineConfig({
     // Real containers on a loaded machine: generous, because a test that hangs is told by its own deadlines.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
   },
 });

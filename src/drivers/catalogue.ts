@@ -127,7 +127,7 @@ export class DriverCatalogue {
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
       accept: async (candidate, current) => {
-        const manifest = await readManifest(candidate.read);
+        const manifest = await readManifest((file, limitBytes) => candidate.read(file, limitBytes));
         const { language } = manifest;
         await requireNative(candidate);
         if (options.language !== undefined && !serves(manifest, options.language)) {

@@ -135,9 +135,14 @@ async function loadTables(): Promise<Tables> {
   };
 }
 
-/** Programming languages before markup and data; then those whose first extension or name it is come by themselves. */
+/**
+ * The likelier first: programming languages before markup and data, and of these the ones that an editor has a mode for
+ * (`.rs` is Rust before it is RenderScript). Which languages are popular is not in the data.
+ */
 function byLikelihood(a: Language, b: Language): number {
-  const rank = (language: Language): number =>
-    language.type === 'programming' ? 0 : language.type === 'markup' ? 1 : 2;
+  const rank = (language: Language): number => {
+    const type = language.type === 'programming' ? 0 : language.type === 'markup' ? 1 : 2;
+    return 2 * type + (language.aceMode === 'text' ? 1 : 0);
+  };
   return rank(a) - rank(b);
 }

@@ -3,7 +3,9 @@
 import type { Readable, Writable } from 'node:stream';
 import {
   CancellationTokenSource,
+  ConnectionError,
   createMessageConnection,
+  ErrorCodes,
   ProgressType,
   ResponseError,
   type MessageConnection,
@@ -63,6 +65,10 @@ export class Client implements Disposable {
       },
     });
     this.#connection = createMessageConnection(reader, new FrameWriter(output));
+    // Only disposing rejects the requests that still wait; a host that dies must not leave its clients waiting.
+    this.#connection.onClose(() => {
+      this.#connection.dispose();
+    });
     this.#connection.listen();
   }
 
@@ -127,11 +133,17 @@ export class Client implements Disposable {
 
 /** The error that a host answered with, as the class that its rooms throw. */
 function errorFromResponse(error: unknown): unknown {
+  if (error instanceof ConnectionError) return hostGone(error);
   if (!(error instanceof ResponseError)) return error;
+  if (error.code === ErrorCodes.PendingResponseRejected) return hostGone(error);
   const data: unknown = error.data;
   if (typeof data !== 'object' || data === null || !('kind' in data)) return error;
   const { kind, ...rest } = data;
   return isErrorKind(kind) ? new BabelhostError(kind, error.message, rest, { cause: error }) : error;
+}
+
+function hostGone(cause: Error): BabelhostError {
+  return new BabelhostError('shuttingDown', 'The host has gone before it answered.', {}, { cause });
 }
 
 function isErrorKind(kind: unknown): kind is ErrorKind {

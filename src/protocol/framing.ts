@@ -223,7 +223,10 @@ function contentLength(header: string): number | undefined {
   return length;
 }
 
-/** Writes messages as frames, in the pieces that they consist of: the stream joins small ones (writev). */
+/**
+ * Writes messages as frames, in the pieces that they consist of: the stream joins small ones (writev). That the stream is
+ * closed ends no connection: what was asked before may still be answered.
+ */
 export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
   readonly #stream: Writable;
   #failures = 0;
@@ -233,9 +236,6 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
     this.#stream = stream;
     this.#stream.on('error', (error: Error) => {
       this.fireError(error, undefined, ++this.#failures);
-    });
-    this.#stream.once('close', () => {
-      this.fireClose();
     });
   }
 

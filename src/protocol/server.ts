@@ -71,13 +71,12 @@ export class ServerConnection {
     });
     this.#writer = new FrameWriter(output);
     this.#connection = createMessageConnection(reader, this.#writer);
-    this.#writer.onClose(() => {
-      // Nobody reads the answers: what is still at work for this client may stop.
+    // Nobody reads the answers any more: what is still at work for this client may stop.
+    const unread = (): void => {
       this.#end({ by: 'close' });
-    });
-    this.#writer.onError(() => {
-      this.#end({ by: 'close' });
-    });
+    };
+    output.once('close', unread);
+    this.#writer.onError(unread);
     this.#connection.onRequest((method, params, token) => this.#track(this.#handle(method, params, token)));
     this.#connection.onNotification((method, params) => {
       this.#notified(method, params);

@@ -1,10 +1,11 @@
 // What goes wrong with sources, drivers and messages: each gets its error, and the host goes on.
-import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { buildScriptDriver, cataloguedImage } from '../support/driver-images.ts';
-import { serveHost, uriOf, type ServedHost } from '../support/served-host.ts';
+import { serveHost, spawnHost, uriOf, type ServedHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
 /** A driver that misbehaves as the content of its request tells it to. */
@@ -230,21 +231,16 @@ describe('a message', () => {
   });
 
   it('that is broken JSON is answered, and the next one is taken', async () => {
-    await using other = serveHost(path.join(folder, 'root'));
+    const child = spawnHost(path.join(folder, 'root'));
     const send = (content: string): void => {
-      other.child.stdin.write(`Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`);
+      child.stdin.write(`Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`);
     };
-    const answers: unknown[] = [];
-    other.child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      for (const part of text.split(/Content-Length: \d+\r\n\r\n/).filter((each) => each !== ''))
-        answers.push(JSON.parse(part));
-    });
     send('{"jsonrpc": "2.0", "id": 1,');
     send('[{"jsonrpc": "2.0", "id": 1, "method": "host/status"}]');
     send('{"jsonrpc": "2.0", "id": 2}');
     send('{"jsonrpc": "2.0", "id": 3, "method": "driver/list"}');
-    await expect.poll(() => answers.length).toBe(4);
-    expect(answers).toMatchObject([
+    child.stdin.end();
+    expect(framesIn(await text(child.stdout))).toMatchObject([
       { id: null, error: { code: -32700 } },
       { id: null, error: { code: -32600 } },
       { id: 2, error: { code: -32600 } },
@@ -253,14 +249,36 @@ describe('a message', () => {
   });
 
   it('with a wrong length ends the connection, with an answer that says so', async () => {
+    const child = spawnHost(path.join(folder, 'root'));
+    child.stdin.write('Content-Length: 9999999999999999999\r\n\r\n{}');
+    expect(framesIn(await text(child.stdout))).toMatchObject([{ id: null, error: { code: -32700 } }]);
+  });
+});
+
+/** The messages of a stream of frames. */
+function framesIn(stream: string): unknown[] {
+  return stream
+    .split(/Content-Length: \d+\r\n\r\n/)
+    .slice(1)
+    .map((content) => JSON.parse(content) as unknown);
+}
+
+describe('a host that is killed', () => {
+  it('leaves no client waiting, and nothing of its containers', async () => {
     const other = serveHost(path.join(folder, 'root'));
-    let text = '';
-    other.child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    other.child.stdin.write('Content-Length: 9999999999999999999\r\n\r\n{}');
-    await other.ended;
-    expect(text).toContain('"code":-32700');
+    const request = other.client.request('parse', { content: 'hang', language: 'odd' });
+    let pids: number[] = [];
+    await expect
+      .poll(async () => {
+        const { instances } = await other.client.request('host/instances', {});
+        pids = instances.map(({ pid }) => pid ?? 0);
+        return pids.length;
+      })
+      .toBe(1);
+    other.child.kill('SIGKILL');
+    await expect(request).rejects.toMatchObject({ kind: 'shuttingDown' });
+    await expect(other.client.request('host/status', {})).rejects.toMatchObject({ kind: 'shuttingDown' });
+    await expect.poll(() => pids.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 2000 }).toEqual([]);
   });
 });
 
@@ -274,14 +292,11 @@ describe('a client that closes its end', () => {
   });
 
   it('and does not read any more, ends the host and its containers', async () => {
-    const other = serveHost(path.join(folder, 'root'), ['--drain-timeout', '300ms']);
+    const other = serveHost(path.join(folder, 'root'), ['--drain', '300ms']);
     void other.client.request('parse', { content: 'hang', language: 'odd' }).catch(() => undefined);
     await expect.poll(async () => (await other.client.request('host/instances', {})).instances.length).toBe(1);
     other.child.stdout.destroy();
     other.child.stdin.destroy();
-    await other.ended;
-    const [code] = [await other.ended];
-    expect(code).toBe(0);
-    await once(other.child, 'close');
+    expect(await other.ended).toBe(0);
   });
 });
