@@ -83,9 +83,14 @@ export class NativeDriver implements AsyncDisposable {
     return this.ask({ content: Buffer.from(bytes).toString('base64'), encoding: 'base64', ...hints });
   }
 
+  /** Closes its stdin. */
+  closeInput(): void {
+    this.#child.stdin.end();
+  }
+
   /** Closes its stdin and awaits its end. Returns its exit status, null if a signal ended it. */
   async end(): Promise<number | null> {
-    this.#child.stdin.end();
+    this.closeInput();
     const [status] = await this.#exit;
     return status as number | null;
   }
