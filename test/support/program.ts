@@ -1,0 +1,66 @@
+// Runs the command line as a user does: a process of its own, with its streams and its exit status.
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { mainProgram } from './served-host.ts';
+
+export interface Ended {
+  /** The exit status, or the signal that ended it. */
+  readonly status: number | NodeJS.Signals;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly input?: string | Uint8Array;
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+}
+
+/** Starts the program; its streams are the test's to read. */
+export function startProgram(
+  args: readonly string[],
+  { environment = {}, cwd }: RunOptions = {},
+): ChildProcessByStdio<Writable, Readable, Readable> {
+  return spawn(process.execPath, [mainProgram, ...args], {
+    stdio: 'pipe',
+    env: { ...process.env, ...environment },
+    ...(cwd !== undefined && { cwd }),
+  });
+}
+
+/** Runs the program to its end. */
+export async function runProgram(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const child = startProgram(args, options);
+  child.stdin.on('error', () => undefined).end(options.input);
+  return await collect(child);
+}
+
+/** Runs the program on a terminal (a pty that script(1) makes): stdout and stderr are one, in `stdout`. */
+export async function runOnTerminal(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const words = [process.execPath, mainProgram, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
+  const child = spawn(
+    'script',
+    ['--quiet', '--return', '--command', `stty cols 100 && exec ${words.join(' ')}`, '/dev/null'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TERM: 'xterm-256color', ...options.environment },
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+    },
+  );
+  return await collect(child);
+}
+
+/** What a child writes until it ends, and how it ends. */
+export async function collect(child: ReturnType<typeof spawn>): Promise<Ended> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const status = await new Promise<number | NodeJS.Signals>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      resolve(code ?? signal ?? 0);
+    });
+  });
+  return { status, stdout, stderr };
+}
