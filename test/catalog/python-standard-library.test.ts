@@ -1,9 +1,16 @@
 // The python driver on every file of the Python standard library on this machine.
-import { globSync, readFileSync } from 'node:fs';
 import { isUtf8 } from 'node:buffer';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { globSync, readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { checkPythonTree, countPythonNodes, plainPython } from '../real-input/python.ts';
 import { NativeDriver, python } from './native-driver.ts';
+
+const compareScript = fileURLToPath(new URL('compare_python_tree.py', import.meta.url));
+const driverModules = fileURLToPath(new URL('../../catalog/python/lib', import.meta.url));
 
 describe('the python driver, on the standard library', () => {
   it(
@@ -19,14 +26,14 @@ describe('the python driver, on the standard library', () => {
       const found = { names: 0, strings: 0, comments: 0, nodes: 0 };
       for (const file of files) {
         const bytes = readFileSync(file);
-        const text = isUtf8(bytes) ? bytes.toString('utf8') : undefined;
-        const answer = text === undefined ? await driver.parseBytes(bytes) : await driver.parse(text);
+        const source = isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+        const answer = source === undefined ? await driver.parseBytes(bytes) : await driver.parse(source);
         const expected = plain.get(file);
         if (expected?.ok !== (answer.status === 'ok')) problems.push(`${file}: ${JSON.stringify(answer.errors)}`);
         if (answer.status !== 'ok') continue;
         const nodes = countPythonNodes(answer.ast);
         if (nodes !== expected?.nodes) problems.push(`${file}: ${nodes} nodes instead of ${expected?.nodes}`);
-        const check = checkPythonTree(text ?? bytes.toString('latin1'), answer.ast);
+        const check = checkPythonTree(source ?? bytes.toString('latin1'), answer.ast);
         problems.push(...check.problems.map((problem) => `${file}: ${problem}`));
         found.nodes += nodes;
         found.names += check.names;
@@ -42,4 +49,13 @@ describe('the python driver, on the standard library', () => {
       expect(driver.stderr).toBe('');
     },
   );
+
+  it('keeps every field and every comment as CPython has them', async () => {
+    const files = globSync('/usr/lib/python3.*/**/*.py');
+    const child = spawn(python, ['-I', compareScript, driverModules], { stdio: ['pipe', 'pipe', 'inherit'] });
+    child.stdin.end(files.map((file) => `${file}\n`).join(''));
+    const [differences] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+    expect(differences).toBe('');
+    expect(child.exitCode).toBe(0);
+  });
 });

@@ -95,8 +95,9 @@ def install():
     for base in OPERATORS:
         for operator in base.__subclasses__():
             operator.o = '"%s"' % operator.__name__
-    _ast.AST.j = lambda node: generate(type(node), False)(node)
-    _ast.AST.u = lambda node: generate(type(node), True)(node)
+    for base in _ast.AST.__subclasses__():  # AST itself is immutable in Python 3.8
+        base.j = generate_narrow
+        base.u = generate_wide
     _ast.Constant.j = constant_narrow
     _ast.Constant.u = constant_wide
     if WRONG_PLACES:
@@ -104,6 +105,16 @@ def install():
     scope.update(
         names=names, E=end_of, G=any_value, D=body, spans=spans, keyword_attributes=keyword_attributes
     )
+
+
+def generate_narrow(n):
+    """Formats the first node of its class in a source in ASCII."""
+    return generate(type(n), False)(n)
+
+
+def generate_wide(n):
+    """Formats the first node of its class in another source."""
+    return generate(type(n), True)(n)
 
 
 def generate(cls, wide):
