@@ -95,7 +95,7 @@ interface Argument {
   op: `SCMP_CMP_${'EQ' | 'GT' | 'MASKED_EQ'}`;
 }
 
-interface Rule {
+export interface Rule {
   names: string[];
   action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
   errnoRet?: number;

@@ -87,7 +87,7 @@ export const parseMethods = {
     summary: 'Parses many files; results stream on `partialResultToken` as they are done.',
     description:
       'Files are those of `uris`, or those below `root` that match `include` and not `exclude`. Below `root`, files ' +
-      'whose language is unknown or has no driver are counted as skipped; each of `uris` gets a result or an error. ' +
+      'whose language is unknown or has no driver are counted as skipped, and links are not followed; each of `uris` gets a result or an error. ' +
       'A client that reads slowly slows the work down; nothing is dropped. Without a token only the summary is made.',
     params: z
       .strictObject({
