@@ -13,6 +13,7 @@ import { installImage, type InstallOptions } from './install.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
 import type { OwnerMap } from './owners.ts';
 import { formatName, formatReference, parseName, type DockerReference, type Reference } from './reference.ts';
+import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
 import { StoreCore } from './store/core.ts';
 import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
@@ -31,6 +32,8 @@ export interface ImageStoreOptions {
   /** Default: as root, 65536 ids from 1879048192 on; otherwise this user's own id. */
   readonly owners?: OwnerMap;
   readonly limits?: Partial<ImageLimits>;
+  /** How to speak to registries: files with mirrors, certificates and credentials; retries; timeouts. */
+  readonly registries?: Partial<RegistrySettings>;
   /** How long to wait for another process's change of the store, in milliseconds. Default: a minute. */
   readonly lockTimeoutMs?: number;
   /** How many layers are fetched at once. Default: 3, as Docker does. */
@@ -87,6 +90,7 @@ export class ImageStore implements AsyncDisposable {
       logger: options.logger ?? silentLogger(),
       owners: options.owners ?? (process.getuid?.() === 0 ? defaultRootOwners : { kind: 'single' }),
       limits: { ...defaultLimits, ...options.limits },
+      registries: { ...defaultRegistrySettings(), ...options.registries },
       lockTimeoutMs: options.lockTimeoutMs ?? 60_000,
       parallelFetches: options.parallelFetches ?? 3,
     });
@@ -118,7 +122,8 @@ export class ImageStore implements AsyncDisposable {
     const core = this.#core;
     await using workspace = await core.session.workspace();
     try {
-      const opening = { settings: core.settings, work: () => Promise.resolve(workspace.path), signal: options.signal };
+      const { signal, credentials } = options;
+      const opening = { settings: core.settings, work: () => Promise.resolve(workspace.path), signal, credentials };
       await using source = await openSource(reference, opening);
       return await installImage(core, source, workspace.path, namesOf(reference), options);
     } catch (error) {

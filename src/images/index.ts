@@ -19,4 +19,5 @@ export {
   type LayoutReference,
   type Reference,
 } from './reference.ts';
+export type { Credentials, RegistrySettings } from './registry/settings.ts';
 export type { StoredImage } from './store/stored-image.ts';

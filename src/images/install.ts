@@ -13,6 +13,7 @@ import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { syncFileSystem } from './store/sync.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
+import type { Credentials } from './registry/settings.ts';
 import { resolveImage, type ResolvedImage } from './transports/resolve.ts';
 import type { ImageSource } from './transports/source.ts';
 import { readInside, statInside, type FileInside } from './unpack/read-inside.ts';
@@ -58,6 +59,8 @@ export interface InstallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly accept?: Accept | undefined;
+  /** For a registry, instead of those that files have. Never logged or stored. */
+  readonly credentials?: Credentials | undefined;
 }
 
 const maxReadBytes = 1024 ** 2;

@@ -5,6 +5,7 @@ import { systemErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
+import type { RegistrySettings } from '../registry/settings.ts';
 import type { OwnerMap } from '../owners.ts';
 import { storageError } from '../storage-errors.ts';
 import { collectUnreferenced, type Collected } from './collect.ts';
@@ -20,6 +21,7 @@ export interface StoreSettings {
   readonly logger: Logger;
   readonly owners: OwnerMap;
   readonly limits: ImageLimits;
+  readonly registries: RegistrySettings;
   /** How long to wait for another process's change of the store, in milliseconds. */
   readonly lockTimeoutMs: number;
   /** How many layers are fetched at once. */

@@ -2,6 +2,8 @@
 import path from 'node:path';
 import { BabelhostError } from '../../errors.ts';
 import { formatReference, type Reference } from '../reference.ts';
+import type { Credentials } from '../registry/settings.ts';
+import { openRegistry } from '../registry/source.ts';
 import type { StoreSettings } from '../store/core.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { openOciArchive } from './oci-archive.ts';
@@ -13,13 +15,18 @@ export interface OpenOptions {
   /** A folder for what the transport has to keep while it is open. */
   readonly work: () => Promise<string>;
   readonly signal?: AbortSignal | undefined;
+  /** For a registry, instead of those that files have. */
+  readonly credentials?: Credentials | undefined;
 }
 
 /**
  * Opens a source for reading.
  * @throws BabelhostError `imageNotFound` if there is nothing at the reference.
  */
-export async function openSource(reference: Reference, { settings, work, signal }: OpenOptions): Promise<ImageSource> {
+export async function openSource(
+  reference: Reference,
+  { settings, work, signal, credentials }: OpenOptions,
+): Promise<ImageSource> {
   const name = formatReference(reference);
   const { limits } = settings;
   switch (reference.transport) {
@@ -29,6 +36,14 @@ export async function openSource(reference: Reference, { settings, work, signal 
       const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
       return await openOciArchive(name, archive, reference.name, limits);
     }
+    case 'docker':
+      return await openRegistry(reference, {
+        settings: settings.registries,
+        limits,
+        logger: settings.logger,
+        credentials,
+        signal,
+      });
     default:
       throw new BabelhostError('imageNotFound', `${name}: not yet`, { reference: name });
   }

@@ -1,0 +1,195 @@
+// The transport docker:// — reading an image from a registry. OCI distribution spec, "Pull".
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BabelhostError, messageOf } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { digestMismatch, digestOf, isDigest } from '../digest.ts';
+import { invalid, mediaTypes, type Descriptor } from '../documents.ts';
+import { overLimit, type ImageLimits } from '../limits.ts';
+import { formatName, type DockerReference } from '../reference.ts';
+import type { ImageSource } from '../transports/source.ts';
+import { endpointsOf } from './configuration.ts';
+import { findCredentials } from './credentials.ts';
+import { discard, headerOf, isPassing, readBounded, Registry, type Answer } from './http.ts';
+import type { Credentials, RegistrySettings } from './settings.ts';
+
+const accepted = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerList, mediaTypes.dockerManifest].join(', ');
+
+/** How much of a blob must have come for a broken connection not to count as another failure in a row. */
+const progressBytes = 64 * 1024;
+
+export interface RegistrySourceOptions {
+  readonly settings: RegistrySettings;
+  readonly limits: ImageLimits;
+  readonly logger: Logger;
+  /** Instead of those that the files have. */
+  readonly credentials?: Credentials | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens a reference for reading: at its mirrors in turn, if there are any, or at its registry.
+ * @throws BabelhostError as Registry's requests do; of several places, the last one's error.
+ */
+export async function openRegistry(reference: DockerReference, options: RegistrySourceOptions): Promise<ImageSource> {
+  const { settings, logger, signal } = options;
+  const endpoints = await endpointsOf(reference, settings.configurationFiles, 'pull');
+  let failure: unknown;
+  for (const endpoint of endpoints) {
+    const { host, repository } = endpoint;
+    const credentials = options.credentials ?? (await findCredentials(host, repository, settings.authenticationFiles));
+    const registry = await Registry.open({ endpoint, settings, credentials, actions: 'pull', logger });
+    try {
+      const top = await fetchTop(registry, reference, options.limits, signal);
+      return sourceAt(registry, reference, top, options);
+    } catch (error) {
+      await registry[Symbol.asyncDispose]();
+      signal?.throwIfAborted();
+      failure = error;
+      if (endpoint !== endpoints.at(-1))
+        logger.warn({ registry: host, error: messageOf(error) }, 'mirror failed; trying the next place');
+    }
+  }
+  throw failure;
+}
+
+/** The document that the reference's tag or digest names. */
+async function fetchTop(
+  registry: Registry,
+  reference: DockerReference,
+  limits: ImageLimits,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const name = formatName(reference);
+  const bytes = await fetchManifest(registry, reference.digest ?? reference.tag ?? 'latest', name, limits, signal);
+  return bytes;
+}
+
+async function fetchManifest(
+  registry: Registry,
+  which: string,
+  name: string,
+  limits: ImageLimits,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const { manifestBytes: limit } = limits;
+  const answer = await registry.request('GET', `manifests/${which}`, { headers: { accept: accepted }, signal });
+  if (answer.status !== 200) throw await registry.refusal(answer, name);
+  if (Number(headerOf(answer, 'content-length') ?? 0) > limit) {
+    answer.body.destroy();
+    throw overLimit('manifestBytes', limit, `The manifest of ${name}`);
+  }
+  const bytes = await readBounded(answer, limit);
+  if (bytes.length > limit) throw overLimit('manifestBytes', limit, `The manifest of ${name}`);
+  const said = headerOf(answer, 'docker-content-digest');
+  const actual = digestOf(bytes);
+  if (said !== undefined && isDigest(said) && said !== actual)
+    throw digestMismatch(`The manifest of ${name}`, said, actual);
+  return bytes;
+}
+
+function sourceAt(
+  registry: Registry,
+  reference: DockerReference,
+  top: Buffer,
+  { limits, settings }: RegistrySourceOptions,
+): ImageSource {
+  const name = formatName(reference);
+  return {
+    name,
+    top: () =>
+      Promise.resolve({
+        kind: 'document',
+        bytes: top,
+        ...(reference.digest === undefined ? {} : { digest: reference.digest }),
+      }),
+    document: async (descriptor, signal) => {
+      if (isManifest(descriptor)) return await fetchManifest(registry, descriptor.digest, name, limits, signal);
+      const answer = await registry.request('GET', `blobs/${descriptor.digest}`, { signal });
+      if (answer.status !== 200) throw await registry.refusal(answer, `the configuration of ${name}`);
+      return await readBounded(answer, descriptor.size);
+    },
+    blob: (descriptor, { signal }) => readBlob(registry, descriptor, name, settings, signal),
+    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+  };
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return accepted.split(', ').includes(mediaType);
+}
+
+/**
+ * A blob's bytes. When the connection breaks, the rest is asked for: with Range where the registry can do that, and from
+ * the beginning, leaving out what has come already, where it cannot.
+ */
+async function* readBlob(
+  registry: Registry,
+  descriptor: Descriptor,
+  name: string,
+  { retries, backOffMs, maxBackOffMs }: RegistrySettings,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const what = `layer ${descriptor.digest} of ${name}`;
+  let done = 0;
+  let failures = 0;
+  for (;;) {
+    const begin = done;
+    try {
+      const headers: Record<string, string> = begin === 0 ? {} : { range: `bytes=${begin}-` };
+      const answer = await registry.request('GET', `blobs/${descriptor.digest}`, { headers, signal });
+      if (answer.status === 416) {
+        await discard(answer);
+        throw invalid(`The ${what}`, `the registry has fewer than the ${descriptor.size} bytes that its manifest says`);
+      }
+      if (answer.status !== 200 && answer.status !== 206) throw await registry.refusal(answer, what);
+      let skip = begin - startOf(answer, begin);
+      checkLength(answer, descriptor, begin - skip, what);
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        const piece = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - piece.length;
+        done += piece.length;
+        if (piece.length > 0) yield piece;
+      }
+      if (done >= descriptor.size) return;
+      // Ended early without an error, as HTTP/1.0 servers and broken proxies do: the rest is asked for like after a break.
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof BabelhostError || !isPassing(error)) throw error;
+    }
+    failures = done - begin >= progressBytes ? 1 : failures + 1;
+    if (failures > retries) {
+      throw new BabelhostError(
+        'imageNotFound',
+        `The registry ${registry.host} broke off ${failures} times in a row while it gave the ${what}, after ${done} of ${descriptor.size} bytes: try again later.`,
+        { registry: registry.host, digest: descriptor.digest, done, total: descriptor.size, reason: 'broken' },
+      );
+    }
+    await sleep(
+      Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs),
+      undefined,
+      signal === undefined ? {} : { signal },
+    );
+  }
+}
+
+/** Where in the blob an answer begins. */
+function startOf(answer: Answer, asked: number): number {
+  if (answer.status === 200) return 0;
+  const range = /^bytes (\d+)-/.exec(headerOf(answer, 'content-range') ?? '')?.[1];
+  const start = range === undefined ? asked : Number(range);
+  if (start <= asked) return start;
+  throw new BabelhostError(
+    'imageInvalid',
+    `The registry answered a request for bytes from ${asked} on with bytes from ${start} on.`,
+    {
+      reason: 'range',
+    },
+  );
+}
+
+/** Says at once what would otherwise come out after the whole blob has come. */
+function checkLength(answer: Answer, { size }: Descriptor, start: number, what: string): void {
+  const length = headerOf(answer, 'content-length');
+  if (length === undefined || start + Number(length) === size) return;
+  answer.body.destroy();
+  throw invalid(`The ${what}`, `the registry has ${start + Number(length)} bytes of it and its manifest says ${size}`);
+}
