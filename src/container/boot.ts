@@ -177,7 +177,8 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
     context.logger.debug({ container: id, pid, exit }, 'a container has ended');
     return exit;
   });
-  const removed = exited.then(() => removeRemains(context, files, id));
+  const letHostEnd = context.guard.keepHostAlive();
+  const removed = exited.then(() => removeRemains(context, files, id)).finally(letHostEnd);
   return new RunningContainer({
     id,
     pid,

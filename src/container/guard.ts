@@ -31,6 +31,7 @@ export class Guard {
   /** Resolves when the guard is gone and has removed what it had to. Never rejects. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
+  #waiting = 0;
 
   private constructor(child: ChildProcess, pid: number, processFolder: FileHandle, ended: Promise<void>) {
     this.#child = child;
@@ -95,26 +96,34 @@ export class Guard {
       throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
     }
     const guard = new Guard(child, pid, await folder, ended);
-    guard.#letHostEnd();
+    guard.#reference();
     return guard;
   }
 
   /** Ends the guard and with it every container; resolves when nothing is left. */
   async close(): Promise<void> {
-    this.#waitForEnd();
+    this.keepHostAlive();
     this.#child.stdin?.end();
     await this.ended;
   }
 
-  /** The guard does not keep the host's event loop alive: when that ends, so does the guard. */
-  #letHostEnd(): void {
-    this.#child.unref();
-    for (const stream of this.#streams()) stream.unref();
+  /**
+   * Keeps the host's event loop alive until the returned function is called: somebody waits for what the guard will
+   * report. Otherwise the guard does not, and ends when the loop does.
+   */
+  keepHostAlive(): () => void {
+    this.#waiting += 1;
+    this.#reference();
+    return () => {
+      this.#waiting -= 1;
+      this.#reference();
+    };
   }
 
-  #waitForEnd(): void {
-    this.#child.ref();
-    for (const stream of this.#streams()) stream.ref();
+  #reference(): void {
+    const method = this.#waiting > 0 ? 'ref' : 'unref';
+    this.#child[method]();
+    for (const stream of this.#streams()) stream[method]();
   }
 
   /** They are sockets in truth (libuv makes a child's pipes of socket pairs), typed as mere streams. */

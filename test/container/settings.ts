@@ -1,0 +1,275 @@
+// The settings in which containers are tested: as root, and as an ordinary user with and without a range of ids, each
+// with runc and crun. The user and its range exist only in a mount namespace of the test's: files bound over
+// /etc/passwd, /etc/subuid and /etc/subgid.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import type {
+  ContainerExit,
+  ContainerOptions,
+  ContainerRuntimeOptions,
+  ContainerUsage,
+  IsolationReport,
+  OwnerMap,
+} from '../../src/container/index.ts';
+import type { ErrorKind } from '../../src/errors.ts';
+
+export interface Setting {
+  readonly name: string;
+  readonly user: 'root' | 'granted' | 'own';
+  readonly runtime: 'runc' | 'crun';
+}
+
+const users = { root: 'as root', granted: 'as an ordinary user with an id range', own: 'as an ordinary user' } as const;
+
+export const settings: readonly Setting[] = (['runc', 'crun'] as const).flatMap((runtime) =>
+  (['root', 'granted', 'own'] as const).map((user) => ({ name: `${runtime} ${users[user]}`, user, runtime })),
+);
+
+/** One setting of each user, for what does not depend on the runtime. */
+export const runcSettings = settings.filter(({ runtime }) => runtime === 'runc');
+
+/** An id that nobody on the machine has. */
+const ordinaryId = 54321;
+
+/** Becomes the ordinary user, with the range that $1 names (or none), and executes the rest. */
+const becomeOrdinary = `
+set -e
+mount --make-rslave /
+mount -t tmpfs tmpfs /mnt
+cp /etc/passwd /mnt/passwd
+echo 'ordinary:x:${ordinaryId}:${ordinaryId}::/nonexistent:/bin/sh' >> /mnt/passwd
+touch /mnt/ranges
+if [ "$1" = granted ]; then echo 'ordinary:2000000:65536' > /mnt/ranges; fi
+chmod 644 /mnt/passwd /mnt/ranges
+mount --bind /mnt/passwd /etc/passwd
+mount --bind /mnt/ranges /etc/subuid
+mount --bind /mnt/ranges /etc/subgid
+umount -l /mnt
+shift
+exec setpriv --reuid ${ordinaryId} --regid ${ordinaryId} --clear-groups --inh-caps=-all "$@"
+`;
+
+/** The command line that executes `command` in a setting. */
+export function inSetting(setting: Pick<Setting, 'user'>, command: readonly string[]): [string, ...string[]] {
+  if (setting.user === 'root') return command as [string, ...string[]];
+  return ['unshare', '--mount', 'sh', '-c', becomeOrdinary, 'sh', setting.user, ...command];
+}
+
+/** A folder for a test: a root file system with busybox, and a place for the hosts' folders. */
+export class Workplace implements AsyncDisposable {
+  readonly folder: string;
+  readonly setting: Setting;
+  readonly #hosts: TestHost[] = [];
+
+  private constructor(folder: string, setting: Setting) {
+    this.folder = folder;
+    this.setting = setting;
+  }
+
+  static async make(setting: Setting): Promise<Workplace> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-container-'));
+    const place = new Workplace(folder, setting);
+    await mkdir(place.directory);
+    await mkdir(path.join(place.rootfs, 'bin'), { recursive: true });
+    await copyFile('/bin/busybox', path.join(place.rootfs, 'bin/busybox'));
+    for (const applet of [
+      'sh',
+      'cat',
+      'echo',
+      'id',
+      'ls',
+      'sleep',
+      'yes',
+      'dd',
+      'hostname',
+      'ps',
+      'kill',
+      'true',
+      'env',
+      'pwd',
+    ]) {
+      await symlink('busybox', path.join(place.rootfs, 'bin', applet));
+    }
+    // As an unprivileged installer leaves it: the image's files belong to whoever unpacked them.
+    if (setting.user !== 'root') {
+      for (const file of ['', 'rootfs', 'hosts']) await chown(path.join(folder, file), ordinaryId, ordinaryId);
+    }
+    return place;
+  }
+
+  get rootfs(): string {
+    return path.join(this.folder, 'rootfs');
+  }
+
+  get directory(): string {
+    return path.join(this.folder, 'hosts');
+  }
+
+  async host(options: Partial<ContainerRuntimeOptions> = {}): Promise<TestHost> {
+    const host = new TestHost(this);
+    this.#hosts.push(host);
+    await host.call('open', { directory: this.directory, runtime: this.setting.runtime, ...options });
+    return host;
+  }
+
+  /** Ends the hosts and expects that nothing of them is left on the machine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const host of this.#hosts) await host.end();
+    expect(await leftovers(this.directory, this.#hosts)).toEqual([]);
+    await rm(this.folder, { recursive: true });
+  }
+}
+
+/** What is still on the machine of hosts that have ended: folders, cgroups, processes, mounts. */
+export async function leftovers(directory: string, hosts: readonly TestHost[]): Promise<string[]> {
+  const found = (await readdir(directory)).map((name) => `folder ${name}`);
+  const names = new Set(hosts.flatMap(({ hostNames }) => [...hostNames]));
+  for (const hierarchy of await readdir('/sys/fs/cgroup')) {
+    for (const cgroup of await readdir(path.join('/sys/fs/cgroup', hierarchy)).catch(() => [])) {
+      if (names.has(cgroup.replace('babelhost-', ''))) found.push(`cgroup ${hierarchy}/${cgroup}`);
+    }
+  }
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (commandLine.includes(directory)) found.push(`process ${pid} ${commandLine.replaceAll('\0', ' ')}`);
+  }
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  for (const mount of mounts.split('\n')) if (mount.includes(directory)) found.push(`mount ${mount}`);
+  return found;
+}
+
+interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { kind: ErrorKind; message: string; data: Record<string, unknown> };
+}
+
+/** An error as the host had it: what a test looks at is its kind, its sentence and its data. */
+export class HostError extends Error {
+  readonly kind: ErrorKind;
+  readonly data: Record<string, unknown>;
+
+  constructor(error: NonNullable<Answer['error']>) {
+    super(error.message);
+    this.kind = error.kind;
+    this.data = error.data;
+  }
+}
+
+export type BootOptions = Partial<Omit<ContainerOptions, 'process'>> & {
+  args: string[];
+  env?: Record<string, string>;
+  cwd?: string;
+  user?: string;
+};
+
+/** A host in a process of its own, in a setting: fixtures/host.ts does what is asked of it here. */
+export class TestHost {
+  readonly child: ChildProcess;
+  /** The names of the folders and cgroups that it has had. */
+  readonly hostNames = new Set<string>();
+  readonly #place: Workplace;
+  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
+  #lastId = 0;
+
+  constructor(place: Workplace) {
+    this.#place = place;
+    const program = fileURLToPath(new URL('./fixtures/host.ts', import.meta.url));
+    const [command, ...args] = inSetting(place.setting, [process.execPath, program]);
+    this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.child.on('message', (message) => {
+      const answer = message as Answer;
+      const pending = this.#pending.get(answer.id);
+      this.#pending.delete(answer.id);
+      if (answer.error === undefined) pending?.resolve(answer.result);
+      else pending?.reject(new HostError(answer.error));
+    });
+    this.child.on('exit', () => {
+      for (const { reject } of this.#pending.values()) reject(new Error('the test host has ended'));
+      this.#pending.clear();
+    });
+  }
+
+  async call(method: string, params: unknown = {}): Promise<unknown> {
+    const id = ++this.#lastId;
+    const answer = Promise.withResolvers<unknown>();
+    this.#pending.set(id, answer);
+    this.child.send({ id, method, params });
+    return answer.promise;
+  }
+
+  owners(): Promise<OwnerMap> {
+    return this.call('owners') as Promise<OwnerMap>;
+  }
+
+  isolation(): Promise<IsolationReport> {
+    return this.call('isolation') as Promise<IsolationReport>;
+  }
+
+  async prepare(): Promise<{ guard: number }> {
+    const result = (await this.call('prepare')) as { guard: number };
+    await this.#noteName();
+    return result;
+  }
+
+  /** Boots a container and waits for its end; what it wrote, as text. */
+  async run(options: BootOptions, stdin = ''): Promise<{ exit: ContainerExit; stdout: string; stderr: string }> {
+    const container = await this.boot(options);
+    // Read while it is written to: who fills both pipes waits for ever.
+    const output = container.output();
+    await container.write(stdin, true);
+    return { ...(await output), exit: await container.exited() };
+  }
+
+  async boot({ args, env = {}, cwd = '/', user = '', ...options }: BootOptions, abortAfterMs?: number) {
+    const process = { args, env: { PATH: '/bin', ...env }, cwd, user };
+    const { key, id, pid } = (await this.call('boot', {
+      options: { rootfs: this.#place.rootfs, process, ...options },
+      abortAfterMs,
+    })) as { key: number; id: string; pid: number };
+    await this.#noteName();
+    const call = (method: string, params: object = {}) => this.call(method, { key, ...params });
+    return {
+      id,
+      pid,
+      write: (text: string, end = false) => call('write', { text, end }),
+      /** What it writes until both its pipes have ended. */
+      output: () => call('output') as Promise<{ stdout: string; stderr: string }>,
+      /** The next line that it writes to stdout. */
+      line: () => call('line') as Promise<string>,
+      exited: () => call('exited') as Promise<ContainerExit>,
+      processes: () => call('processes') as Promise<number[]>,
+      usage: () => call('usage') as Promise<ContainerUsage>,
+      signal: (number: number) => call('signal', { number }),
+      kill: () => call('kill') as Promise<ContainerExit>,
+    };
+  }
+
+  /** Ends the host in its own way. */
+  async end(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    await this.call('dispose').catch(() => undefined);
+    if (this.child.connected) this.child.disconnect();
+    await once(this.child, 'exit');
+  }
+
+  async #noteName(): Promise<void> {
+    for (const name of await readdir(this.#place.directory)) this.hostNames.add(name);
+  }
+}
+
+/** Waits until `condition` holds; fails after `timeoutMs`. For what the kernel offers no event. */
+export async function eventually(condition: () => Promise<unknown>, timeoutMs = 2000): Promise<number> {
+  const start = performance.now();
+  for (;;) {
+    if (await condition()) return performance.now() - start;
+    if (performance.now() - start > timeoutMs) throw new Error(`not so within ${timeoutMs} ms`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
