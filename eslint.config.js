@@ -57,7 +57,15 @@ const floorRule = {
 };
 
 export default defineConfig(
-  globalIgnores(['dist/', 'node_modules/', 'native/build/', '.babelhost/', 'test/**/fixtures/', 'catalog/**/samples/']),
+  globalIgnores([
+    'dist/',
+    'node_modules/',
+    'native/build/',
+    '.babelhost/',
+    'test/**/fixtures/',
+    'catalog/**/samples/',
+    'catalog/*/build/',
+  ]),
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

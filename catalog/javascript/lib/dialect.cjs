@@ -1,4 +1,5 @@
 // Which dialects of JavaScript a source may be written in, likeliest first, told from its language, name and pragma.
+'use strict';
 
 const javascript = ['jsx', 'decorators', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'];
 const flow = [...javascript, ['flow', { all: true, enums: true }]];
@@ -8,7 +9,7 @@ const typescript = [...typed, 'typescript'];
 const declarations = [...typed, ['typescript', { dts: true }]];
 const tsx = [...typescript, 'jsx'];
 
-const module = 'module';
+const esm = 'module';
 const script = 'script';
 /** By the presence of import and export. */
 const either = 'unambiguous';
@@ -17,12 +18,12 @@ const either = 'unambiguous';
 const extensions = new Map([
   ['js', { family: 'javascript', plugins: javascript, sourceType: either }],
   ['jsx', { family: 'jsx', plugins: javascript, sourceType: either }],
-  ['mjs', { family: 'javascript', plugins: javascript, sourceType: module }],
+  ['mjs', { family: 'javascript', plugins: javascript, sourceType: esm }],
   ['es6', { family: 'javascript', plugins: javascript, sourceType: either }],
   ['cjs', { family: 'javascript', plugins: javascript, sourceType: script }],
   ['flow', { family: 'flow', plugins: flow, sourceType: either }],
   ['ts', { family: 'typescript', plugins: typescript, sourceType: either }],
-  ['mts', { family: 'typescript', plugins: typescript, sourceType: module }],
+  ['mts', { family: 'typescript', plugins: typescript, sourceType: esm }],
   // TypeScript writes import and export in CommonJS files too.
   ['cts', { family: 'typescript', plugins: typescript, sourceType: either }],
   ['tsx', { family: 'tsx', plugins: tsx, sourceType: either }],
@@ -54,7 +55,7 @@ function hasFlowPragma(source) {
  * @param {string} source
  * @returns {{ plugins: readonly unknown[], sourceType: 'module' | 'script' | 'unambiguous' }[]}
  */
-export function dialects({ language, filename }, source) {
+function dialects({ language, filename }, source) {
   const name = filename.toLowerCase();
   const extension = extensions.get(name.slice(name.lastIndexOf('.') + 1));
   const asked = languages.get(language.toLowerCase());
@@ -72,8 +73,10 @@ export function dialects({ language, filename }, source) {
 }
 
 /** The same dialect with the other kind of decorators: each accepts a form that the other refuses. */
-export function otherDecorators({ plugins, sourceType }) {
+function otherDecorators({ plugins, sourceType }) {
   const other = (plugin) =>
     plugin === 'decorators' ? 'decorators-legacy' : plugin === 'decorators-legacy' ? 'decorators' : plugin;
   return { plugins: plugins.map(other), sourceType };
 }
+
+module.exports = { dialects, otherDecorators };

@@ -1,10 +1,9 @@
 // The driver's loop: one request a line on stdin, one answer a line on stdout, until stdin ends. Everything is
 // synchronous: the driver has one thing to do at a time, and an event loop between would only cost time.
-import { readSync, writeSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { parseSource } from './parse.mjs';
-import { BrokenRequest, decodeRequest } from './request.mjs';
+'use strict';
+const { readSync, writeSync } = require('node:fs');
+const { parseSource } = require('./parse.cjs');
+const { BrokenRequest, decodeRequest } = require('./request.cjs');
 
 /** The buffers that are kept between requests hold this many bytes; larger ones live for one request. */
 const keptBytes = 4 * 1024 * 1024;
@@ -58,8 +57,8 @@ let collect;
 /** Gives the memory of a large request back. */
 function collectGarbage() {
   if (collect === undefined) {
-    setFlagsFromString('--expose-gc');
-    collect = runInNewContext('gc');
+    require('node:v8').setFlagsFromString('--expose-gc');
+    collect = require('node:vm').runInNewContext('gc');
   }
   collect();
 }

@@ -1,7 +1,8 @@
 // From a source to an answer: the dialect that fits, Babel's tree and its errors.
-import { parse } from '@babel/parser';
-import { dialects, otherDecorators } from './dialect.mjs';
-import { NotText } from './request.mjs';
+'use strict';
+const { parse } = require('./babel.cjs');
+const { dialects, otherDecorators } = require('./dialect.cjs');
+const { NotText } = require('./request.cjs');
 
 /** An answer lists at most this many errors; a last entry says how many more there were. */
 const maxErrors = 1000;
@@ -96,7 +97,7 @@ function describe(errors, source) {
  * Parses a request's content.
  * @returns the answer; members in the order in which the host looks for them
  */
-export function parseSource({ source, ...hints }) {
+function parseSource({ source, ...hints }) {
   let text;
   try {
     text = source();
@@ -110,3 +111,5 @@ export function parseSource({ source, ...hints }) {
   if (tree !== null) delete tree.errors;
   return { status: errors.length === 0 ? 'ok' : 'error', errors: describe(errors, text), ast: tree };
 }
+
+module.exports = { parseSource };

@@ -1,11 +1,12 @@
 // Decoding a request line: its JSON, its content and the hints of what the content is.
-import { isUtf8 } from 'node:buffer';
+'use strict';
+const { isUtf8 } = require('node:buffer');
 
 /** A request that does not keep to the native protocol. */
-export class BrokenRequest extends Error {}
+class BrokenRequest extends Error {}
 
 /** Content that is no text; `offset` is the first byte that is wrong. */
-export class NotText extends Error {
+class NotText extends Error {
   constructor(offset) {
     super(`The content is not UTF-8 (byte ${offset}).`);
     this.offset = offset;
@@ -16,7 +17,7 @@ export class NotText extends Error {
  * Decodes a line.
  * @returns {{ source: () => string, language: string, filename: string }} source() decodes the content, and throws NotText
  */
-export function decodeRequest(line) {
+function decodeRequest(line) {
   if (!isUtf8(line)) throw new BrokenRequest('The request is not UTF-8.');
   let request;
   try {
@@ -69,3 +70,5 @@ function firstFault(bytes) {
   }
   return good;
 }
+
+module.exports = { BrokenRequest, NotText, decodeRequest };
