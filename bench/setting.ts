@@ -1,0 +1,106 @@
+// What the measurements run on: a root with the catalogue's drivers, a served host, and the same drivers in the same
+// containers spoken to directly.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ContainerRuntime, type Container } from '../src/container/index.ts';
+import { layout } from '../src/drivers/manifest.ts';
+import { ImageStore, type ImageConfig } from '../src/images/index.ts';
+import { Host } from '../src/host.ts';
+import { Client } from '../src/protocol/client.ts';
+import { duplexPair } from 'node:stream';
+import { DriverClient, HostClient } from './line-client.ts';
+
+const project = fileURLToPath(new URL('..', import.meta.url));
+export const program = path.join(project, 'dist', 'cli', 'main.js');
+
+/** A folder with a root in which the catalogue's drivers are installed; removed when disposed of. */
+export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-bench-'));
+  const root = path.join(folder, 'root');
+  await using host = await Host.start({ root });
+  const [ours, theirs] = duplexPair();
+  host.serve(theirs, theirs);
+  using client = new Client(ours, ours);
+  for (const name of ['python', 'javascript']) {
+    const output = `oci:${path.join(folder, name)}:latest`;
+    await client.request('image/build', { directory: path.join(project, 'catalog', name), output });
+    await client.request('driver/install', { reference: output });
+  }
+  return { root, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+}
+
+export interface ServedHost extends AsyncDisposable {
+  readonly client: HostClient;
+  readonly pid: number;
+}
+
+/** `babelhost serve --stdio`, as its users start it. */
+export function serveHost(root: string, options: readonly string[] = []): ServedHost {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [program, 'serve', '--stdio', '--root', root, '--log-level', 'error', ...options],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  if (child.stdin === null || child.stdout === null || child.pid === undefined)
+    throw new Error('the host did not start');
+  const { stdin, stdout, pid } = child;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  return {
+    client: new HostClient(stdout, stdin),
+    pid,
+    [Symbol.asyncDispose]: async () => {
+      stdin.end();
+      await ended;
+    },
+  };
+}
+
+/** Containers of a driver as the host boots them, without the host: the baseline of what it adds. */
+export class DirectDrivers implements AsyncDisposable {
+  readonly #store: ImageStore;
+  readonly #runtime: ContainerRuntime;
+  readonly #language: string;
+
+  private constructor(store: ImageStore, runtime: ContainerRuntime, language: string) {
+    this.#store = store;
+    this.#runtime = runtime;
+    this.#language = language;
+  }
+
+  static async open(root: string, language: string): Promise<DirectDrivers> {
+    const runtime = await ContainerRuntime.open({ directory: path.join(root, 'containers') });
+    return new DirectDrivers(await ImageStore.open(root, { owners: runtime.owners }), runtime, language);
+  }
+
+  /** The unpacked image of the driver. */
+  async image(): Promise<{ rootfs: string; config: ImageConfig }> {
+    const images = await this.#store.list();
+    const image = images.find(({ annotations }) => annotations['io.babelhost.driver.language'] === this.#language);
+    if (image === undefined) throw new Error(`no ${this.#language} driver is installed`);
+    await using lease = await this.#store.lease(image.digest);
+    return { rootfs: lease.rootfs, config: lease.config };
+  }
+
+  async boot(): Promise<{ client: DriverClient; container: Container }> {
+    const { rootfs, config } = await this.image();
+    const env = Object.fromEntries(
+      config.env.map((text): [string, string] => [text.split('=')[0] ?? '', text.slice(text.indexOf('=') + 1)]),
+    );
+    const container = await this.#runtime.boot({
+      rootfs,
+      process: { args: [layout.native], env, cwd: config.workingDirectory || '/', user: config.user },
+    });
+    container.stderr.resume();
+    return { client: new DriverClient(container.stdout, container.stdin), container };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#runtime[Symbol.asyncDispose]();
+    await this.#store[Symbol.asyncDispose]();
+  }
+}
