@@ -1,0 +1,223 @@
+// The drivers of the catalogue without container and host: each against its parser called as a library in a plain
+// process, for the same tree, and its start against that of the bare interpreter.
+//   node bench/drivers.ts [--json] [--check]     by itself, the drivers' figures alone
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { fileOfSize } from './corpus.ts';
+import { report, type Figure } from './report.ts';
+import { takeTurns } from './statistics.ts';
+
+const catalog = fileURLToPath(new URL('../catalog/', import.meta.url));
+const modules = fileURLToPath(new URL('../node_modules/', import.meta.url));
+const python = '/usr/bin/python3';
+const rounds = 60;
+const startRounds = 25;
+
+interface Contestants {
+  readonly language: string;
+  /** The driver as it lies in its image. */
+  readonly driver: readonly [string, ...string[]];
+  /** Reads requests as a driver does, but answers with the milliseconds that the parser and the serialising took. */
+  readonly library: readonly [string, ...string[]];
+  /** Answers each line with a line, and does nothing else. */
+  readonly bare: readonly [string, ...string[]];
+  readonly hints: object;
+  readonly sources: readonly { readonly name: string; readonly content: string }[];
+}
+
+// Both of these do for one source what the driver does, as a program would that has the parser as a library.
+const babelLibrary = `
+const { parse } = require('@babel/parser');
+Object.defineProperty(BigInt.prototype, 'toJSON', { value() { return this.toString(); } });
+const options = { errorRecovery: true, attachComment: false, sourceType: 'unambiguous',
+  plugins: ['jsx', 'decorators', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'] };
+require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const { content } = JSON.parse(line);
+  const startedAt = performance.now();
+  Buffer.from(JSON.stringify(parse(content, options)));
+  console.log(performance.now() - startedAt);
+});
+`;
+const pythonLibrary = `
+import json, sys, time
+sys.path.insert(0, ${JSON.stringify(path.join(catalog, 'python/lib'))})
+sys.dont_write_bytecode = True
+from babelhost_python.tree import convert
+for line in sys.stdin:
+    content = json.loads(line)["content"]
+    started_at = time.perf_counter()
+    convert(content).encode()
+    print((time.perf_counter() - started_at) * 1000, flush=True)
+`;
+const bareNode = `
+const { readSync, writeSync } = require('node:fs');
+while (readSync(0, Buffer.alloc(1024)) > 0) writeSync(1, 'x\\n');
+`;
+const barePython = `
+import sys
+for line in sys.stdin.buffer:
+    sys.stdout.write("x\\n")
+    sys.stdout.flush()
+`;
+
+/** Lays the drivers out as their images have them, and writes the programs they are compared with. */
+async function prepare(folder: string): Promise<Contestants[]> {
+  const write = async (name: string, text: string): Promise<string> => {
+    await writeFile(path.join(folder, name), text);
+    return path.join(folder, name);
+  };
+  for (const language of ['javascript', 'python']) {
+    const target = path.join(folder, language);
+    for (const part of ['bin', 'lib']) {
+      await cp(path.join(catalog, language, part), path.join(target, 'opt/driver', part), {
+        recursive: true,
+        filter: (source) => !source.endsWith('__pycache__'),
+      });
+    }
+    await cp(path.join(catalog, language, 'build'), target, { recursive: true });
+  }
+  const babel = path.join(folder, 'javascript/opt/driver/lib/node_modules/@babel/parser');
+  await mkdir(path.dirname(babel), { recursive: true });
+  await cp(path.join(modules, '@babel/parser'), babel, { recursive: true });
+
+  const standardLibrary = path.join('/usr/lib', `python3.${await minorVersion()}`);
+  const named = async (name: string): Promise<{ name: string; content: string }> => ({
+    name,
+    content: await readFile(path.join(standardLibrary, name), 'utf8'),
+  });
+  const sized = async (bytes: number): Promise<{ name: string; content: string }> => {
+    const { file, content } = await fileOfSize(bytes);
+    return { name: path.relative(modules, file), content };
+  };
+  return [
+    {
+      language: 'javascript',
+      driver: [process.execPath, path.join(folder, 'javascript/opt/driver/bin/native')],
+      library: [process.execPath, await write('library.cjs', babelLibrary.replace('@babel/parser', babel))],
+      bare: [process.execPath, await write('bare.cjs', bareNode)],
+      hints: { language: 'javascript', filename: 'x.js' },
+      sources: [await sized(3_000), await sized(8_000), await sized(150_000)],
+    },
+    {
+      language: 'python',
+      driver: [python, '-BIS', path.join(folder, 'python/opt/driver/bin/native')],
+      library: [python, '-I', await write('library.py', pythonLibrary)],
+      bare: [python, '-BIS', await write('bare.py', barePython)],
+      hints: {},
+      sources: [await named('bisect.py'), await named('shlex.py'), await named('ast.py'), await named('argparse.py')],
+    },
+  ];
+}
+
+async function minorVersion(): Promise<string> {
+  const child = spawn(python, ['-c', 'import sys; print(sys.version_info[1])'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+  return chunk.toString().trim();
+}
+
+/** A process that answers lines with lines. */
+class LineProcess implements AsyncDisposable {
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #exit: Promise<unknown>;
+  #chunks: Buffer[] = [];
+  #answered: ((answer: Buffer) => void) | undefined;
+
+  constructor([command, ...args]: readonly [string, ...string[]]) {
+    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: {} });
+    this.#exit = once(this.#child, 'exit');
+    this.#child.stdout.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      if (chunk.at(-1) !== 0x0a) return;
+      const chunks = this.#chunks;
+      this.#chunks = [];
+      this.#answered?.(chunks.length === 1 ? chunk : Buffer.concat(chunks));
+    });
+  }
+
+  async ask(line: string): Promise<Buffer> {
+    const answer = new Promise<Buffer>((resolve, reject) => {
+      this.#answered = resolve;
+      void this.#exit.then(() => {
+        reject(new Error('the process has ended'));
+      });
+    });
+    this.#child.stdin.write(line);
+    return answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.stdin.end();
+    await this.#exit;
+  }
+}
+
+async function measureParsing(contestants: Contestants): Promise<Figure[]> {
+  await using driver = new LineProcess(contestants.driver);
+  await using library = new LineProcess(contestants.library);
+  const figures: Figure[] = [];
+  for (const { name, content } of contestants.sources) {
+    const line = `${JSON.stringify({ content, encoding: 'utf8', ...contestants.hints })}\n`;
+    const answer = await driver.ask(line);
+    if (!answer.subarray(0, 64).includes('"status":"ok"'))
+      throw new Error(`${name}: ${answer.toString('utf8', 0, 200)}`);
+    const { through, plain } = await takeTurns(rounds, 20, {
+      through: async () => {
+        const startedAt = performance.now();
+        await driver.ask(line);
+        return performance.now() - startedAt;
+      },
+      plain: async () => Number((await library.ask(line)).toString()),
+    });
+    figures.push({
+      name: `${contestants.language}: ${name}, ${(content.length / 1000).toFixed(1)} KB`,
+      unit: 'ms',
+      value: through,
+      baseline: { name: 'the parser and its JSON in a plain process, transport not counted', value: plain },
+      target: { ratio: 1.1, is: 'at most' },
+    });
+  }
+  return figures;
+}
+
+async function measureStart(contestants: Contestants): Promise<Figure> {
+  const start = async (command: readonly [string, ...string[]]): Promise<number> => {
+    const startedAt = performance.now();
+    await using process = new LineProcess(command);
+    await process.ask(`${JSON.stringify({ content: 'x = 1', encoding: 'utf8', ...contestants.hints })}\n`);
+    return performance.now() - startedAt;
+  };
+  const { driver, bare } = await takeTurns(startRounds, 3, {
+    driver: () => start(contestants.driver),
+    bare: () => start(contestants.bare),
+  });
+  return {
+    name: `${contestants.language}: spawn to first answer`,
+    unit: 'ms',
+    value: driver,
+    baseline: { name: 'the bare interpreter, answering a line with a line', value: bare },
+    target: { ratio: 1.3, is: 'at most' },
+  };
+}
+
+/** Measures both drivers. */
+export async function measureDrivers(): Promise<Figure[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-bench-'));
+  try {
+    const figures: Figure[] = [];
+    for (const contestants of await prepare(folder)) {
+      figures.push(...(await measureParsing(contestants)), await measureStart(contestants));
+    }
+    return figures;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) report(await measureDrivers());
