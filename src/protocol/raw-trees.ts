@@ -50,17 +50,24 @@ export function decodeWithRawTrees(content: Buffer): unknown {
   if (trees.length === 0) return JSON.parse(content.toString('utf8'));
   rest.push(content.subarray(kept));
   const message: unknown = JSON.parse(Buffer.concat(rest).toString('utf8'));
-  for (const holder of holdersOf(message)) if ('uast' in holder) holder.uast = trees.shift() ?? null;
+  const holders = holdersOf(message);
+  // A `uast` of something else at the same depth: rare enough to decode the message whole.
+  if (holders.length !== trees.length) return JSON.parse(content.toString('utf8'));
+  for (const [index, holder] of holders.entries()) holder.uast = trees[index];
   return message;
 }
 
-/** The objects of a message that may have a tree, in the order of its text. */
-function holdersOf(message: unknown): { uast?: unknown }[] {
-  if (typeof message !== 'object' || message === null) return [];
-  if ('result' in message) return [message.result].filter(isObject);
+/** The objects of a message that have a tree, in the order of its text. */
+function holdersOf(message: unknown): { uast: unknown }[] {
+  if (!isObject(message)) return [];
+  if ('result' in message) return [message.result].filter(hasTree);
   if (!('params' in message) || !isObject(message.params) || !('value' in message.params)) return [];
   const { value } = message.params;
-  return Array.isArray(value) ? value.filter(isObject) : [];
+  return Array.isArray(value) ? value.filter(hasTree) : [];
+}
+
+function hasTree(value: unknown): value is { uast: unknown } {
+  return isObject(value) && 'uast' in value;
 }
 
 function isObject(value: unknown): value is object {

@@ -54,13 +54,18 @@ export async function runOnTerminal(args: readonly string[], options: RunOptions
 export async function collect(child: ReturnType<typeof spawn>): Promise<Ended> {
   let stdout = '';
   let stderr = '';
+  // Both streams become text: for a child whose stdout another reads, there is statusOf.
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const status = await new Promise<number | NodeJS.Signals>((resolve, reject) => {
+  return { status: await statusOf(child), stdout, stderr };
+}
+
+/** How a child ends, once its streams are closed. */
+export async function statusOf(child: ReturnType<typeof spawn>): Promise<number | NodeJS.Signals> {
+  return await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
       resolve(code ?? signal ?? 0);
     });
   });
-  return { status, stdout, stderr };
 }

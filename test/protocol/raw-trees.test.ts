@@ -1,0 +1,69 @@
+// Messages whose trees stay bytes: the same as decoding all of it, whatever the tree and the rest hold.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { RawJson } from '../../src/protocol/raw-json.ts';
+import { decodeWithRawTrees } from '../../src/protocol/raw-trees.ts';
+
+const decode = (message: unknown, indent?: number): unknown =>
+  decodeWithRawTrees(Buffer.from(JSON.stringify(message, undefined, indent)));
+
+/** The message with its trees decoded after all. */
+const whole = (message: unknown): unknown => JSON.parse(JSON.stringify(message));
+
+const trees = (message: unknown): unknown[] => {
+  const found: unknown[] = [];
+  const look = (value: unknown): void => {
+    if (value instanceof RawJson) found.push(value.decode());
+    else if (typeof value === 'object' && value !== null) Object.values(value).forEach(look);
+  };
+  look(message);
+  return found;
+};
+
+describe('decodeWithRawTrees', () => {
+  it('leaves the tree of an answer and of each partial result as bytes', () => {
+    const answer = decode({ jsonrpc: '2.0', id: 1, result: { status: 'ok', uast: { a: [1, '}'] } } });
+    expect(trees(answer)).toEqual([{ a: [1, '}'] }]);
+    const value = [
+      { uri: 'a', uast: [] },
+      { uri: 'b', error: {} },
+      { uri: 'c', uast: null, after: '"uast":' },
+    ];
+    const progress = decode({ method: '$/progress', params: { token: 't', value } });
+    expect(trees(progress)).toEqual([[], null]);
+    expect(whole(progress)).toEqual({ method: '$/progress', params: { token: 't', value } });
+  });
+
+  it('takes for a tree only what stands where trees stand', () => {
+    for (const message of [
+      { id: 1, result: { drivers: [{ uast: 1 }] } },
+      { id: 1, result: { errors: [{ message: 'x', uast: { deep: 1 } }], other: '"uast":{' } },
+      { id: 1, error: { code: 1, data: { kind: 'x', more: { uast: 2 } } } },
+      { uast: 1 },
+    ]) {
+      expect(trees(decode(message))).toEqual([]);
+      expect(decode(message)).toEqual(message);
+    }
+  });
+
+  it('decodes every message to what JSON.parse makes of it', () => {
+    const json = fc.jsonValue({ maxDepth: 4 });
+    const result = fc.record({ errors: fc.array(json, { maxLength: 2 }), uast: json, 'odd\\"key': json });
+    const message = fc.oneof(
+      fc.record({ id: fc.integer(), result }),
+      fc.record({ params: fc.record({ token: fc.string(), value: fc.array(result, { maxLength: 3 }) }) }),
+      json,
+    );
+    fc.assert(
+      fc.property(message, fc.constantFrom(0, 2), (value, indent) => {
+        expect(whole(decode(value, indent))).toEqual(whole(value));
+      }),
+    );
+  });
+
+  it('refuses what is not JSON outside the trees', () => {
+    for (const text of ['', '{', '{"result":', '{"result":{"uast":1}', '{"result":{"uast"', '"a']) {
+      expect(() => decodeWithRawTrees(Buffer.from(text))).toThrow(SyntaxError);
+    }
+  });
+});
