@@ -3,7 +3,7 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
@@ -11,6 +11,7 @@ import { ArchiveError, type TarEntry } from '../tar/entry.ts';
 import { blockSize } from '../tar/header.ts';
 import { TarReader } from '../tar/reader.ts';
 import { components } from '../unpack/root-directory.ts';
+import { decompressZstd } from '../unpack/zstd.ts';
 
 /** How many bytes of a file are read at a time. */
 const readSize = 256 * 1024;
@@ -125,7 +126,12 @@ async function decompressed(
   } finally {
     await handle.close();
   }
-  const decoder = magic >>> 16 === 0x1f8b ? createGunzip() : magic === 0x28b52ffd ? createZstdDecompress() : undefined;
+  const decoder =
+    magic >>> 16 === 0x1f8b
+      ? createGunzip({ chunkSize: readSize })
+      : magic === 0x28b52ffd
+        ? (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, readSize)
+        : undefined;
   if (decoder === undefined) return file;
   const copy = path.join(await work(), 'archive.tar');
   let length = 0;

@@ -2,7 +2,7 @@
 import { BabelhostError } from '../../errors.ts';
 import { parseIndexDocument } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import type { ImageLimits } from '../limits.ts';
+import { overLimit, type ImageLimits } from '../limits.ts';
 import { checkLayoutMarker } from '../store/layout.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import { named } from './oci-directory.ts';
@@ -27,6 +27,8 @@ export async function openOciArchive(
     top: async () => {
       const bytes = await archive.read('index.json', limits.manifestBytes);
       if (bytes === undefined) throw missing('index.json');
+      if (bytes.length > limits.manifestBytes)
+        throw overLimit('manifestBytes', limits.manifestBytes, `The index of ${name}`);
       return {
         kind: 'descriptors',
         descriptors: named(parseIndexDocument(bytes, `The index of ${name}`), refName, name),

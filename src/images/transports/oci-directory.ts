@@ -4,6 +4,7 @@ import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
+import { overLimit } from '../limits.ts';
 import { blobPath, checkLayoutMarker, readOrUndefined } from '../store/layout.ts';
 import type { ImageSource } from './source.ts';
 
@@ -27,6 +28,7 @@ export async function openOciDirectory(
       const file = path.join(directory, 'index.json');
       const bytes = await readBounded(file, maxIndexBytes);
       if (bytes === undefined) throw missing(name, 'index.json');
+      if (bytes.length > maxIndexBytes) throw overLimit('manifestBytes', maxIndexBytes, `The index of ${name}`);
       return {
         kind: 'descriptors',
         descriptors: named(parseIndexDocument(bytes, `The index of ${name}`), refName, name),

@@ -57,15 +57,32 @@ export class RootDirectory implements Disposable {
     if (known !== undefined) return known;
     const found = this.#step(path, make) ?? this.#walk(path, make);
     if (found === undefined || found === this.#root) return found;
-    this.#open.set(path, found);
+    return this.#keep(path, found);
+  }
+
+  /** The directory at `path` if each part of that is a directory, and no link among them. */
+  existing(path: string): Directory | undefined {
+    if (path === '') return this.#root;
+    const known = this.#open.get(path);
+    if (known !== undefined) return known.path === path ? known : undefined;
+    const slash = path.lastIndexOf('/');
+    const parent = this.existing(path.slice(0, Math.max(0, slash)));
+    if (parent === undefined) return undefined;
+    const fd = openDirectory(insidePath(parent, path.slice(slash + 1)));
+    return typeof fd === 'number' ? this.#keep(path, { fd, path }) : undefined;
+  }
+
+  /** Remembers an open directory, and closes the one that was opened first if there are too many. */
+  #keep(path: string, directory: Directory): Directory {
+    this.#open.set(path, directory);
     if (this.#open.size > this.#capacity) {
-      for (const [oldest, directory] of this.#open) {
+      for (const [oldest, { fd }] of this.#open) {
         this.#open.delete(oldest);
-        closeSync(directory.fd);
+        closeSync(fd);
         break;
       }
     }
-    return found;
+    return directory;
   }
 
   /** One step down from a directory that is likely open already; undefined if that is not all there is to it. */

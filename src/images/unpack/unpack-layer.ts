@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { digestMismatch, finish, type Digest } from '../digest.ts';
 import { invalid, type Compression } from '../documents.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
+import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
 const chunkSize = 256 * 1024;
@@ -74,7 +75,7 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
         await pipeline(stream, createGunzip({ chunkSize }), take, given);
         break;
       case 'zstd':
-        await pipeline(stream, createZstdDecompress({ chunkSize }), take, given);
+        await pipeline(stream, (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, chunkSize), take, given);
         break;
     }
     reader.finish();

@@ -194,8 +194,8 @@ export class Unpacker implements TarSink, Disposable {
     for (const path of paths) {
       const metadata = this.#directories.get(path);
       // Removed since, or replaced by something else that is not to be followed.
-      const directory = this.#root.directory(path);
-      if (metadata === undefined || directory?.path !== path) continue;
+      const directory = this.#root.existing(path);
+      if (metadata === undefined || directory === undefined) continue;
       const fd = openSync(`/proc/self/fd/${directory.fd}/.`, directoryFlags);
       try {
         const owner = this.#owner({ ...metadata, name: path });
@@ -315,17 +315,21 @@ export class Unpacker implements TarSink, Disposable {
 
   /** Removes what lies at `path`, a path without links, except what this layer put there. */
   #removeLower(path: string): void {
-    if (this.#upper?.has(path) === true) this.#removeLowerIn(path);
-    else {
-      const slash = path.lastIndexOf('/');
-      this.#remove(path.slice(0, Math.max(0, slash)), path.slice(slash + 1));
+    const slash = path.lastIndexOf('/');
+    const folder = path.slice(0, Math.max(0, slash));
+    const name = path.slice(slash + 1);
+    if (this.#upper?.has(path) !== true) {
+      this.#remove(folder, name);
+      return;
     }
+    const parent = this.#root.directory(folder);
+    // A file or a link of this layer has nothing in it.
+    if (parent !== undefined && lstatSync(insidePath(parent, name)).isDirectory()) this.#removeLowerIn(path);
   }
 
   #removeLowerIn(path: string): void {
     const directory = this.#root.directory(path);
-    // Something else than a folder (a file that this layer put there) has nothing in it to remove.
-    if (directory?.path !== path) return;
+    if (directory === undefined) return;
     const names = readdirSync(`/proc/self/fd/${directory.fd}/.`, { encoding: 'buffer' });
     for (const name of names) this.#removeLower(joined({ fd: -1, path }, name.toString('latin1')));
   }

@@ -6,9 +6,15 @@ import { ImageStore, type ImageStoreOptions } from '../../../src/images/index.ts
 /** Everybody's own: the tests look at owners where they are about owners. */
 export const own: ImageStoreOptions = { owners: { kind: 'single' } };
 
-/** All there is in a folder, by path, sorted. */
-export async function filesIn(folder: string): Promise<string[]> {
-  return (await readdir(folder, { recursive: true })).sort();
+/** All there is in a folder, by path, sorted; links are not followed (as readdir's own recursion would). */
+export async function filesIn(folder: string, prefix = ''): Promise<string[]> {
+  const names: string[] = [];
+  for (const entry of await readdir(path.join(folder, prefix), { withFileTypes: true })) {
+    const name = path.join(prefix, entry.name);
+    names.push(name);
+    if (entry.isDirectory()) names.push(...(await filesIn(folder, name)));
+  }
+  return names.sort();
 }
 
 /** What lies in a store that its index does not account for. */
