@@ -1,11 +1,12 @@
 // Opens an image at whichever transport its reference names.
 import path from 'node:path';
-import { BabelhostError } from '../../errors.ts';
 import { formatReference, type Reference } from '../reference.ts';
 import type { Credentials } from '../registry/settings.ts';
 import { openRegistry } from '../registry/source.ts';
 import type { StoreSettings } from '../store/core.ts';
 import { ArchiveFiles } from './archive-files.ts';
+import { openDockerArchive } from './docker-archive.ts';
+import { saveFromDaemon } from './docker-daemon.ts';
 import { openOciArchive } from './oci-archive.ts';
 import { openOciDirectory } from './oci-directory.ts';
 import type { ImageSource } from './source.ts';
@@ -44,7 +45,14 @@ export async function openSource(
         credentials,
         signal,
       });
-    default:
-      throw new BabelhostError('imageNotFound', `${name}: not yet`, { reference: name });
+    case 'docker-archive': {
+      const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
+      return await openDockerArchive(name, archive, reference, limits, signal);
+    }
+    case 'docker-daemon': {
+      const file = await saveFromDaemon(reference.name, await work(), limits, signal);
+      const archive = await ArchiveFiles.open(file, name, work, limits, signal);
+      return await openDockerArchive(name, archive, {}, limits, signal);
+    }
   }
 }

@@ -1,0 +1,158 @@
+// The transport docker-archive: — what `docker save` writes: manifest.json, configurations and layers, which are archives
+// without compression as a rule. (Since Docker 25 that file is an image layout too, with the same manifest.json.)
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { BabelhostError } from '../../errors.ts';
+import { digestOf, finish, type Digest } from '../digest.ts';
+import {
+  formatManifest,
+  invalid,
+  mediaTypes,
+  parseConfig,
+  type Compression,
+  type LayerDescriptor,
+} from '../documents.ts';
+import { overLimit, type ImageLimits } from '../limits.ts';
+import { formatName, parseName } from '../reference.ts';
+import type { ArchiveFiles } from './archive-files.ts';
+import type { ImageSource } from './source.ts';
+
+const manifestSchema = z
+  .array(
+    z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),
+  )
+  .min(1);
+
+type ArchivedImage = z.output<typeof manifestSchema>[number];
+
+/** Which image of the archive: by name, by place, or the only one. */
+export interface ArchiveChoice {
+  readonly name?: string;
+  readonly index?: number;
+}
+
+/** The source of one image in an archive that is open. */
+export async function openDockerArchive(
+  name: string,
+  archive: ArchiveFiles,
+  choice: ArchiveChoice,
+  limits: ImageLimits,
+  signal?: AbortSignal,
+): Promise<ImageSource> {
+  const image = choose(await readManifest(name, archive, limits), choice, name);
+  const configBytes = await archive.read(image.Config, limits.configBytes);
+  if (configBytes === undefined) throw missing(name, image.Config);
+  if (configBytes.length > limits.configBytes)
+    throw overLimit('configBytes', limits.configBytes, `The configuration of ${name}`);
+  const { diffIds } = parseConfig(configBytes, `The configuration of ${name}`);
+  const files = image.Layers ?? [];
+  if (files.length !== diffIds.length) {
+    throw invalid(
+      `The archive ${name}`,
+      `its manifest lists ${files.length} layers and its configuration ${diffIds.length}`,
+    );
+  }
+  const places = new Map<Digest, string>();
+  const layers: LayerDescriptor[] = [];
+  for (const [index, file] of files.entries()) {
+    const layer = await describe(name, archive, file, diffIds[index], signal);
+    places.set(layer.digest, file);
+    layers.push(layer);
+  }
+  const config = { mediaType: mediaTypes.config, digest: digestOf(configBytes), size: configBytes.length };
+  const manifestBytes = formatManifest({ config, layers, annotations: {} });
+  return {
+    name,
+    top: () => Promise.resolve({ kind: 'document', bytes: manifestBytes }),
+    document: ({ digest }) =>
+      digest === config.digest ? Promise.resolve(configBytes) : Promise.reject(missing(name, digest)),
+    blob: ({ digest }, options) => {
+      const file = places.get(digest);
+      const stream = file === undefined ? undefined : archive.stream(file, options.signal);
+      if (stream === undefined) throw missing(name, digest);
+      return stream;
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function readManifest(name: string, archive: ArchiveFiles, limits: ImageLimits): Promise<ArchivedImage[]> {
+  const bytes = await archive.read('manifest.json', limits.manifestBytes);
+  if (bytes === undefined) {
+    throw new BabelhostError(
+      'imageNotFound',
+      `There is no image in ${name}: the archive has no manifest.json, as 'docker save' writes one.`,
+      { reference: name, missing: 'manifest.json' },
+    );
+  }
+  if (bytes.length > limits.manifestBytes)
+    throw overLimit('manifestBytes', limits.manifestBytes, `The manifest of ${name}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw invalid(`The manifest.json of ${name}`, 'it is not JSON', error);
+  }
+  const parsed = manifestSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(`The manifest.json of ${name}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);
+}
+
+function choose(images: readonly ArchivedImage[], choice: ArchiveChoice, name: string): ArchivedImage {
+  const names = images.flatMap((image) => image.RepoTags ?? []);
+  const there =
+    names.length === 0 ? `it has ${images.length}, none with a name` : `it has ${names.slice(0, 20).join(', ')}`;
+  let found: ArchivedImage | undefined;
+  if (choice.index !== undefined) found = images[choice.index];
+  else if (choice.name !== undefined) {
+    const wanted = formatName(parseName(choice.name));
+    found = images.find((image) => image.RepoTags?.some((tag) => normalised(tag) === wanted));
+  } else if (images.length === 1) found = images[0];
+  if (found !== undefined) return found;
+  const reason =
+    choice.index === undefined && choice.name === undefined
+      ? 'There are several images in it; name one after a colon, or by its place as :@0'
+      : 'That image is not in it';
+  throw new BabelhostError('imageNotFound', `${name}: ${reason} (${there}).`, { reference: name, names });
+}
+
+/** Tags in the file are written by whatever made it. */
+function normalised(tag: string): string | undefined {
+  try {
+    return formatName(parseName(tag));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A layer's digest: of an archive without compression that is its diff id; of another it has to be computed. */
+async function describe(
+  name: string,
+  archive: ArchiveFiles,
+  file: string,
+  diffId: Digest | undefined,
+  signal: AbortSignal | undefined,
+): Promise<LayerDescriptor> {
+  const size = archive.size(file);
+  const begin = await archive.read(file, 4);
+  if (size === undefined || begin === undefined || diffId === undefined) throw missing(name, file);
+  const compression = compressionOf(begin);
+  if (compression === 'none') return { mediaType: mediaTypes.layer, digest: diffId, size, compression };
+  const hash = createHash('sha256');
+  for await (const chunk of archive.stream(file, signal) ?? []) hash.update(chunk);
+  const mediaType = compression === 'gzip' ? mediaTypes.layerGzip : mediaTypes.layerZstd;
+  return { mediaType, digest: finish(hash), size, compression };
+}
+
+function compressionOf(begin: Buffer): Compression {
+  if (begin.length >= 2 && begin.readUInt16BE(0) === 0x1f8b) return 'gzip';
+  return begin.length >= 4 && begin.readUInt32BE(0) === 0x28b52ffd ? 'zstd' : 'none';
+}
+
+function missing(name: string, what: string): BabelhostError {
+  return new BabelhostError('imageNotFound', `${what} is missing in ${name}: the archive is incomplete.`, {
+    reference: name,
+    missing: what,
+  });
+}
