@@ -2,11 +2,9 @@
 import path from 'node:path';
 import { formatReference, type Reference } from '../reference.ts';
 import type { Credentials } from '../registry/settings.ts';
-import { openRegistry } from '../registry/source.ts';
 import type { StoreSettings } from '../store/core.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { openDockerArchive } from './docker-archive.ts';
-import { saveFromDaemon } from './docker-daemon.ts';
 import { openOciArchive } from './oci-archive.ts';
 import { openOciDirectory } from './oci-directory.ts';
 import type { ImageSource } from './source.ts';
@@ -37,7 +35,9 @@ export async function openSource(
       const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
       return await openOciArchive(name, archive, reference.name, limits);
     }
-    case 'docker':
+    case 'docker': {
+      // Loaded when they are needed, here and below: clients of HTTP are the larger part of a host's start.
+      const { openRegistry } = await import('../registry/source.ts');
       return await openRegistry(reference, {
         settings: settings.registries,
         limits,
@@ -45,11 +45,13 @@ export async function openSource(
         credentials,
         signal,
       });
+    }
     case 'docker-archive': {
       const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
       return await openDockerArchive(name, archive, reference, limits, signal);
     }
     case 'docker-daemon': {
+      const { saveFromDaemon } = await import('./docker-daemon.ts');
       const file = await saveFromDaemon(reference.name, await work(), limits, signal);
       const archive = await ArchiveFiles.open(file, name, work, limits, signal);
       return await openDockerArchive(name, archive, {}, limits, signal);
