@@ -254,13 +254,7 @@ export class ImageStore implements AsyncDisposable {
   }
 
   async #release(digest: Digest): Promise<void> {
-    const core = this.#core;
-    if (!(await core.leases.release(digest))) return;
-    if (findEntry(await readIndex(core.layout), digest) !== undefined) return;
-    // The image was removed meanwhile, and we were the last on it.
-    await core.locked(async (workspace) => {
-      await core.collect(await readIndex(core.layout), workspace);
-    });
+    await this.#core.release([digest]);
   }
 
   /** Unpacks an image of the store that came in without (a built one), or whose root was lost. */
@@ -269,7 +263,9 @@ export class ImageStore implements AsyncDisposable {
     await using workspace = await core.session.workspace();
     const documents = await core.documents.read(digest);
     const rootfs = path.join(workspace.path, 'rootfs');
-    await unpackImage(documents, rootfs, {
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
+    await using _held = await core.hold([...new Set(documents.document.diffIds)]);
+    const layers = await unpackImage(documents, rootfs, {
       settings: core.settings,
       name: digest,
       blob: (index) => {
@@ -282,7 +278,7 @@ export class ImageStore implements AsyncDisposable {
     await core.locked(async (changing) => {
       const entries = await readIndex(core.layout);
       if (findEntry(entries, digest) === undefined) throw notInStore(digest);
-      await core.commit({ entries, moves: new Map([[rootfs, core.rootfs(digest)]]) }, changing);
+      await core.commit({ entries, moves: new Map([...layers, [rootfs, core.rootfs(digest)]]) }, changing);
     });
   }
 

@@ -98,57 +98,56 @@ async function enterImage(
 ): Promise<StoredImage> {
   const { manifestDigest: digest, manifest, document } = image;
   const blobs = path.join(work, 'blobs');
-  // While we look at it, a root that is there already must stay.
-  await core.leases.take(digest);
-  try {
-    await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
-    const present = await isThere(core, digest);
-    const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');
-    if (!present) {
-      await unpackImage({ manifest, document }, rootfs, {
-        settings: core.settings,
-        signal: fetching.signal,
-        onProgress,
-        name: source.name,
-        blob: fetching.layer,
-      });
-      await syncFileSystem(work);
-    }
-    await fetching.all();
-    const candidate: Candidate = {
-      digest,
-      config: document.config,
-      rootfs,
-      read: (file, maxBytes = maxReadBytes) => Promise.resolve().then(() => readInside(rootfs, file, maxBytes)),
-      stat: (file) => Promise.resolve().then(() => statInside(rootfs, file)),
-    };
-    return await core.locked(async (workspace) => {
-      const before = await readIndex(core.layout);
-      const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
-      signal?.throwIfAborted();
-      const entry: IndexEntry = {
-        digest,
-        size: image.manifestBytes.length,
-        platform: document.platform,
-        names: accepted.names ?? names,
-        annotations: accepted.annotations ?? {},
-      };
-      const entries = withImage(before, entry, accepted.replaces ?? []);
-      if (entries.length > core.settings.limits.images) {
-        throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
-      }
-      const moves = new Map<string, string>();
-      for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
-        moves.set(path.join(blobs, hexOf(part)), core.blob(part));
-      }
-      if (!present) moves.set(rootfs, core.rootfs(digest));
-      await core.commit({ entries, moves }, workspace);
-      const entered = entries.find((other) => other.digest === digest) ?? entry;
-      return storedImage(entered, { manifest, document });
-    }, signal);
-  } finally {
-    await core.leases.release(digest);
+  // While we look at it, a root that is there already must stay, and so must layers.
+  const leased = [digest, ...new Set(document.diffIds)];
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
+  await using _held = await core.hold(leased);
+  await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
+  const present = await isThere(core, digest);
+  let layers: ReadonlyMap<string, string> = new Map();
+  const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');
+  if (!present) {
+    layers = await unpackImage({ manifest, document }, rootfs, {
+      settings: core.settings,
+      signal: fetching.signal,
+      onProgress,
+      name: source.name,
+      blob: fetching.layer,
+    });
+    await syncFileSystem(work);
   }
+  await fetching.all();
+  const candidate: Candidate = {
+    digest,
+    config: document.config,
+    rootfs,
+    read: (file, maxBytes = maxReadBytes) => Promise.resolve().then(() => readInside(rootfs, file, maxBytes)),
+    stat: (file) => Promise.resolve().then(() => statInside(rootfs, file)),
+  };
+  return await core.locked(async (workspace) => {
+    const before = await readIndex(core.layout);
+    const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
+    signal?.throwIfAborted();
+    const entry: IndexEntry = {
+      digest,
+      size: image.manifestBytes.length,
+      platform: document.platform,
+      names: accepted.names ?? names,
+      annotations: accepted.annotations ?? {},
+    };
+    const entries = withImage(before, entry, accepted.replaces ?? []);
+    if (entries.length > core.settings.limits.images) {
+      throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
+    }
+    const moves = new Map(layers);
+    for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
+      moves.set(path.join(blobs, hexOf(part)), core.blob(part));
+    }
+    if (!present) moves.set(rootfs, core.rootfs(digest));
+    await core.commit({ entries, moves }, workspace);
+    const entered = entries.find((other) => other.digest === digest) ?? entry;
+    return storedImage(entered, { manifest, document });
+  }, signal);
 }
 
 async function isThere(core: StoreCore, digest: Digest): Promise<boolean> {

@@ -17,7 +17,7 @@ export interface Collected {
 
 /**
  * Moves everything unreferenced into `trash` (a folder of the same file system, to be removed once the lock is let go):
- * a rename each, however large. A rootfs with a lease stays until the last lease ends.
+ * a rename each, however large. A rootfs or layer with a lease stays until the last lease ends.
  * @throws BabelhostError `storageDirty` if an image of the index cannot be read: then nothing is taken out, as what that
  * image needs is not known.
  */
@@ -55,6 +55,6 @@ export async function collectUnreferenced(
   };
   await sweep(layout.blobs, (name) => blobs.has(name));
   await sweep(layout.rootfs, (name) => images.has(name) || leased.has(name));
-  await sweep(layout.layers, (name) => layers.has(name));
+  await sweep(layout.layers, (name) => layers.has(name) || leased.has(name));
   return { digests, bytes };
 }

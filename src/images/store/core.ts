@@ -95,6 +95,45 @@ export class StoreCore {
     return await collectUnreferenced(this.layout, entries, this.documents, path.join(workspace.path, 'trash'));
   }
 
+  /** Keeps images' roots and layers (by diff id) in place until disposed. They need not be there. */
+  async hold(digests: readonly Digest[]): Promise<AsyncDisposable> {
+    const held: Digest[] = [];
+    const release = () => this.release(held);
+    try {
+      for (const digest of digests) {
+        await this.leases.take(digest);
+        held.push(digest);
+      }
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return { [Symbol.asyncDispose]: release };
+  }
+
+  /** Gives leases back, and takes out what was removed meanwhile and was kept by them alone. */
+  async release(digests: readonly Digest[]): Promise<void> {
+    let orphaned = false;
+    const images = new Set((await readIndex(this.layout)).map(({ digest }) => digest));
+    for (const digest of digests) {
+      if ((await this.leases.release(digest)) && !images.has(digest)) orphaned ||= await this.#isKept(digest);
+    }
+    if (!orphaned) return;
+    await this.locked(async (workspace) => {
+      await this.collect(await readIndex(this.layout), workspace);
+    });
+  }
+
+  /** Whether there is a root of the image or, of a layer that no image has, what it unpacked to. */
+  async #isKept(digest: Digest): Promise<boolean> {
+    if (await exists(this.rootfs(digest))) return true;
+    if (!(await exists(path.join(this.layout.layers, hexOf(digest))))) return false;
+    for (const { digest: image } of await readIndex(this.layout)) {
+      if ((await this.documents.read(image)).document.diffIds.includes(digest)) return false;
+    }
+    return true;
+  }
+
   /** Where an image's root file system is, or will be. */
   rootfs(digest: Digest): string {
     return path.join(this.layout.rootfs, hexOf(digest));
@@ -107,11 +146,15 @@ export class StoreCore {
 
 /** Content has its digest for a name, so what is there already is the same, and stays: somebody may be using it. */
 async function moveIntoPlace(from: string, to: string): Promise<void> {
+  if (!(await exists(to))) await rename(from, to);
+}
+
+async function exists(file: string): Promise<boolean> {
   try {
-    await lstat(to);
-    return;
+    await lstat(file);
+    return true;
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-    await rename(from, to);
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }

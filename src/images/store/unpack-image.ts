@@ -1,12 +1,13 @@
 // Unpacks a whole image into a new folder, from blobs that are on this machine.
 import { mkdir } from 'node:fs/promises';
-import { setImmediate } from 'node:timers/promises';
-import type { Digest } from '../digest.ts';
+import path from 'node:path';
+import { hexOf, type Digest } from '../digest.ts';
 import type { ImageDocuments } from './stored-image.ts';
 import { Unpacker } from '../unpack/unpacker.ts';
 import { unpackLayer } from '../unpack/unpack-layer.ts';
 import type { OnProgress } from '../progress.ts';
 import type { StoreSettings } from './core.ts';
+import { LayerRecorder, replayLayer } from './layer-files.ts';
 
 export interface UnpackOptions {
   readonly settings: StoreSettings;
@@ -19,38 +20,39 @@ export interface UnpackOptions {
 }
 
 /**
- * Unpacks into `target`, which must not be there yet.
+ * Unpacks into `target`, which must not be there yet; what the layers unpacked to is kept in `layers` beside it.
+ * @returns where that should be moved in the store: from → to.
  * @throws what unpackLayer throws, and the file system's errors.
  */
 export async function unpackImage(
   { manifest, document }: ImageDocuments,
   target: string,
   { settings, signal, onProgress, name, blob }: UnpackOptions,
-): Promise<void> {
+): Promise<Map<string, string>> {
   const { owners, limits, logger } = settings;
   await mkdir(target, { mode: 0o700 });
   using unpacker = new Unpacker(target, owners, limits);
+  const kept = path.join(path.dirname(target), 'layers');
+  const layers = new Map<string, string>();
   for (const [index, layer] of manifest.layers.entries()) {
     const file = await blob(index);
     signal?.throwIfAborted();
     unpacker.beginLayer();
-    await unpackLayer(
-      {
-        file,
-        compression: layer.compression,
-        size: layer.size,
-        // As many diff ids as layers: checked when the documents were resolved.
-        diffId: document.diffIds[index] as Digest,
-        what: `Layer ${index + 1} of ${name}`,
-      },
-      unpacker,
-      {
-        limits,
-        signal,
-        onBytes: (done) => onProgress?.({ phase: 'unpack', layer: layer.digest, done, total: layer.size }),
-      },
-    );
-    await setImmediate();
+    // As many diff ids as layers: checked when the documents were resolved.
+    const diffId = document.diffIds[index] as Digest;
+    const onBytes = (done: number) => onProgress?.({ phase: 'unpack', layer: layer.digest, done, total: layer.size });
+    // The same layer twice in an image is kept from its first time on.
+    const keep = path.join(kept, hexOf(diffId));
+    if (layers.has(keep)) await replayLayer(kept, diffId, unpacker, owners, signal);
+    else if (await replayLayer(settings.layout.layers, diffId, unpacker, owners, signal)) onBytes(layer.size);
+    else {
+      using recorder = await LayerRecorder.start(keep, unpacker, owners);
+      const what = `Layer ${index + 1} of ${name}`;
+      const blob = { file, compression: layer.compression, size: layer.size, diffId, what };
+      await unpackLayer(blob, recorder, { limits, signal, onBytes });
+      recorder.finish();
+      layers.set(keep, path.join(settings.layout.layers, hexOf(diffId)));
+    }
   }
   unpacker.finish();
   const { devices, attributes, entries, bytes } = unpacker.notes;
@@ -59,4 +61,5 @@ export async function unpackImage(
   if (attributes > 0) {
     logger.debug({ image: name, attributes }, 'extended attributes of the image were left out');
   }
+  return layers;
 }

@@ -73,6 +73,13 @@ export interface UnpackNotes {
   bytes: number;
 }
 
+/** A file beside the root that an entry's content is kept in; the root has a hard link of it. */
+export interface SharedFile {
+  readonly file: string;
+  /** Whether the content, and mode, owner and time, are in it already. */
+  readonly filled: boolean;
+}
+
 /** The file whose content comes next. */
 interface OpenFile {
   readonly fd: number;
@@ -105,7 +112,7 @@ export class Unpacker implements TarSink, Disposable {
     this.#layers += 1;
   }
 
-  entry(entry: TarEntry): void {
+  entry(entry: TarEntry, shared?: SharedFile): void {
     const { notes } = this;
     notes.entries += 1;
     if (notes.entries > this.#limits.entries) {
@@ -136,7 +143,7 @@ export class Unpacker implements TarSink, Disposable {
     if (path.length > depthLimit) throw tooDeep(entry.name);
     switch (entry.kind) {
       case 'file':
-        this.#file = { entry, fd: this.#place(folder, name, (target) => openSync(target, createFlags, 0o600)) };
+        this.#makeFile(entry, folder, name, shared);
         break;
       case 'directory':
         this.#makeDirectory(entry, folder, name, path);
@@ -236,6 +243,17 @@ export class Unpacker implements TarSink, Disposable {
     return make(insidePath(this.#parent(folder), name));
   }
 
+  #makeFile(entry: TarEntry, folder: string, name: string, shared: SharedFile | undefined): void {
+    if (shared === undefined) {
+      this.#file = { entry, fd: this.#place(folder, name, (target) => openSync(target, createFlags, 0o600)) };
+      return;
+    }
+    if (!shared.filled) this.#file = { entry, fd: openSync(shared.file, createFlags, 0o600) };
+    this.#place(folder, name, (target) => {
+      this.#linkOrCopy(shared.file, target);
+    });
+  }
+
   #makeDirectory(entry: TarEntry, folder: string, name: string, path: string): void {
     const target = insidePath(this.#parent(folder), name);
     try {
@@ -268,18 +286,21 @@ export class Unpacker implements TarSink, Disposable {
       if (lstatSync(found.target).isDirectory()) throw entryError(entry.name, 'it is a hard link to a folder');
       this.#place(folder, name, (target) => {
         // Looked up again: what was removed to make place may have lain on the way.
-        const from = source().target;
-        try {
-          linkSync(from, target);
-        } catch (error) {
-          if (systemErrorCode(error) !== 'EMLINK') throw error;
-          // The file system allows no more links to that file; a copy reads the same.
-          this.#copy(from, target);
-        }
+        this.#linkOrCopy(source().target, target);
       });
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') throw missing();
       throw error;
+    }
+  }
+
+  #linkOrCopy(from: string | Buffer, to: string | Buffer): void {
+    try {
+      linkSync(from, to);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EMLINK') throw error;
+      // The file system allows no more links to that file; a copy reads the same.
+      this.#copy(from, to);
     }
   }
 
