@@ -1,6 +1,9 @@
 /*
- * bootstrap init -- CMD ARG…: process 1 of a container. It starts the driver, forwards signals to it, reaps orphans,
- * and ends with the driver: the kernel then kills whatever the driver has left.
+ * bootstrap init [--data BYTES] [--processes N] -- CMD ARG…: process 1 of a container. It starts the driver, forwards
+ * signals to it, reaps orphans, and ends with the driver: the kernel then kills whatever the driver has left.
+ *
+ * --data and --processes set RLIMIT_DATA and RLIMIT_NPROC for the driver. A runtime that set them would be the first to
+ * be short of them: runc's own process in the container is a Go program, with threads and a heap.
  *
  * Descriptor 3 is the control channel. Written to it: "started" once the driver has been executed; then "exited N" or
  * "signaled N"; or, if it could not be executed, "failed ERRNAME CMD". Read from it: "signal N", sent on to the
@@ -11,12 +14,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,14 +47,30 @@ static int receive_signals(sigset_t *before) {
   return fd;
 }
 
+/* Limits for the driver; RLIM_INFINITY where there is none. */
+struct limits {
+  rlim_t data, processes;
+};
+
+static void limit(__rlimit_resource_t resource, rlim_t value) {
+  struct rlimit bound;
+  if (value == RLIM_INFINITY) return;
+  if (getrlimit(resource, &bound) != 0) fail("cannot read a resource limit");
+  if (bound.rlim_max > value) bound.rlim_max = value;
+  bound.rlim_cur = bound.rlim_max;
+  if (setrlimit(resource, &bound) != 0) fail("cannot set a resource limit");
+}
+
 /* Starts the driver in a session of its own. Exits if it cannot be executed. */
-static pid_t start_driver(char **command, const sigset_t *mask) {
+static pid_t start_driver(char **command, const struct limits *limits, const sigset_t *mask) {
   int outcome[2];
   if (pipe2(outcome, O_CLOEXEC) != 0) fail("cannot make a pipe");
   pid_t driver = fork_or_fail("start the driver");
   if (driver == 0) {
     if (setsid() < 0 || sigprocmask(SIG_SETMASK, mask, NULL) != 0) fail("cannot prepare the driver");
     signal(SIGPIPE, SIG_DFL);
+    limit(RLIMIT_DATA, limits->data);
+    limit(RLIMIT_NPROC, limits->processes);
     execvp(command[0], command);
     int cause = errno;
     write_all(outcome[1], (const char *)&cause, sizeof cause);
@@ -114,16 +135,23 @@ static void take_requests(pid_t driver) {
 }
 
 int init_main(char **arguments) {
-  if (arguments[0] == NULL || strcmp(arguments[0], "--") != 0 || arguments[1] == NULL) {
-    fail_usage("usage: bootstrap init -- COMMAND [ARGUMENT]…");
+  struct limits limits = {RLIM_INFINITY, RLIM_INFINITY};
+  for (; arguments[0] != NULL && strcmp(arguments[0], "--") != 0; arguments++) {
+    const char *option = arguments[0];
+    rlim_t *target = strcmp(option, "--data") == 0        ? &limits.data
+                     : strcmp(option, "--processes") == 0 ? &limits.processes
+                                                          : NULL;
+    if (target == NULL) fail_usage("init does not know the option %s", option);
+    *target = (rlim_t)parse_number(option_value(&arguments), 1, LONG_MAX, option);
   }
+  if (arguments[0] == NULL || arguments[1] == NULL) fail_usage("init needs -- and the command");
   /* What the driver runs as has our id: without this it could open our descriptors in /proc/1/fd, or trace us. */
   if (prctl(PR_SET_DUMPABLE, 0) != 0) fail("cannot become undumpable");
   if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) != 0) fail("the control channel is not there");
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) fail("cannot ignore SIGPIPE");
   sigset_t before;
   int signals = receive_signals(&before);
-  pid_t driver = start_driver(arguments + 1, &before);
+  pid_t driver = start_driver(arguments + 1, &limits, &before);
   /* The pipes are the driver's: when it closes them the host must see their end. */
   close(STDIN_FILENO);
   close(STDOUT_FILENO);

@@ -10,14 +10,17 @@
  * the control channel: the id of the container's process 1 as the host and as the guard's namespace have it (HOST is 0
  * if it has ended already).
  *
- * The runtime dies with this process, and this process with the host. Exit status: the runtime's.
+ * When the host closes its end of the control channel, or dies, the runtime is killed and this process ends. Exit
+ * status: the runtime's.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +140,29 @@ _Noreturn static void execute_runtime(const struct options *options, int lifelin
   fail("cannot execute %s", options->runtime[0]);
 }
 
+/*
+ * Waits for the runtime's end, and kills it if the control channel ends first. Not left to PR_SET_PDEATHSIG alone: were
+ * this process to die first, its dead child would wait for some process 1 to reap it, and the guard's namespace cannot
+ * end before that; in a container, process 1 often reaps late or never.
+ */
+static int wait_for_runtime(pid_t runtime) {
+  int pidfd = open_pidfd(runtime);
+  struct pollfd polled[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = CONTROL, .events = POLLRDHUP}};
+  for (;;) {
+    if (poll(polled, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      fail("cannot wait for the runtime");
+    }
+    if (polled[0].revents != 0) break;
+    if (polled[1].revents != 0) {
+      kill(runtime, SIGKILL);
+      break;
+    }
+  }
+  close(pidfd);
+  return exit_status_of(wait_for(runtime));
+}
+
 static pid_t read_pid_file(const char *path) {
   char text[32] = {0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -177,7 +203,6 @@ int run_main(char **arguments) {
   enter("mnt", CLONE_NEWNS);
   enter("pid", CLONE_NEWPID);
   if (options.user_namespace) become_root_inside(options.set_groups);
-  die_with_parent(CONTROL);
 
   int lifeline[2];
   if (pipe2(lifeline, O_CLOEXEC) != 0) fail("cannot make a pipe");
@@ -186,7 +211,7 @@ int run_main(char **arguments) {
     close(lifeline[1]);
     execute_runtime(&options, lifeline[0]);
   }
-  int status = exit_status_of(wait_for(runtime));
+  int status = wait_for_runtime(runtime);
   if (status == 0 && options.rootfs != NULL) {
     pid_t process = read_pid_file(options.pid_file);
     pid_t reporter = fork_or_fail("report the container's process");

@@ -18,7 +18,7 @@ import { exitOf, type ContainerExit } from './exit.ts';
 import { explainFailure } from './failures.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
-import { resourceLimits } from './isolation.ts';
+import { resourceLimits, substituteLimits } from './isolation.ts';
 import { launch, LaunchFailure, runtimeEnvironment, type Launched } from './launch.ts';
 import type { Limits } from './limits.ts';
 import { containerIds, type IdRange, type Identity } from './owners.ts';
@@ -148,7 +148,8 @@ async function makeBundle(context: BootContext, options: BootOptions, files: Con
     stage: context.stage,
     uids,
     gids,
-    rlimits: resourceLimits(placement, options.limits, context.highestLimits),
+    rlimits: resourceLimits(options.limits, context.highestLimits),
+    initArguments: substituteLimits(placement, options.limits),
     oomScoreAdj: context.oomScoreAdj,
     ...(placement.maker === 'runtime' && {
       cgroup: {

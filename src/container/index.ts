@@ -6,3 +6,4 @@ export { isContainerId, newContainerId, type ContainerId } from './id.ts';
 export { protections, type IsolationItem, type IsolationReport, type Protection } from './isolation.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export type { OwnerMap } from './owners.ts';
+export { examineMachine, type Finding, type MachineReport } from './machine.ts';

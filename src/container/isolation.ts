@@ -107,16 +107,10 @@ export function checkRequired(report: IsolationReport, required: readonly string
 }
 
 /**
- * The resource limits of a container's processes, and the nearest ones for what no cgroup limits. RLIMIT_DATA counts
- * private writable memory and not what is merely reserved, which Node, the JVM and Go do by the gigabyte; so it is
- * nearer to a limit on memory than RLIMIT_AS. RLIMIT_NPROC counts in the container's own user namespace (Linux 5.14).
+ * The resource limits that the runtime sets for a container's processes.
  * @param highest the hard limits of this process: root without CAP_SYS_RESOURCE cannot go above them
  */
-export function resourceLimits(
-  placement: CgroupPlacement,
-  limits: Limits,
-  highest: Readonly<Record<string, number>>,
-): Rlimit[] {
+export function resourceLimits(limits: Limits, highest: Readonly<Record<string, number>>): Rlimit[] {
   const wanted: [Rlimit['type'], number][] = [
     ['RLIMIT_CORE', 0],
     ['RLIMIT_NOFILE', limits.openFiles],
@@ -124,12 +118,23 @@ export function resourceLimits(
     ['RLIMIT_MSGQUEUE', 0],
     ['RLIMIT_MEMLOCK', 64 * 1024],
   ];
-  if (placement.controllers.memory === undefined) wanted.push(['RLIMIT_DATA', limits.memoryBytes]);
-  if (placement.controllers.pids === undefined) wanted.push(['RLIMIT_NPROC', limits.processes]);
   return wanted.map(([type, value]) => {
     const limit = Math.min(value, highest[type] ?? Infinity);
     return { type, soft: limit, hard: limit };
   });
+}
+
+/**
+ * The nearest resource limits for what no cgroup limits, as process 1 sets them for its command. RLIMIT_DATA counts
+ * private writable memory and not what is merely reserved, which Node, the JVM and Go do by the gigabyte; so it is
+ * nearer to a limit on memory than RLIMIT_AS. RLIMIT_NPROC counts in the container's own user namespace (Linux 5.14).
+ */
+export function substituteLimits(placement: CgroupPlacement, limits: Limits): string[] {
+  const { memory, pids } = placement.controllers;
+  return [
+    ...(memory === undefined ? ['--data', String(limits.memoryBytes)] : []),
+    ...(pids === undefined ? ['--processes', String(limits.processes)] : []),
+  ];
 }
 
 /** Hard limits in the rows of /proc/self/limits (proc_pid_limits(5)), by the names that the specification has. */
@@ -140,8 +145,6 @@ export function parseHardLimits(text: string): Record<string, number> {
     'Max file size': 'RLIMIT_FSIZE',
     'Max msgqueue size': 'RLIMIT_MSGQUEUE',
     'Max locked memory': 'RLIMIT_MEMLOCK',
-    'Max data size': 'RLIMIT_DATA',
-    'Max processes': 'RLIMIT_NPROC',
   };
   const limits: Record<string, number> = {};
   for (const line of text.split('\n')) {

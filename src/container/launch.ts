@@ -78,11 +78,10 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   });
 
   const outcome = ending(child);
-  // Killing the bootstrap kills the runtime that it waits for (PR_SET_PDEATHSIG).
+  // At the end of the channel the bootstrap kills the runtime and ends, and process 1, where it exists, ends too.
   let interruption: Error | undefined;
   const interrupt = (reason: Error) => {
     interruption ??= reason;
-    child.kill('SIGKILL');
     control.close();
   };
   const onAbort = () => {

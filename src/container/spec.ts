@@ -25,6 +25,8 @@ export interface SpecOptions {
   /** Where the runtime makes the container's cgroup, and the limits it sets there; undefined if it makes none. */
   readonly cgroup?: { readonly path: string; readonly resources: CgroupResources };
   readonly rlimits: readonly Rlimit[];
+  /** Options of process 1 (native/init.c). */
+  readonly initArguments: readonly string[];
   readonly oomScoreAdj: number;
 }
 
@@ -36,7 +38,7 @@ export interface CgroupResources {
 }
 
 export interface Rlimit {
-  readonly type: `RLIMIT_${'AS' | 'CORE' | 'DATA' | 'FSIZE' | 'NOFILE' | 'NPROC' | 'MEMLOCK' | 'MSGQUEUE' | 'SIGPENDING'}`;
+  readonly type: `RLIMIT_${'CORE' | 'FSIZE' | 'NOFILE' | 'MEMLOCK' | 'MSGQUEUE'}`;
   readonly soft: number;
   readonly hard: number;
 }
@@ -107,7 +109,7 @@ export function containerSpec(options: SpecOptions) {
         gid: user.gid,
         ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
       },
-      args: [initPath, 'init', '--', ...process.args],
+      args: [initPath, 'init', ...options.initArguments, '--', ...process.args],
       env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
       cwd: process.cwd,
       capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },

@@ -1,0 +1,157 @@
+// What this machine can do for containers, and the command that mends what it cannot: the substance of `doctor`.
+// Everything is tried, not guessed: kernels refuse user namespaces for many reasons that no setting shows.
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { isBabelhostError, messageOf } from '../errors.ts';
+import { requireBootstrap } from '../native.ts';
+import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
+import type { IsolationReport } from './isolation.ts';
+import { defaultBase, findIdentity, type Identity } from './owners.ts';
+import { ContainerRuntime } from './runtime.ts';
+import { findProgram } from './runtime-program.ts';
+
+export interface Finding {
+  readonly name: string;
+  /** 'weaker': containers run, with less than could be had. 'missing': something does not work. */
+  readonly state: 'ok' | 'weaker' | 'missing';
+  /** What was found, for a person. */
+  readonly found: string;
+  /** A shell command that mends it, where one does. */
+  readonly mend?: string;
+}
+
+export interface MachineReport {
+  readonly findings: readonly Finding[];
+  /** What would be in force for containers of this user with the given runtime. */
+  readonly isolation: IsolationReport;
+}
+
+const execute = promisify(execFile);
+
+/** The oldest that have what we use: `defaultErrnoRet` of seccomp, and bind mounts from folders the root may not search. */
+const oldestVersions: Readonly<Record<string, readonly [number, number]>> = { runc: [1, 1], crun: [1, 5] };
+
+/**
+ * Looks at the machine as the user that this process is. Makes a guard, as a host would, and removes it.
+ * @param runtime the runtime that hosts are to use
+ */
+export async function examineMachine(runtime = 'runc'): Promise<MachineReport> {
+  const [identity, layout] = await Promise.all([findIdentity(defaultBase), readCgroupLayout()]);
+  const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
+  try {
+    await using host = await ContainerRuntime.open({ directory, runtime });
+    const isolation = await host.isolation();
+    const findings = await Promise.all([
+      examineBootstrap(),
+      examineRuntime('runc', runtime === 'runc'),
+      examineRuntime('crun', runtime === 'crun'),
+      examineNamespaces(host, identity),
+      examineIds(identity),
+      Promise.resolve(examineCgroups(layout, isolation)),
+      examineOverlay(),
+    ]);
+    return { findings, isolation };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function examineBootstrap(): Promise<Finding> {
+  try {
+    return { name: 'bootstrap', state: 'ok', found: await requireBootstrap() };
+  } catch (error) {
+    return { name: 'bootstrap', state: 'missing', found: messageOf(error), mend: 'make -C native' };
+  }
+}
+
+async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
+  const mend = `sudo apt-get install ${name}`;
+  // The other runtime is a matter of choice.
+  const absent = needed ? 'missing' : 'ok';
+  const program = await findProgram(name);
+  if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && { mend }) };
+  try {
+    const { stdout } = await execute(program, ['--version'], { timeout: 10_000 });
+    const version = /(\d+)\.(\d+)[.\w+~-]*/.exec(stdout);
+    const [major = 0, minor = 0] = oldestVersions[name] ?? [];
+    if (version === null) return { name, state: absent, found: `${program} does not tell its version`, mend };
+    if (Number(version[1]) < major || (Number(version[1]) === major && Number(version[2]) < minor)) {
+      return { name, state: absent, found: `${version[0]} at ${program}: ${major}.${minor} is needed`, mend };
+    }
+    return { name, state: 'ok', found: `${version[0]} at ${program}` };
+  } catch (error) {
+    return { name, state: absent, found: `${program} does not run: ${messageOf(error)}`, mend };
+  }
+}
+
+async function examineNamespaces(host: ContainerRuntime, identity: Identity): Promise<Finding> {
+  const name = 'namespaces';
+  const what = identity.kind === 'privileged' ? 'mount and pid namespaces' : 'user, mount and pid namespaces';
+  try {
+    await host.prepare();
+    return { name, state: 'ok', found: `${what} can be made` };
+  } catch (error) {
+    // A missing runtime has a line of its own, and the namespaces were not tried.
+    if (isBabelhostError(error, 'runtimeMissing')) return { name, state: 'weaker', found: 'not tried' };
+    const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
+    return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
+  }
+}
+
+async function examineIds(identity: Identity): Promise<Finding> {
+  const name = 'ids';
+  switch (identity.kind) {
+    case 'privileged':
+      return { name, state: 'ok', found: `${identity.ids.count} from ${identity.ids.first} on, as root` };
+    case 'granted': {
+      const mappers = await Promise.all(['newuidmap', 'newgidmap'].map(findProgram));
+      if (mappers.includes(undefined)) {
+        return {
+          name,
+          state: 'missing',
+          found: 'newuidmap is not on this machine',
+          mend: 'sudo apt-get install uidmap',
+        };
+      }
+      return { name, state: 'ok', found: `${identity.uids.count} from ${identity.uids.first} on, of /etc/subuid` };
+    }
+    case 'own':
+      return {
+        name,
+        state: 'weaker',
+        found: `only the user's own id: ${identity.reason}`,
+        mend: 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$USER"',
+      };
+  }
+}
+
+function examineCgroups(layout: CgroupLayout, isolation: IsolationReport): Finding {
+  const name = 'cgroups';
+  const limits = isolation.items.filter((item) => ['memory', 'cpu', 'processes'].includes(item.name));
+  const enforced = limits.map(({ name: limit, enforced: how, by }) => `${limit}: ${how}${by === '' ? '' : ` (${by})`}`);
+  const view = layout.kind === 'hybrid' ? ' (crun refuses that: it is shown v2 alone, in v1 cgroups made for it)' : '';
+  const found = `${layout.kind}${view}; ${enforced.join(', ')}`;
+  if (limits.every((item) => item.enforced === 'yes')) return { name, state: 'ok', found };
+  const delegate = layout.kind === 'v2' && isolation.identity !== 'privileged';
+  return {
+    name,
+    state: 'weaker',
+    found: `${found}: ${limits.find((item) => item.enforced !== 'yes')?.reason ?? ''}`,
+    ...(delegate && { mend: 'systemd-run --user --scope -p Delegate=yes babelhost serve' }),
+  };
+}
+
+async function examineOverlay(): Promise<Finding> {
+  const name = 'overlay';
+  const known = await readFile('/proc/filesystems', 'utf8').catch(() => '');
+  if (/\toverlay$/m.test(known)) return { name, state: 'ok', found: 'the kernel has it' };
+  return {
+    name,
+    state: 'weaker',
+    found: 'not loaded: containers with writable layers need it, drivers do not',
+    mend: 'sudo modprobe overlay',
+  };
+}

@@ -1,0 +1,160 @@
+// A hostile guest: each attempt to get out of its container is made outside first, as root, where it must work.
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:net';
+import { chmod, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { settings, Workplace, type TestHost } from './settings.ts';
+
+const execute = promisify(execFile);
+const source = fileURLToPath(new URL('./fixtures/attempts.c', import.meta.url));
+
+/** What the kernel answers to each attempt within a container. */
+const attempts: Record<string, { answer: string }> = {
+  inet: { answer: 'EAFNOSUPPORT' },
+  inet6: { answer: 'EAFNOSUPPORT' },
+  netlink: { answer: 'EAFNOSUPPORT' },
+  packet: { answer: 'EAFNOSUPPORT' },
+  raw: { answer: 'EAFNOSUPPORT' },
+  'family-with-high-bits': { answer: 'EAFNOSUPPORT' },
+  mount: { answer: 'EPERM' },
+  'mount-new': { answer: 'EPERM' },
+  remount: { answer: 'EPERM' },
+  unmount: { answer: 'EPERM' },
+  'pivot-root': { answer: 'EPERM' },
+  chroot: { answer: 'EPERM' },
+  'user-namespace': { answer: 'EPERM' },
+  'mount-namespace': { answer: 'EPERM' },
+  // As on a kernel that lacks them: libc then uses clone without these flags, which is allowed.
+  'cloned-namespace': { answer: 'ENOSYS' },
+  'cloned3-namespace': { answer: 'ENOSYS' },
+  'enter-namespace': { answer: 'EPERM' },
+  'host-name': { answer: 'EPERM' },
+  trace: { answer: 'EPERM' },
+  'other-memory': { answer: 'EPERM' },
+  'add-key': { answer: 'EPERM' },
+  'key-ring': { answer: 'EPERM' },
+  bpf: { answer: 'EPERM' },
+  perf: { answer: 'EPERM' },
+  'fault-handler': { answer: 'EPERM' },
+  'io-uring': { answer: 'EPERM' },
+  module: { answer: 'EPERM' },
+  device: { answer: 'EPERM' },
+  'file-handle': { answer: 'EPERM' },
+  'shared-memory': { answer: 'ENOSYS' },
+  // There is no terminal to open.
+  'terminal-input': { answer: 'ENOENT' },
+  'asks-for-terminal-input': { answer: 'ENOSYS' },
+  'core-dumps': { answer: 'EPERM' },
+  priority: { answer: 'EACCES' },
+  'make-file /new': { answer: 'EROFS' },
+  'make-file /dev/new': { answer: 'done' },
+  'make-file /proc/sys/kernel/hostname': { answer: 'EACCES' },
+  'write-file /proc/sys/kernel/core_pattern': { answer: 'EACCES' },
+  // An empty file stands in its place.
+  'read-file /proc/interrupts': { answer: 'ENODATA' },
+  'read-file /proc/keys': { answer: 'ENODATA' },
+  'read-file /proc/1/mem': { answer: 'EACCES' },
+  'read-file /proc/1/environ': { answer: 'EACCES' },
+};
+
+/** In mount, host name and other namespaces of their own, because outside they work. */
+async function outside(program: string, words: string[]): Promise<string> {
+  const { stdout } = await execute('unshare', ['--mount', '--uts', '--ipc', program, ...words]);
+  return stdout.trim();
+}
+
+describe.each(settings)('a hostile guest ($name)', (setting) => {
+  let place: Workplace;
+  let host: TestHost;
+  let program: string;
+
+  beforeAll(async () => {
+    place = await Workplace.make(setting);
+    program = path.join(place.rootfs, 'bin/attempts');
+    await execute('cc', ['-static', '-O1', '-o', program, source]);
+    host = await place.host();
+  });
+
+  afterAll(async () => {
+    await place[Symbol.asyncDispose]();
+  });
+
+  const inside = async (...words: string[]) => (await host.run({ args: ['attempts', ...words] })).stdout.trim();
+
+  it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer }) => {
+    const words = attempt.split(' ');
+    if (words.length === 1) {
+      const proof = await outside(program, words);
+      // A kernel built without modules has nothing to keep anybody from.
+      if (attempt === 'module' && proof === 'ENOSYS') return;
+      expect(proof).toBe('done');
+    }
+    expect(await inside(...words)).toBe(answer);
+  });
+
+  it('does not see the files of the host', async () => {
+    const secret = path.join(place.folder, 'secret');
+    await writeFile(secret, 'secret');
+    await chmod(secret, 0o644);
+    expect(await outside(program, ['read-file', secret])).toBe('done');
+    expect(await inside('read-file', secret)).toBe('ENOENT');
+    expect(await inside('read-file', `/proc/1/root${secret}`)).toBe('EACCES');
+    expect(await inside('read-file', `/proc/self/cwd/../../..${secret}`)).toBe('ENOENT');
+  });
+
+  it('does not see the processes of the host', async () => {
+    expect(await outside(program, ['signal-process', String(process.pid)])).toBe('done');
+    expect(await inside('signal-process', String(process.pid))).toBe('ESRCH');
+    const { stdout } = await host.run({ args: ['sh', '-c', 'echo /proc/[0-9]*'] });
+    expect(stdout.trim().split(' ').length).toBeLessThanOrEqual(3);
+  });
+
+  it('does not reach the abstract sockets of the host', async () => {
+    const name = `babelhost-test-${process.pid}-${setting.runtime}-${setting.user}`;
+    const server = createServer().listen(`\0${name}`);
+    try {
+      expect(await outside(program, ['abstract-socket', name])).toBe('done');
+      expect(await inside('abstract-socket', name)).toBe('ECONNREFUSED');
+    } finally {
+      server.close();
+    }
+  });
+
+  it('has no network interface that is up', async () => {
+    const { stdout } = await host.run({ args: ['sh', '-c', 'cat /proc/net/dev'] });
+    expect(stdout.split('\n').slice(2).join('').trim()).toMatch(/^lo:( +0)+$/);
+  });
+
+  it('has no capabilities, cannot gain any, and is filtered', async () => {
+    const { stdout } = await host.run({ args: ['sh', '-c', 'cat /proc/self/status'] });
+    for (const kind of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb']) expect(stdout).toContain(`Cap${kind}:\t0000000000000000`);
+    expect(stdout).toContain('NoNewPrivs:\t1');
+    expect(stdout).toContain('Seccomp:\t2');
+  });
+
+  it('is, on the host, an id that owns nothing there', async () => {
+    const container = await host.boot({ args: ['sleep', '1000'] });
+    const [, driver] = await container.processes();
+    const { stdout } = await execute('stat', ['-c', '%u:%g', `/proc/${driver}`]);
+    const first = { root: 0x7000_0000, granted: 2_000_000, own: 54321 }[setting.user];
+    expect(stdout.trim()).toBe(`${first}:${first}`);
+    await container.kill();
+  });
+
+  it('cannot end process 1, and does not outlive it by refusing SIGTERM', async () => {
+    const container = await host.boot({
+      args: [
+        'sh',
+        '-c',
+        'trap "" TERM INT HUP; for s in KILL TERM STOP INT HUP; do kill -$s 1; done; echo alive; while :; do sleep 1; done',
+      ],
+    });
+    expect(await container.line()).toBe('alive');
+    await container.signal(15);
+    expect(await container.processes()).not.toEqual([]);
+    expect(await container.kill()).toEqual({ reason: 'killed' });
+  });
+});
