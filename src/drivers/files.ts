@@ -70,10 +70,20 @@ export async function parseFiles(
     elapsedMs: 0,
   };
   const { from } = request;
-  const total = 'uris' in from ? from.uris.length : undefined;
-  const source = 'uris' in from ? from.uris : walk(from.root, from.include, from.exclude ?? defaultExclude);
+  const files = (): Iterable<string> | AsyncIterable<string> =>
+    'uris' in from ? from.uris : walk(from.root, from.include, from.exclude ?? defaultExclude);
   // In a folder, most files are no source of an installed driver's: told apart by their names before they are read.
   const skips = 'uris' in from || request.language !== undefined ? undefined : new SkipByName(catalogue);
+  let total = 'uris' in from ? from.uris.length : undefined;
+  /** Files that only their content showed to be none of a driver's: they were counted into the total. */
+  let skippedLate = 0;
+  const ended = new AbortController();
+  // A second walk, ahead of the work: it keeps nothing, and tells early how much there is.
+  if (total === undefined) {
+    void count(files(), skips, ended.signal).then((counted) => {
+      total = counted;
+    });
+  }
   const one = async (uri: string): Promise<void> => {
     const skippedAs = await skips?.languageWithoutDriver(uri);
     if (skippedAs !== undefined) {
@@ -90,6 +100,7 @@ export async function parseFiles(
       const key = typeof language === 'string' ? language : '';
       summary.skipped += 1;
       summary.skippedLanguages[key] = (summary.skippedLanguages[key] ?? 0) + 1;
+      skippedLate += 1;
       return;
     } else {
       summary.failed += 1;
@@ -97,11 +108,34 @@ export async function parseFiles(
     }
     summary.files += 1;
     await options.onOutcome(outcome);
-    options.onProgress(summary.files, total);
+    options.onProgress(summary.files, total === undefined ? undefined : total - skippedLate);
   };
-  await forEachConcurrently(source, options.concurrency, one);
+  try {
+    await forEachConcurrently(files(), options.concurrency, one);
+  } finally {
+    ended.abort();
+  }
   summary.elapsedMs = performance.now() - startedAt;
   return summary;
+}
+
+/** How many files there are to parse, as far as their names tell; undefined where that cannot be counted. */
+async function count(
+  files: Iterable<string> | AsyncIterable<string>,
+  skips: SkipByName | undefined,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let counted = 0;
+  try {
+    for await (const uri of files) {
+      if (signal.aborted) return undefined;
+      if ((await skips?.languageWithoutDriver(uri)) === undefined) counted += 1;
+    }
+  } catch {
+    // The walk that the work goes by meets the same, and tells it.
+    return undefined;
+  }
+  return counted;
 }
 
 async function parseOne(
