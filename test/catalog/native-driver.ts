@@ -1,6 +1,7 @@
 // A driver of the catalogue as a child process, spoken to over its pipes as the host does, without a container.
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
@@ -45,8 +46,10 @@ export class NativeDriver implements AsyncDisposable {
     this.#lines = lines(this.#child.stdout);
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
+  /** The memory that it has at this moment. */
+  residentBytes(): number {
+    const status = readFileSync(`/proc/${String(this.#child.pid)}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
   }
 
   /** Writes bytes as they are. */

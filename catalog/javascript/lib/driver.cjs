@@ -58,7 +58,8 @@ let collect;
 function collectGarbage() {
   if (collect === undefined) {
     require('node:v8').setFlagsFromString('--expose-gc');
-    collect = require('node:vm').runInNewContext('gc');
+    const gc = require('node:vm').runInNewContext('gc');
+    collect = () => gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   }
   collect();
 }

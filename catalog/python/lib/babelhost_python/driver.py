@@ -13,6 +13,8 @@ from . import request, tree
 RECURSION_LIMIT = 30_000
 STACK_BYTES = 256 * 1024 * 1024
 BLOCK_BYTES = 256 * 1024
+# After an answer of more bytes than this, memory is given back to the system instead of being held while idle.
+LARGE_ANSWER = 8 * 1024 * 1024
 
 
 def main():
@@ -70,9 +72,15 @@ def serve(stdin, stdout):
         rest = lines.pop()
         pieces = [rest] if rest else []
         lines.reverse()
+        large = False
         while lines:
-            if not write(stdout, answer(lines.pop())):
+            response = answer(lines.pop())
+            large = large or len(response) > LARGE_ANSWER
+            if not write(stdout, response):
                 return 1
+        response = None
+        if large:
+            release_memory()
     # A last line may lack its line end; half a request is answered as the broken request that it is.
     if pieces and not write(stdout, answer(b"".join(pieces))):
         return 1
@@ -106,6 +114,17 @@ def write(descriptor, line):
         if count == len(rest):
             return True
         rest = memoryview(rest)[count:]
+
+
+def release_memory():
+    """Asks the C library for what it keeps of freed memory, where it can be asked; CPython's own is free already."""
+    try:
+        import _ctypes
+
+        trim = _ctypes.dlsym(_ctypes.dlopen(None, 0), "malloc_trim")
+    except (ImportError, OSError):  # not part of this interpreter, or a C library that has no such function
+        return
+    _ctypes.call_function(trim, (0,))
 
 
 def answer(line):
