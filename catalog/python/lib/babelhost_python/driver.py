@@ -12,6 +12,7 @@ from . import request, tree
 # thread's stack is address space: what no source needs is never touched.
 RECURSION_LIMIT = 30_000
 STACK_BYTES = 256 * 1024 * 1024
+SMALLEST_STACK_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 256 * 1024
 # After an answer of more bytes than this, memory is given back to the system instead of being held while idle.
 LARGE_ANSWER = 8 * 1024 * 1024
@@ -24,7 +25,6 @@ def main():
     # Trees have no cycles, so all memory goes when they do. What an error leaves behind is collected then.
     gc.disable()
     gc.freeze()
-    sys.setrecursionlimit(RECURSION_LIMIT)
     status = []
     done = _thread.allocate_lock()
     done.acquire()
@@ -35,10 +35,25 @@ def main():
         finally:
             done.release()
 
-    _thread.stack_size(STACK_BYTES)
-    _thread.start_new_thread(run, ())
+    start(run)
     done.acquire()
     return status[0] if status else 1
+
+
+def start(run):
+    """Runs a function in a thread with as large a stack as the limits on memory allow."""
+    size = STACK_BYTES
+    while True:
+        # The depth of recursion goes with the stack: it must run out as an exception, not as a crash.
+        sys.setrecursionlimit(RECURSION_LIMIT * size // STACK_BYTES)
+        _thread.stack_size(size)
+        try:
+            _thread.start_new_thread(run, ())
+            return
+        except RuntimeError:
+            if size <= SMALLEST_STACK_BYTES:
+                raise
+            size //= 2
 
 
 def claim_stdout():
