@@ -16,6 +16,9 @@ import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
 import type { HostServices } from './protocol/services.ts';
 
+// What `doctor` tells needs no host: it may be what keeps one from starting.
+export { examineMachine, type Finding, type MachineReport } from './container/index.ts';
+
 export interface HostOptions {
   /** The folder of the store. `defaultRoot()` where it is not given. */
   readonly root?: string;

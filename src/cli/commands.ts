@@ -36,4 +36,8 @@ export const commands: Readonly<Record<string, CommandEntry | CommandGroup>> = {
   },
   status: { summary: 'show the host and its pools', load: () => import('./commands/status.ts') },
   instances: { summary: 'list or end the running drivers', load: () => import('./commands/instances.ts') },
+  doctor: {
+    summary: 'tell what this machine can do, and how to mend what it cannot',
+    load: () => import('./commands/doctor.ts'),
+  },
 };

@@ -40,7 +40,7 @@ export async function runOnTerminal(args: readonly string[], options: RunOptions
   const words = [process.execPath, mainProgram, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
   const child = spawn(
     'script',
-    ['--quiet', '--return', '--command', `stty cols 100 && exec ${words.join(' ')}`, '/dev/null'],
+    ['--quiet', '--return', '--command', `stty rows 30 cols 100 && exec ${words.join(' ')}`, '/dev/null'],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TERM: 'xterm-256color', ...options.environment },

@@ -1,0 +1,52 @@
+// doctor: what this machine can do, what is weaker than it could be, what is missing, and the command that mends it. The
+// one command that asks no host: it must answer where none can start.
+import type { Finding, MachineReport } from '../../host.ts';
+import { command, type Context } from '../command.ts';
+import { onOneLine, type Style } from '../text.ts';
+
+const looks = {
+  ok: { mark: '✓', format: 'green' },
+  weaker: { mark: '!', format: 'yellow' },
+  missing: { mark: '✗', format: 'red' },
+} as const;
+
+export default command({
+  configure(command) {
+    command.addHelpText('after', '\nExit status: 0 where babelhost can run here, if weaker; 1 where it cannot.');
+  },
+
+  async run({ global, output }) {
+    const { examineMachine } = await import('../../host.ts');
+    const report = await examineMachine(global.runtime);
+    const able = report.findings.every(({ state }) => state !== 'missing');
+    if (global.json) output.json({ able, ...report });
+    else print(report, able, output);
+    return able ? 0 : 1;
+  },
+});
+
+function print({ findings, isolation }: MachineReport, able: boolean, output: Context['output']): void {
+  const { style } = output;
+  output.write(`${style('bold', 'This machine')}\n`);
+  const width = Math.max(...[...findings, ...isolation.items].map(({ name }) => name.length));
+  for (const finding of findings) output.write(findingText(finding, width, style));
+  output.write(`\n${style('bold', `Isolation of drivers with ${onOneLine(isolation.runtime)}`)}\n`);
+  for (const { name, enforced, by, reason } of isolation.items) {
+    const state = enforced === 'yes' ? 'ok' : enforced === 'no' ? 'missing' : 'weaker';
+    const found = [by, reason].filter((text) => text !== undefined && text !== '').join(': ');
+    output.write(findingText({ name, state, found: found === '' ? 'not enforced' : found }, width, style));
+  }
+  output.write(`\n${verdict(able, style)}\n`);
+}
+
+function findingText({ name, state, found, mend }: Finding, width: number, style: Style): string {
+  const { mark, format } = looks[state];
+  const line = `  ${style(format, `${mark} ${state.padEnd(7)}`)}  ${name.padEnd(width)}  ${onOneLine(found)}\n`;
+  return mend === undefined ? line : `${line}${' '.repeat(width + 15)}mend it: ${style('bold', onOneLine(mend))}\n`;
+}
+
+function verdict(able: boolean, style: Style): string {
+  return able
+    ? style('green', 'babelhost can run here.')
+    : style('red', 'babelhost cannot run here: see what is missing.');
+}

@@ -1,0 +1,68 @@
+// doctor: what a machine can do, as root, as an ordinary user, and where something is missing.
+import { spawn } from 'node:child_process';
+import { chmod, copyFile, mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { bootstrapPath } from '../../src/native.ts';
+import { collect, runOnTerminal, runProgram } from '../support/program.ts';
+import { mainProgram } from '../support/served-host.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+interface Report {
+  readonly able: boolean;
+  readonly findings: readonly { name: string; state: string; found: string; mend?: string }[];
+  readonly isolation: { readonly identity: string; readonly items: readonly { name: string; enforced: string }[] };
+}
+
+describe('doctor', () => {
+  it('has a line for each thing, and says that babelhost can run here', async () => {
+    const { status, stdout, stderr } = await runProgram(['doctor']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    for (const name of ['bootstrap', 'runc', 'crun', 'namespaces', 'ids', 'cgroups', 'overlay', 'memory', 'seccomp']) {
+      expect(stdout).toMatch(new RegExp(`^  . (ok|weaker|missing) +${name} `, 'm'));
+    }
+    expect(stdout).toMatch(/babelhost can run here\.\n$/);
+    expect((await runOnTerminal(['doctor'], { environment: { NO_COLOR: undefined } })).stdout).toContain('\u001b[32m');
+  });
+
+  it('gives all of it as JSON with --json', async () => {
+    const { status, stdout } = await runProgram(['doctor', '--json', '--runtime', 'crun']);
+    const report = JSON.parse(stdout) as Report;
+    expect(status).toBe(0);
+    expect(report).toMatchObject({ able: true, isolation: { runtime: 'crun' } });
+    expect(report.findings.find(({ name }) => name === 'crun')).toMatchObject({ state: 'ok' });
+  });
+
+  it('says what is weaker for an ordinary user without a range of ids, and the command that mends it', async () => {
+    // The one capability lets that user read the program, wherever the project lies; the bootstrap must do without.
+    const folder = await temporaryFolder();
+    const bootstrap = path.join(folder, 'bootstrap');
+    await copyFile(bootstrapPath(), bootstrap);
+    await chmod(bootstrap, 0o755);
+    const reading = ['--inh-caps', '-all,+dac_read_search', '--ambient-caps', '-all,+dac_read_search'];
+    const words = ['--reuid', '54321', '--regid', '54321', '--clear-groups', ...reading];
+    const child = spawn('setpriv', [...words, process.execPath, mainProgram, 'doctor', '--json'], {
+      env: { ...process.env, BABELHOST_BOOTSTRAP: bootstrap },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const { status, stdout, stderr } = await collect(child);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const { findings, isolation } = JSON.parse(stdout) as Report;
+    expect(isolation.identity).toBe('own');
+    expect(findings.find(({ name }) => name === 'ids')).toMatchObject({
+      state: 'weaker',
+      mend: expect.stringContaining('--add-subuids') as string,
+    });
+  });
+
+  it('says what is missing and how to get it, and fails', async () => {
+    const folder = await temporaryFolder();
+    await mkdir(path.join(folder, 'bin'));
+    const { status, stdout } = await runProgram(['doctor'], {
+      environment: { BABELHOST_BOOTSTRAP: path.join(folder, 'bin', 'bootstrap') },
+    });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/missing +bootstrap .*\n +mend it: make -C native/);
+    expect(stdout).toContain('babelhost cannot run here');
+  });
+});
