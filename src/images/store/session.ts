@@ -1,12 +1,15 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
-import { systemErrorCode } from '../../errors.ts';
-import type { StoreLayout } from './layout.ts';
+import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { readOrUndefined, type StoreLayout } from './layout.ts';
 import { acquireLock, tryLock, type Lock } from './lock.ts';
 import { removeTree } from './remove-tree.ts';
+
+/** How long the holder of a lock may take to notice that its process has died, in milliseconds. */
+const noticeTimeoutMs = 250;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
 export class Session {
@@ -32,6 +35,7 @@ export class Session {
     const file = path.join(this.#layout.sessions, this.id);
     // The bootstrap makes the file and makes sure that it is still there once locked, so no sweeper can take it from us.
     const lock = await acquireLock(file, { timeoutMs: this.#lockTimeoutMs });
+    await writeFile(file, String(process.pid));
     void lock.ended.then(() => {
       // Somebody ended the holder. What we hold now could be swept under us, so take the lock again at once.
       if (!this.#closed) {
@@ -93,7 +97,7 @@ export async function sweepDeadSessions(layout: StoreLayout, own: string): Promi
   let found = false;
   for (const session of await namesIn(layout.sessions)) {
     if (session === own) continue;
-    const lock = await tryLock(path.join(layout.sessions, session));
+    const lock = await lockOfDead(path.join(layout.sessions, session));
     if (lock === undefined) continue;
     found = true;
     // With its lock in our hands nobody else sweeps it; the session's file goes last, so that dying here loses nothing.
@@ -118,6 +122,32 @@ export async function sweepDeadSessions(layout: StoreLayout, own: string): Promi
     await removeTree(folder);
   }
   return found;
+}
+
+/** The lock of a session whose process is gone. */
+async function lockOfDead(file: string): Promise<Lock | undefined> {
+  const lock = await tryLock(file);
+  if (lock !== undefined || !(await isGone(file))) return lock;
+  // The process has just died, and the holder of its lock is about to notice. If it does not, the process was one that
+  // cannot be seen from here, in a container perhaps, and lives.
+  try {
+    return await acquireLock(file, { timeoutMs: noticeTimeoutMs });
+  } catch (error) {
+    if (error instanceof BabelhostError && error.kind === 'timeout') return undefined;
+    throw error;
+  }
+}
+
+/** Whether the process that a session's file names does not exist. */
+async function isGone(file: string): Promise<boolean> {
+  const pid = Number((await readOrUndefined(file))?.toString() ?? '');
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return systemErrorCode(error) === 'ESRCH';
+  }
 }
 
 async function exists(file: string): Promise<boolean> {
