@@ -8,9 +8,46 @@ f-strings within those expressions come up in the next round.
 
 import _ast
 
-from .nodes import MARK, fields
+from .places import end_of, fields, offset_of, place, scope, spans
+from .strings import Scanner
 
+# Stands for a field's expression that is parsed later. JSON text has no null character.
+MARK = "\0"
 BLANK = bytes(byte if byte in b"\r\n" else 0x20 for byte in range(256))
+
+
+def joined(n):
+    """Formats an f-string whose fields' places CPython does not know."""
+    start = offset_of(n.lineno, n.col_offset)
+    end = end_of(n)
+    spans.append((start, end))
+    found = Scanner(scope["T"]).tokens(start, end)
+    wide = not scope["T"].isascii()
+    return joined_values(n, iter(found), place(start, end), wide)
+
+
+def joined_values(n, found, string_place, wide):
+    """Formats an f-string or a format specification, given the fields in it."""
+    texts = []
+    for value in n.values:
+        if type(value) is not _ast.FormattedValue:
+            texts.append(value.u() if wide else value.j())
+            continue
+        field = next(found, None)
+        if field is None:
+            raise ValueError("an f-string has fewer fields than its tree")
+        mark = "%s%d%s" % (MARK, len(fields), MARK)
+        fields.append(field)
+        specification = "null"
+        if value.format_spec is not None:
+            specification = joined_values(value.format_spec, iter(field.nested), string_place, wide)
+        texts.append(
+            '{"_type":"FormattedValue",%s,"value":%s,"conversion":%d,"format_spec":%s}'
+            % (place(field.start, field.end), mark, value.conversion, specification)
+        )
+    if next(found, None) is not None:
+        raise ValueError("an f-string has more fields than its tree")
+    return '{"_type":"JoinedStr",%s,"values":[%s]}' % (string_place, ",".join(texts))
 
 
 def fill_in(text, source):

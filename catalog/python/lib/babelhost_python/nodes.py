@@ -7,35 +7,12 @@ import sys
 import _ast
 
 from . import names
+from .constants import constant_narrow, constant_wide
+from .places import end_of, scope, spans
 from .request import quote
-from .strings import Scanner
-
-try:
-    from _bisect import bisect_right
-except ImportError:
-    from bisect import bisect_right
 
 # Before 3.12, expressions in f-strings have wrong places and are parsed again: see embedded.py.
 WRONG_PLACES = sys.version_info < (3, 12)
-# Integers up to this are the same in every reader of JSON.
-LARGEST_EXACT = 2**53
-# Decimal text takes time quadratic in its length; beyond this many bits (4,300 digits, as Python's own limit) it is hexadecimal.
-DECIMAL_BITS = 14_000
-# Stands for a field's expression that is parsed later. JSON text has no null character.
-MARK = "\0"
-
-# What the generated functions refer to. The first ones are set for each source.
-scope = {
-    "S": [],  # line number → offset of its start
-    "M": {},  # line number → {column in bytes: offset}, for lines that are not ASCII
-    "I": [],  # number → its text
-    "T": "",  # the source
-    "F": "".find,
-    "Q": quote,
-}
-# The places of all strings, and the fields whose expressions are to be parsed, of the source at hand.
-spans = []
-fields = []
 
 LISTS = frozenset(
     "body orelse finalbody handlers decorator_list bases keywords targets items names cases elts generators values "
@@ -44,9 +21,7 @@ LISTS = frozenset(
 )
 NUMBERS = frozenset("lineno conversion level simple is_async".split())
 # Always there; all other fields that are single nodes may be null.
-REQUIRED = frozenset(
-    "target test iter left right operand func elt slice context_expr subject cls".split()
-)
+REQUIRED = frozenset("target test iter left right operand func elt slice context_expr subject cls".split())
 VALUE_REQUIRED = frozenset(
     "Assign AugAssign NamedExpr Expr Await YieldFrom Attribute Subscript Starred keyword FormattedValue DictComp "
     "MatchValue Index".split()
@@ -101,10 +76,8 @@ def install():
     _ast.Constant.j = constant_narrow
     _ast.Constant.u = constant_wide
     if WRONG_PLACES:
-        _ast.JoinedStr.j = _ast.JoinedStr.u = joined
-    scope.update(
-        names=names, E=end_of, G=any_value, D=body, spans=spans, keyword_attributes=keyword_attributes
-    )
+        _ast.JoinedStr.j = _ast.JoinedStr.u = first_joined
+    scope.update(names=names, E=end_of, G=any_value, D=body, spans=spans, keyword_attributes=keyword_attributes)
 
 
 def generate_narrow(n):
@@ -231,125 +204,12 @@ def body(statements, method):
     return ",".join(texts)
 
 
-def constant_narrow(n):
-    """Formats a Constant of a source in ASCII."""
-    line = n.lineno
-    column = n.col_offset
-    end_line = n.end_lineno
-    end_column = n.end_col_offset
-    starts = scope["S"]
-    return constant(n, line, column, end_line, end_column, starts[line] + column, starts[end_line] + end_column)
+def first_joined(n):
+    """Formats the first f-string."""
+    from .embedded import joined  # most sources have none
 
-
-def constant_wide(n):
-    """Formats a Constant of another source."""
-    line = n.lineno
-    column = n.col_offset
-    end_line = n.end_lineno
-    end_column = n.end_col_offset
-    return constant(n, line, column, end_line, end_column, offset_of(line, column), offset_of(end_line, end_column))
-
-
-def constant(n, line, column, end_line, end_column, start, end):
-    """Formats a Constant."""
-    value = n.value
-    kind = type(value)
-    if kind is str:
-        spans.append((start, end))
-        text = quote(value)
-    elif kind is int:
-        if value <= LARGEST_EXACT:
-            text = value
-        else:
-            text = '"%d"' % value if value.bit_length() <= DECIMAL_BITS else '"0x%x"' % value
-    elif value is None:
-        text = "null"
-    elif value is True:
-        text = "true"
-    elif value is False:
-        text = "false"
-    elif kind is bytes:
-        spans.append((start, end))
-        text = quote(value.decode("latin-1"))
-    elif kind is float:
-        text = real(value)
-    elif kind is complex:
-        text = '{"real":%s,"imag":%s}' % (real(value.real), real(value.imag))
-    else:
-        text = '"..."'
-    numbers = scope["I"]
-    return (
-        f'{{"_type":"Constant","lineno":{numbers[line]},"col_offset":{numbers[column]},"end_lineno":{numbers[end_line]}'
-        f',"end_col_offset":{numbers[end_column]},"start":{start},"end":{end},"value_type":"{kind.__name__}"'
-        f',"value":{text},"kind":{"null" if n.kind is None else quote(n.kind)}}}'
-    )
-
-
-def real(value):
-    """Formats a float; literals are never negative and never NaN."""
-    return '"inf"' if value == float("inf") else repr(value)
-
-
-def joined(n):
-    """Formats an f-string whose fields' places CPython does not know."""
-    start = offset_of(n.lineno, n.col_offset)
-    end = end_of(n)
-    spans.append((start, end))
-    found = Scanner(scope["T"]).tokens(start, end)
-    wide = not scope["T"].isascii()
-    return joined_values(n, iter(found), place(start, end), wide)
-
-
-def joined_values(n, found, string_place, wide):
-    """Formats an f-string or a format specification, given the fields in it."""
-    texts = []
-    for value in n.values:
-        if type(value) is not _ast.FormattedValue:
-            texts.append(value.u() if wide else value.j())
-            continue
-        field = next(found, None)
-        if field is None:
-            raise ValueError("an f-string has fewer fields than its tree")
-        mark = "%s%d%s" % (MARK, len(fields), MARK)
-        fields.append(field)
-        specification = "null"
-        if value.format_spec is not None:
-            specification = joined_values(value.format_spec, iter(field.nested), string_place, wide)
-        texts.append(
-            '{"_type":"FormattedValue",%s,"value":%s,"conversion":%d,"format_spec":%s}'
-            % (place(field.start, field.end), mark, value.conversion, specification)
-        )
-    if next(found, None) is not None:
-        raise ValueError("an f-string has more fields than its tree")
-    return '{"_type":"JoinedStr",%s,"values":[%s]}' % (string_place, ",".join(texts))
-
-
-def offset_of(line, column):
-    """The offset of a line's column in bytes."""
-    columns = scope["M"].get(line)
-    return scope["S"][line] + column if columns is None else columns[column]
-
-
-def end_of(n):
-    """The offset of a node's end."""
-    return offset_of(n.end_lineno, n.end_col_offset)
-
-
-def place(start, end):
-    """The members that tell the place of what lies between two offsets."""
-    starts = scope["S"]
-    source = scope["T"]
-    line = bisect_right(starts, start, 1) - 1
-    end_line = bisect_right(starts, end, 1) - 1
-    column = start - starts[line]
-    end_column = end - starts[end_line]
-    if scope["M"]:
-        column = len(source[starts[line] : start].encode())
-        end_column = len(source[starts[end_line] : end].encode())
-    return (
-        f'"lineno":{line},"col_offset":{column},"end_lineno":{end_line},"end_col_offset":{end_column}'
-        f',"start":{start},"end":{end}'
-    )
+    _ast.JoinedStr.j = _ast.JoinedStr.u = joined
+    return joined(n)
 
 
 def keyword_attributes(n):
@@ -362,6 +222,3 @@ def keyword_attributes(n):
         places.append((at, names.name_end(source, at)))
         at = end_of(pattern)
     return places
-
-
-install()

@@ -8,7 +8,7 @@ import _ast
 from _operator import add
 from itertools import accumulate, count
 
-from . import nodes
+from . import nodes, places
 from .request import quote
 from .strings import find_comments
 
@@ -23,6 +23,7 @@ class Numbers:
 
 
 kept_numbers = []
+nodes.install()
 
 
 def convert(source):
@@ -34,7 +35,7 @@ def convert(source):
         use(source, starts, {} if source.isascii() else wide_lines(source, starts))
         text = module.j() if source.isascii() else module.u()
         module = None
-        if nodes.fields:
+        if places.fields:
             from .embedded import fill_in
 
             text = fill_in(text, source)
@@ -45,9 +46,9 @@ def convert(source):
 
 def use(source, starts, wide):
     """Makes the nodes' functions refer to a source."""
-    nodes.spans.clear()
-    nodes.fields.clear()
-    scope = nodes.scope
+    places.spans.clear()
+    places.fields.clear()
+    scope = places.scope
     scope["S"] = starts
     scope["M"] = wide
     scope["T"] = source
@@ -94,7 +95,7 @@ def comments(source):
     """The JSON text of all comments."""
     return ",".join(
         [
-            '{"_type":"Comment",%s,"value":%s}' % (nodes.place(start, end), quote(source[start:end]))
-            for start, end in find_comments(source, nodes.spans)
+            '{"_type":"Comment",%s,"value":%s}' % (places.place(start, end), quote(source[start:end]))
+            for start, end in find_comments(source, places.spans)
         ]
     )
