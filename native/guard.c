@@ -159,7 +159,7 @@ static bool wait_for_end(int pidfd) {
   for (;;) {
     if (poll(polled, 2, -1) < 0) {
       if (errno == EINTR) continue;
-      fail("cannot wait for the end of the host");
+      return true;
     }
     if (polled[1].revents != 0) return false;
     if (polled[0].revents == 0) continue;
@@ -185,7 +185,6 @@ int guard_main(char **arguments) {
   if (directory < 0) fail("cannot open %s", options.directory);
   /* Not to stand in the way of an unmount of the folder that the host was started in. */
   if (chdir("/") != 0) fail("cannot change to the root folder");
-  int folder = hold_folder(directory, options.name, options.cgroups, options.cgroup_count);
 
   int go[2];
   if (pipe2(go, O_CLOEXEC) != 0) fail("cannot make a pipe");
@@ -198,9 +197,10 @@ int guard_main(char **arguments) {
   }
   int pidfd = open_pidfd(reaper);
   if (options.user_namespace) map_ids(reaper, options.uids, options.gids);
-  if (!write_line(STDOUT_FILENO, "guard %d\n", reaper)) fail("cannot tell the host about the guard");
-  if (!write_all(go[1], "g", 1)) fail("cannot start the reaper"); /* and keep it open: P looks at it */
-  sweep_folders(directory);
+  /* Last of what may fail, for from here on there is something to remove. */
+  int folder = hold_folder(directory, options.name, options.cgroups, options.cgroup_count);
+  /* The pipe stays open: P looks at it. If nobody listens, or P is dead, the next wait ends at once. */
+  if (write_line(STDOUT_FILENO, "guard %d\n", reaper) && write_all(go[1], "g", 1)) sweep_folders(directory);
 
   bool host_ended = wait_for_end(pidfd);
   if (host_ended) kill(reaper, SIGKILL);

@@ -26,7 +26,7 @@ static int open_folder(int directory, const char *name) {
 /* Whether `name` still names the folder that `fd` has open: a sweeper may have removed it before we had the lock. */
 static bool is_still(int directory, const char *name, int fd) {
   struct stat opened, named;
-  if (fstat(fd, &opened) != 0) fail("cannot examine %s", name);
+  if (fstat(fd, &opened) != 0) return false;
   if (fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) != 0) return false;
   return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
@@ -75,7 +75,10 @@ static void remove_noted_cgroups(int folder) {
 void sweep_folders(int directory) {
   int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *folders = copy < 0 ? NULL : fdopendir(copy);
-  if (folders == NULL) fail("cannot read the directory of the hosts' folders");
+  if (folders == NULL) {
+    if (copy >= 0) close(copy);
+    return;
+  }
   for (struct dirent *entry; (entry = readdir(folders)) != NULL;) {
     if (entry->d_name[0] == '.') continue;
     int folder = open_folder(directory, entry->d_name);

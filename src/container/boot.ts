@@ -1,5 +1,6 @@
 // Booting one container: its bundle, its cgroups, its start, and what is to be removed when it has ended or failed.
-import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -15,7 +16,7 @@ import {
 import { countOutOfMemory, removeCgroup } from './cgroup.ts';
 import { RunningContainer, type Container } from './container.ts';
 import { exitOf, type ContainerExit } from './exit.ts';
-import { explainFailure } from './failures.ts';
+import { explainFailure, explainSystemError } from './failures.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
@@ -24,6 +25,7 @@ import type { Limits } from './limits.ts';
 import { containerIds, type IdRange, type Identity } from './owners.ts';
 import type { Reapings } from './reapings.ts';
 import { deleteArguments, readRuntimeLog, runArguments, type RuntimeProgram } from './runtime-program.ts';
+import { spawnProcess } from './spawn.ts';
 import { containerSpec, type ContainerProcess } from './spec.ts';
 import { resolveUser } from './user.ts';
 
@@ -64,6 +66,9 @@ interface ContainerFiles {
 /** How long process 1 has to end when its channel is closed, before it is killed by its process id. */
 const endPatienceMs = 2000;
 
+/** How long the runtime may take to remove a half-made container. */
+const deletePatienceMs = 5000;
+
 /**
  * Boots a container and resolves when its command has been executed.
  * @throws BabelhostError `containerFailed`, `timeout`; the signal's reason if it is aborted
@@ -97,7 +102,10 @@ export async function bootContainer(
     });
     return watch(context, options, files, launched);
   } catch (error) {
-    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, files) : error;
+    const explained =
+      error instanceof LaunchFailure
+        ? await explainLaunch(error, context, files)
+        : explainSystemError('start a container', error);
     if (launching) await deleteContainer(context, files, options.id);
     await removeRemains(context, files, options.id);
     throw explained;
@@ -251,14 +259,26 @@ function executionAdvice(error: string): string {
 /** Has the runtime kill and forget a container that it may have made half. */
 async function deleteContainer(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
   const args = ['run', ...identityArguments(context.identity), '--', ...deleteArguments(context.runtime, files, id)];
-  const child = spawn(context.bootstrap, args, {
-    // The last is what the bootstrap watches for our end.
-    stdio: ['ignore', 'ignore', 'ignore', context.guard.processFolder.fd, 'pipe'],
-    env: runtimeEnvironment(),
-  });
+  let child: ChildProcess;
+  try {
+    child = await spawnProcess('remove a container', context.bootstrap, args, {
+      // The last is what the bootstrap watches for our end.
+      stdio: ['ignore', 'ignore', 'ignore', context.guard.processFolder.fd, 'pipe'],
+      env: runtimeEnvironment(),
+    });
+  } catch (error) {
+    context.logger.warn(
+      { container: id, reason: messageOf(error) },
+      'could not remove what a failed boot may have left',
+    );
+    return;
+  }
   const lifeline = child.stdio[4] as Duplex;
   lifeline.on('error', () => undefined);
-  await new Promise((resolve) => child.once('error', resolve).once('exit', resolve));
+  // A runtime that hung when it was to start may hang again; at the end of its lifeline the bootstrap kills it.
+  const timer = setTimeout(() => lifeline.end(), deletePatienceMs);
+  await once(child, 'exit');
+  clearTimeout(timer);
   lifeline.destroy();
 }
 

@@ -1,6 +1,6 @@
 // What went wrong, in words that name the setting to change. The bootstrap and the runtimes say which step failed and
 // with which errno; what that means on a given machine is told here, in one place.
-import { BabelhostError, type ErrorData } from '../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode, type ErrorData } from '../errors.ts';
 
 interface Explanation {
   readonly pattern: RegExp;
@@ -58,7 +58,7 @@ const explanations: readonly Explanation[] = [
     mend: 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$USER"',
   },
   {
-    pattern: /(cannot fork|fork\/exec|clone|pthread_create).*(EAGAIN|resource temporarily unavailable)/i,
+    pattern: /(cannot fork|spawn|fork\/exec|clone|pthread_create).*(EAGAIN|resource temporarily unavailable)/i,
     advice: 'There are no process ids left: end some processes, or raise kernel.pid_max, ulimit -u or pids.max',
   },
   {
@@ -90,6 +90,12 @@ export function explainFailure(step: string, text: string, data: ErrorData = {})
     reason,
     ...(found?.mend !== undefined && { mend: found.mend }),
   });
+}
+
+/** The same for a fault of the system (a full disk, no descriptors left); anything else is returned as it is. */
+export function explainSystemError(step: string, error: unknown): unknown {
+  if (error instanceof BabelhostError || systemErrorCode(error) === undefined) return error;
+  return explainFailure(step, messageOf(error), { code: systemErrorCode(error) });
 }
 
 /** The same for what the bootstrap wrote to its stderr. */

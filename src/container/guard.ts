@@ -1,11 +1,13 @@
 // The host's end of `bootstrap guard` (native/guard.c): the namespaces that all containers of this host are started
 // in. They end with the host, however it ends; if the guard ends first, so do all containers, and the host is told.
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { readLines } from './control.ts';
 import { explainBootstrapFailure } from './failures.ts';
+import { runtimeEnvironment } from './launch.ts';
 import type { Identity } from './owners.ts';
+import { spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
   readonly bootstrap: string;
@@ -45,13 +47,13 @@ export class Guard {
    * @throws BabelhostError `containerFailed`, with the setting that stands in the way
    */
   static async start(options: GuardOptions): Promise<Guard> {
-    const child = spawn(options.bootstrap, guardArguments(options), {
+    const child = (await spawnProcess('start the guard', options.bootstrap, guardArguments(options), {
       stdio: ['pipe', 'pipe', 'pipe'],
       // In a session of its own: it must outlive an interrupt from the terminal for as long as the host does.
       detached: true,
       cwd: '/',
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
-    });
+      env: runtimeEnvironment(),
+    })) as ChildProcessWithoutNullStreams;
     let complaints = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaints = (complaints + text).slice(-8192);
@@ -60,10 +62,6 @@ export class Guard {
     child.stdin.on('error', () => undefined);
     const ended = new Promise<void>((resolve) => {
       child.once('close', () => {
-        resolve();
-      });
-      child.once('error', (error) => {
-        complaints += error.message;
         resolve();
       });
     });

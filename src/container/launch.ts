@@ -1,9 +1,10 @@
 // Executing `bootstrap run` (native/run.c) and waiting until the container's process has been executed. The container
 // inherits its ends of the pipes that Node makes here, so nothing stands between it and the host afterwards.
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
 import { ControlChannel, type ContainerReport } from './control.ts';
+import { spawnProcess } from './spawn.ts';
 
 export interface LaunchOptions {
   readonly bootstrap: string;
@@ -56,7 +57,7 @@ export function runtimeEnvironment(): NodeJS.ProcessEnv {
 export async function launch(options: LaunchOptions): Promise<Launched> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const child = spawn(options.bootstrap, ['run', ...options.arguments], {
+  const child = await spawnProcess('start a container', options.bootstrap, ['run', ...options.arguments], {
     stdio: ['ignore', 'ignore', 'pipe', options.guard, 'pipe', 'pipe', 'pipe', 'pipe'],
     env: runtimeEnvironment(),
   });
@@ -66,12 +67,15 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const release = holdBack(stdout, stderr);
 
   let process: { pid: number; guardPid: number } | undefined;
+  let executed = false;
   let lastReport: ContainerReport | undefined;
   const started = Promise.withResolvers<boolean>();
   const control = new ControlChannel(controlStream, (report) => {
+    // In either order: one comes from process 1, the other from the bootstrap, which returns when it has written it.
     if (report.kind === 'process') process = report;
-    else if (report.kind === 'started') started.resolve(true);
+    else if (report.kind === 'started') executed = true;
     else lastReport = report;
+    if (executed && process !== undefined) started.resolve(true);
   });
   void control.ended.then(() => {
     started.resolve(false);
@@ -94,9 +98,9 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   try {
     const { status, complaints } = await outcome;
     // The runtime returns when process 1 is running: the executing of the command may be still to come.
-    const executed = status === 0 && (await started.promise);
+    const running = status === 0 && (await started.promise);
     if (interruption !== undefined) throw interruption;
-    if (!executed || process === undefined) {
+    if (!running || process === undefined) {
       // What process 1 has to say may still be on its way.
       control.close();
       await control.ended;
@@ -132,10 +136,6 @@ async function ending(child: ChildProcess): Promise<{ status: number | null; com
   });
   const status = await new Promise<number | null>((resolve) => {
     child.once('exit', resolve);
-    child.once('error', (error) => {
-      complaints += error.message;
-      resolve(null);
-    });
   });
   // Until its stderr has been read to the end, and until Node has done what `holdBack` is about.
   if (status !== 0 && child.stderr?.readableEnded === false) {

@@ -48,6 +48,7 @@ export async function examineMachine(runtime = 'runc'): Promise<MachineReport> {
       examineBootstrap(),
       examineRuntime('runc', runtime === 'runc'),
       examineRuntime('crun', runtime === 'crun'),
+      ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
       examineNamespaces(host, identity),
       examineIds(identity),
       Promise.resolve(examineCgroups(layout, isolation)),
@@ -68,22 +69,23 @@ async function examineBootstrap(): Promise<Finding> {
 }
 
 async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
-  const mend = `sudo apt-get install ${name}`;
+  // A runtime that is named by its path came from somewhere else.
+  const mending = name.includes('/') ? {} : { mend: `sudo apt-get install ${name}` };
   // The other runtime is a matter of choice.
   const absent = needed ? 'missing' : 'ok';
   const program = await findProgram(name);
-  if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && { mend }) };
+  if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && mending) };
   try {
     const { stdout } = await execute(program, ['--version'], { timeout: 10_000 });
     const version = /(\d+)\.(\d+)[.\w+~-]*/.exec(stdout);
     const [major = 0, minor = 0] = oldestVersions[name] ?? [];
-    if (version === null) return { name, state: absent, found: `${program} does not tell its version`, mend };
+    if (version === null) return { name, state: absent, found: `${program} does not tell its version`, ...mending };
     if (Number(version[1]) < major || (Number(version[1]) === major && Number(version[2]) < minor)) {
-      return { name, state: absent, found: `${version[0]} at ${program}: ${major}.${minor} is needed`, mend };
+      return { name, state: absent, found: `${version[0]} at ${program}: ${major}.${minor} is needed`, ...mending };
     }
     return { name, state: 'ok', found: `${version[0]} at ${program}` };
   } catch (error) {
-    return { name, state: absent, found: `${program} does not run: ${messageOf(error)}`, mend };
+    return { name, state: absent, found: `${program} does not run: ${messageOf(error)}`, ...mending };
   }
 }
 

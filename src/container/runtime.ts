@@ -8,6 +8,7 @@ import { bootContainer, type BootContext } from './boot.ts';
 import { makeHostCgroups, placeCgroups, type CgroupPlacement } from './cgroup-placement.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
 import type { Container } from './container.ts';
+import { explainSystemError } from './failures.ts';
 import { Guard } from './guard.ts';
 import { newContainerId, type ContainerId } from './id.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from './isolation.ts';
@@ -169,7 +170,7 @@ export class ContainerRuntime implements AsyncDisposable {
     // A failure is not kept: its cause may be gone the next time.
     this.#prepared ??= this.#start(rootfs).catch((error: unknown) => {
       this.#prepared = undefined;
-      throw error;
+      throw explainSystemError('prepare for containers', error);
     });
     return this.#prepared;
   }

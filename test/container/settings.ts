@@ -110,8 +110,9 @@ export class Workplace implements AsyncDisposable {
     return path.join(this.folder, 'hosts');
   }
 
-  async host(options: Partial<ContainerRuntimeOptions> = {}): Promise<TestHost> {
-    const host = new TestHost(this);
+  /** Starts a host; with `wrap`, through that command line. */
+  async host(options: Partial<ContainerRuntimeOptions> = {}, wrap: readonly string[] = []): Promise<TestHost> {
+    const host = new TestHost(this, wrap);
     this.#hosts.push(host);
     await host.call('open', { directory: this.directory, runtime: this.setting.runtime, ...options });
     return host;
@@ -178,10 +179,10 @@ export class TestHost {
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  constructor(place: Workplace) {
+  constructor(place: Workplace, wrap: readonly string[]) {
     this.#place = place;
     const program = fileURLToPath(new URL('./fixtures/host.ts', import.meta.url));
-    const [command, ...args] = inSetting(place.setting, [process.execPath, program]);
+    const [command, ...args] = inSetting(place.setting, [...wrap, process.execPath, program]);
     this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.child.on('message', (message) => {
       const answer = message as Answer;

@@ -1,0 +1,23 @@
+// Spawning the bootstrap, with the one fault of spawn that its types do not show.
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { messageOf } from '../errors.ts';
+import { explainFailure } from './failures.ts';
+
+/**
+ * Spawns a process, or fails with what to do about it. Without processes or descriptors to spare, Node reports the
+ * fault with an event and leaves the child's streams undefined, whatever their types say.
+ * @param step completes "Could not …"
+ * @throws BabelhostError `containerFailed`
+ */
+export async function spawnProcess(
+  step: string,
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+): Promise<ChildProcess> {
+  const child = spawn(program, args, options);
+  if (child.pid !== undefined) return child;
+  const [error] = (await once(child, 'error').catch((cause: unknown) => [cause])) as [unknown];
+  throw explainFailure(step, messageOf(error));
+}

@@ -1,0 +1,138 @@
+// What goes wrong on machines: each fault has its error, which names what to change; when its cause is gone, it works.
+import { execFile } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { explainFailure } from '../../src/container/failures.ts';
+import { Workplace, type Setting, type TestHost } from './settings.ts';
+
+const execute = promisify(execFile);
+
+const root: Setting = { name: 'root', user: 'root', runtime: 'runc' };
+const granted: Setting = { name: 'granted', user: 'granted', runtime: 'runc' };
+
+const asOrdinary = ['--reuid', '54321', '--regid', '54321', '--clear-groups'];
+
+let places: Workplace[];
+
+beforeEach(() => {
+  places = [];
+});
+
+afterEach(async () => {
+  for (const place of places) await place[Symbol.asyncDispose]();
+});
+
+async function workplace(setting: Setting): Promise<Workplace> {
+  const place = await Workplace.make(setting);
+  places.push(place);
+  return place;
+}
+
+async function script(place: Workplace, text: string): Promise<string> {
+  const file = path.join(place.folder, 'runtime');
+  await writeFile(file, `#!/bin/sh\n${text}\n`);
+  await chmod(file, 0o755);
+  return file;
+}
+
+const hello = async (host: TestHost) => (await host.run({ args: ['echo', 'hello'] })).stdout;
+
+describe('a runtime', () => {
+  it('that is not there', async () => {
+    const place = await workplace(root);
+    const host = await place.host({ runtime: '/missing/runc' });
+    await expect(hello(host)).rejects.toMatchObject({
+      kind: 'runtimeMissing',
+      message: 'There is no OCI runtime at /missing/runc: give the path of runc or crun.',
+    });
+    // Not here, whatever PATH is: a name that no folder has.
+    const named = await place.host({ runtime: 'no-such-runtime' });
+    await expect(hello(named)).rejects.toMatchObject({ kind: 'runtimeMissing' });
+  });
+
+  it('that fails, with and without words', async () => {
+    const place = await workplace(root);
+    const silent = await place.host({ runtime: await script(place, 'exit 9') });
+    await expect(hello(silent)).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: 'Could not start a container with runtime: the runtime ended with status 9.',
+    });
+    const broken = await script(place, 'exit 0');
+    await expect(hello(await place.host({ runtime: broken }))).rejects.toThrow(/cannot read .*pid \(ENOENT\)/);
+  });
+
+  it('that hangs', async () => {
+    const place = await workplace(root);
+    const host = await place.host({ runtime: await script(place, 'exec sleep 1000'), bootTimeoutMs: 300 });
+    await expect(hello(host)).rejects.toMatchObject({ kind: 'timeout', data: { timeoutMs: 300 } });
+  });
+
+  it('that is too old says so', () => {
+    expect(explainFailure('start', 'unknown flag --preserve-fds').message).toMatch(/too old; babelhost needs runc 1.1/);
+  });
+});
+
+describe('a machine', () => {
+  it('whose limit on user namespaces is reached: not taken for a full disk', async () => {
+    const place = await workplace(root);
+    const none = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"';
+    const limited = await place.host({}, ['unshare', '--user', '--map-root-user', 'sh', '-c', none, 'sh']);
+    await expect(hello(limited)).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringContaining('does not mean that a disk is full') as string,
+      data: { mend: 'sudo sysctl -w user.max_user_namespaces=15000' },
+    });
+  });
+
+  it('where newuidmap may not do its work', async () => {
+    const place = await workplace(granted);
+    const host = await place.host({}, ['setpriv', '--no-new-privs']);
+    await expect(hello(host)).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringContaining('must be setuid root') as string,
+    });
+  });
+
+  it.each([
+    { what: 'file descriptors', limit: '--nofile', few: '20:', many: '1000:', word: /file descriptors left/ },
+    { what: 'processes', limit: '--nproc', few: '1:', many: '1000:', word: /process ids left/ },
+  ])('without $what to spare, until there are some again', async ({ limit, few, many, word }) => {
+    const place = await workplace(granted);
+    const host = await place.host();
+    expect(await hello(host)).toBe('hello\n');
+    const container = await host.boot({ args: ['cat'] });
+    // As that user: root without CAP_SYS_RESOURCE may not.
+    const allow = (amount: string) =>
+      execute('setpriv', [...asOrdinary, 'prlimit', '--pid', String(host.child.pid), `${limit}=${amount}`]);
+    await allow(few);
+    await expect(hello(host)).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringMatching(word) as string,
+    });
+    await allow(many);
+    expect(await hello(host)).toBe('hello\n');
+    // Who was there already has not noticed.
+    await container.write('still here\n', true);
+    expect(await container.output()).toEqual({ stdout: 'still here\n', stderr: '' });
+  });
+});
+
+describe('the words for a failure', () => {
+  it.each([
+    ['cannot make a user namespace (EPERM): Operation not permitted', /kernel\.unprivileged_userns_clone/],
+    ['cannot make a user namespace (ENOSPC): No space left on device', /max_user_namespaces/],
+    ['cannot make a pid and mount namespace (ENOSPC): No space', /max_pid_namespaces/],
+    ['cannot mount a tmpfs on /mnt (EACCES): Permission denied', /AppArmor/],
+    ['cannot mount a fresh /proc (EPERM): Operation not permitted', /unmask=ALL/],
+    ['cannot execute newuidmap (ENOENT): No such file', /sudo apt-get install uidmap/],
+    ['cgroups in hybrid mode not supported, drop all controllers', /crun refuses/],
+    ['write /x: no space left on device', /file system is full/],
+  ])('%s', (text, advice) => {
+    const error = explainFailure('start a container', text);
+    expect(error.kind).toBe('containerFailed');
+    expect(error.message).toMatch(advice);
+    expect(error.data['reason']).toBe(text);
+  });
+});
