@@ -3,6 +3,7 @@
 import { createLogUpdate } from 'log-update';
 import type { WorkDoneProgress } from '../protocol/client.ts';
 import { formatBytes } from './quantities.ts';
+import type { Session } from './session.ts';
 import { truncate } from './layout.ts';
 import { columnsOf, onOneLine, styleFor } from './text.ts';
 
@@ -17,9 +18,12 @@ export class ProgressDisplay implements Disposable {
   #timer: NodeJS.Timeout | undefined;
 
   /** @param wanted false for a display that shows nothing, as with --json */
-  constructor(wanted: boolean) {
+  constructor(wanted: boolean, session: Pick<Session, 'onLogLine'>) {
     this.#enabled = wanted && this.#stream.isTTY && process.env['TERM'] !== 'dumb';
     this.#draw = this.#enabled ? createLogUpdate(this.#stream, { showCursor: true }) : undefined;
+    session.onLogLine(() => {
+      this.clear();
+    });
   }
 
   /** Draws what `lines` gives, again and again, until another is shown or the display ends. */
@@ -41,11 +45,7 @@ export class ProgressDisplay implements Disposable {
   }
 
   #render(): void {
-    this.#draw?.(
-      this.#lines()
-        .map((line) => line)
-        .join('\n'),
-    );
+    this.#draw?.(this.#lines().join('\n'));
   }
 
   [Symbol.dispose](): void {

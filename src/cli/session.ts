@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { duplexPair, type Duplex } from 'node:stream';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
-import type { LogRelay } from '../log.ts';
 import type { Client } from '../protocol/client.ts';
 import type { GlobalOptions } from './options.ts';
 
@@ -13,6 +12,8 @@ export interface Session extends AsyncDisposable {
   /** Stops taking messages from the host: it then stops making them. For whoever cannot take results any faster. */
   pause(): void;
   resume(): void;
+  /** Called before each line that this process logs to stderr: for whoever draws there. */
+  onLogLine(listener: () => void): void;
 }
 
 /**
@@ -23,36 +24,44 @@ export async function openSession(options: GlobalOptions): Promise<Session> {
   return options.connect === undefined ? await startHost(options) : await connectTo(options.connect);
 }
 
-/** The options of a Host, for a command's own and for `serve`. */
-export async function startHostWith(options: GlobalOptions, level: 'warn' | 'info', relay?: LogRelay) {
-  const [{ Host }, { createLogger }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
+/** Starts a host with the options of the program, for a command's own use and for `serve`. */
+export async function startHostWith(options: GlobalOptions, level: 'warn' | 'info') {
+  const [{ Host }, { createLogger, LogRelay }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
   const { messageBytes, drainMs, ...limits } = options.limits;
+  const relay = new LogRelay();
   const logger = await createLogger(options.logLevel ?? level, relay);
   const host = await Host.start({
     logger,
+    relay,
     limits,
-    ...(relay !== undefined && { relay }),
     ...(options.root !== undefined && { root: options.root }),
     ...(options.runtime !== undefined && { runtime: options.runtime }),
   });
   const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };
-  return { host, logger, serving };
+  return { host, logger, relay, serving };
 }
 
 async function startHost(options: GlobalOptions): Promise<Session> {
-  const [{ Client }, { host, serving }] = await Promise.all([
+  const [{ Client }, { host, relay, serving }] = await Promise.all([
     import('../protocol/client.ts'),
     startHostWith(options, 'warn'),
   ]);
   const [near, far] = duplexPair();
   const connection = host.serve(far, far, serving);
-  return sessionOver(near, new Client(near, near, { rawTrees: true }), async () => {
-    near.end();
-    // What is still at work for this session was given up with it; a drain would wait for it.
-    far.destroy();
-    await connection.ended;
-    await host.close();
-  });
+  return sessionOver(
+    near,
+    new Client(near, near, { rawTrees: true }),
+    async () => {
+      near.end();
+      // What is still at work for this session was given up with it; a drain would wait for it.
+      far.destroy();
+      await connection.ended;
+      await host.close();
+    },
+    (listener) => {
+      relay.subscribe(listener);
+    },
+  );
 }
 
 async function connectTo(path: string): Promise<Session> {
@@ -76,7 +85,12 @@ async function connectTo(path: string): Promise<Session> {
   });
 }
 
-function sessionOver(stream: Duplex, client: Client, close: () => Promise<void>): Session {
+function sessionOver(
+  stream: Duplex,
+  client: Client,
+  close: () => Promise<void>,
+  onLogLine: Session['onLogLine'] = () => undefined,
+): Session {
   return {
     client,
     pause: () => {
@@ -85,6 +99,7 @@ function sessionOver(stream: Duplex, client: Client, close: () => Promise<void>)
     resume: () => {
       stream.resume();
     },
+    onLogLine,
     async [Symbol.asyncDispose]() {
       client[Symbol.dispose]();
       await close();

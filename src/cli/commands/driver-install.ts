@@ -63,13 +63,13 @@ async function install(
   language: string | undefined,
   { update, platform }: Options,
 ): Promise<object> {
-  const { client } = await session();
+  const opened = await session();
   const bars = new TransferBars();
   let installed: Result<'driver/install'>;
   {
-    using display = new ProgressDisplay(!global.json);
+    using display = new ProgressDisplay(!global.json, opened);
     display.show(() => bars.lines(display.columns));
-    installed = await client.request(
+    installed = await opened.client.request(
       'driver/install',
       {
         reference: absoluteReference(reference),

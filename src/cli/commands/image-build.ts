@@ -21,13 +21,13 @@ export default command<Options>({
   },
 
   async run({ global, signal, output, session }, [folder = ''], { tag, output: target }) {
-    const { client } = await session();
+    const opened = await session();
     const bars = new TransferBars();
     let image: Image;
     {
-      using display = new ProgressDisplay(!global.json);
+      using display = new ProgressDisplay(!global.json, opened);
       display.show(() => bars.lines(display.columns));
-      image = await client.request(
+      image = await opened.client.request(
         'image/build',
         {
           directory: path.resolve(folder),

@@ -137,7 +137,7 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
   const session = await context.session();
   const writer = resultWriter(format, output, options.depth);
   const progress = new ParseProgress();
-  using display = new ProgressDisplay(!global.json);
+  using display = new ProgressDisplay(!global.json, session);
   display.show(() => progress.lines(display.columns));
 
   const interrupted = new Promise((resolve) => {

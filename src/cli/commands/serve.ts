@@ -1,7 +1,7 @@
 // serve: a host for other programs. On stdio for one client, whose end ends the host; on a socket for many.
 import type { Socket } from 'node:net';
 import type { Host, ServeOptions } from '../../host.ts';
-import { LogRelay, type Logger } from '../../log.ts';
+import type { Logger } from '../../log.ts';
 import { command, type Context, type ExitStatus } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { listen } from '../listen.ts';
@@ -32,7 +32,7 @@ export default command<Options>({
     }
     const path = options.listen === undefined ? undefined : parseSocketAddress(options.listen, '--listen');
     context.answerSignals();
-    const { host, logger, serving } = await startHostWith(context.global, 'info', new LogRelay());
+    const { host, logger, serving } = await startHostWith(context.global, 'info');
     try {
       if (path === undefined) return await serveStdio(context, host, serving);
       return await serveSocket(context, host, serving, path, options.maxClients, logger);
