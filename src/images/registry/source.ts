@@ -14,8 +14,11 @@ import type { Credentials, RegistrySettings } from './settings.ts';
 
 const accepted = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerList, mediaTypes.dockerManifest].join(', ');
 
-/** How much of a blob must have come for a broken connection not to count as another failure in a row. */
+/** How much of a blob, at most, must have come for a broken connection not to count as another failure in a row. */
 const progressBytes = 64 * 1024;
+
+/** Or which part of it: of a small blob that is less. A hundred connections for a blob are the most there can be so. */
+const progressPart = 1 / 100;
 
 export interface RegistrySourceOptions {
   readonly settings: RegistrySettings;
@@ -155,7 +158,7 @@ async function* readBlob(
       signal?.throwIfAborted();
       if (error instanceof BabelhostError || !isPassing(error)) throw error;
     }
-    failures = done - begin >= progressBytes ? 1 : failures + 1;
+    failures = done - begin >= Math.min(progressBytes, descriptor.size * progressPart) ? 1 : failures + 1;
     if (failures > retries) {
       throw new BabelhostError(
         'imageNotFound',
