@@ -76,10 +76,9 @@ export class Host implements AsyncDisposable {
     try {
       const store = await ImageStore.open(root, { logger, owners: runtime.owners });
       const catalogue = new DriverCatalogue(root, store, logger);
-      const pools = new Pools(limits.timeoutMs, (driver) => ({
+      const pools = new Pools(limits, (driver) => ({
         language: driver.language,
         digest: driver.digest,
-        limits,
         logger,
         boot: (signal) => bootDriver(store, runtime, driver, signal),
       }));

@@ -8,6 +8,7 @@ import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '..
 import type { DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import { pathOfUri, type Mode, type ParseAnswer, type Parser } from './parser.ts';
+import type { RequestSource } from './request-queue.ts';
 
 export interface FilesRequest {
   /** A folder to walk, or the files themselves. */
@@ -17,6 +18,8 @@ export interface FilesRequest {
   readonly language?: string;
   readonly mode?: Mode;
   readonly timeoutMs?: number;
+  /** Who asks. Files are parsed after what others ask one by one. */
+  readonly client: RequestSource;
 }
 
 export type FileOutcome =
@@ -144,11 +147,13 @@ async function parseOne(
   request: FilesRequest,
   signal: AbortSignal | undefined,
 ): Promise<FileOutcome> {
-  const { language, mode, timeoutMs } = request;
+  const { language, mode, timeoutMs, client } = request;
   try {
     const answer = await parser.parse(
       {
         source: { uri },
+        client,
+        priority: 'batch',
         ...(language !== undefined && { language }),
         ...(mode !== undefined && { mode }),
         ...(timeoutMs !== undefined && { timeoutMs }),

@@ -18,6 +18,10 @@ export interface Guest {
   readonly stderr: Readable;
   /** Never rejects. */
   readonly exited: Promise<GuestExit>;
+  /** The host's process ids of all that runs in it. */
+  processes(): Promise<number[]>;
+  /** What it uses: memory in bytes, processor time in milliseconds; undefined where nothing counts it. */
+  usage(): Promise<{ readonly memoryBytes: number | undefined; readonly cpuMs: number | undefined }>;
   /** Ends it with SIGKILL; resolves when nothing of it is left. */
   kill(): Promise<unknown>;
 }

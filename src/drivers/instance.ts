@@ -42,6 +42,10 @@ export class Instance {
   #pending: Pending | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #requests = 0;
+  #answered = 0;
+  #retiring = false;
+  #endedByHost = false;
+  #memoryBytes = 0;
 
   constructor(guest: Guest, options: InstanceOptions) {
     this.id = guest.id;
@@ -74,6 +78,43 @@ export class Instance {
   /** Requests written to the driver so far. */
   get requests(): number {
     return this.#requests;
+  }
+
+  /** Answers that came and could be understood: whether the driver has ever worked. */
+  get answered(): number {
+    return this.#answered;
+  }
+
+  /** Whether it takes no more requests and ends as soon as it has none. */
+  get retiring(): boolean {
+    return this.#retiring;
+  }
+
+  /** Whether it was told to end, by the pool or a person, rather than died or was ended for what it did. */
+  get endedByHost(): boolean {
+    return this.#endedByHost;
+  }
+
+  /** Memory of its container when it was last measured, in bytes; 0 before that, or where nothing counts it. */
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  /** Measures what it uses now, and the host's ids of its processes. */
+  async measure(): Promise<{ memoryBytes?: number; cpuMs?: number; pids: readonly number[] }> {
+    const [usage, pids] = await Promise.all([this.#guest.usage(), this.#guest.processes()]);
+    this.#memoryBytes = usage.memoryBytes ?? 0;
+    return {
+      pids,
+      ...(usage.memoryBytes !== undefined && { memoryBytes: usage.memoryBytes }),
+      ...(usage.cpuMs !== undefined && { cpuMs: usage.cpuMs }),
+    };
+  }
+
+  /** Ends it as soon as it has nothing to do. */
+  retire(): void {
+    this.#retiring = true;
+    if (this.#state === 'idle') this.#end(undefined);
   }
 
   /** What the driver wrote to its stderr last, bounded. */
@@ -117,6 +158,7 @@ export class Instance {
 
   /** Ends the driver; a request in flight fails with `driverCrashed`. Resolves when nothing of it is left. */
   async end(): Promise<void> {
+    this.#endedByHost = true;
     this.#end(undefined);
     await this.ended;
   }
@@ -148,8 +190,10 @@ export class Instance {
     if (answer === undefined) return;
     this.#pending = undefined;
     clearTimeout(this.#graceTimer);
+    this.#answered += 1;
     // First free, then answered: whoever is told of the answer may at once send the next request.
-    this.#become('idle');
+    if (this.#retiring) this.#end(undefined);
+    else this.#become('idle');
     pending.settle?.resolve(answer);
   }
 

@@ -1,22 +1,43 @@
 // What bounds parsing, with the defaults. Each has an option of the command line, and an error that names it.
-import { availableParallelism } from 'node:os';
-import type { PoolLimits } from './pool.ts';
+import { availableParallelism, totalmem } from 'node:os';
+import type { PoolLimits } from './pool-options.ts';
 
 export interface DriverLimits extends PoolLimits {
   /** The largest source, in bytes. */
   readonly contentBytes: number;
-  /** How long a request may take that names no time of its own, in milliseconds. */
-  readonly timeoutMs: number;
+  /** The most instances of all drivers together. */
+  readonly totalInstances: number;
+  /** The most memory that the instances of all drivers may hold before no more are started, in bytes. */
+  readonly totalMemoryBytes: number;
+  /** The answers that are kept to be given again, in bytes; 0 for none. */
+  readonly cacheBytes: number;
 }
 
+const cores = availableParallelism();
+const MiB = 1024 * 1024;
+const minute = 60_000;
+
 export const defaultDriverLimits: DriverLimits = {
-  contentBytes: 32 * 1024 * 1024,
-  responseBytes: 512 * 1024 * 1024,
+  contentBytes: 32 * MiB,
+  responseBytes: 512 * MiB,
   // Deeper than any parser's own recursion goes; a scanner needs a byte for each level.
   responseDepth: 1_000_000,
   timeoutMs: 30_000,
-  maximumInstances: availableParallelism(),
   queueLength: 10_000,
   graceMs: 1000,
   bootMs: 20_000,
+  minimumInstances: 1,
+  maximumInstances: cores,
+  windowMs: 5000,
+  tickMs: 500,
+  increase: 1,
+  decrease: 0.25,
+  idleMs: 15 * minute,
+  retireRequests: 10_000,
+  retireAgeMs: 60 * minute,
+  retireMemoryBytes: 1024 * MiB,
+  quarantineMs: 10 * minute,
+  totalInstances: 4 * cores,
+  totalMemoryBytes: Math.floor(totalmem() * 0.75),
+  cacheBytes: 0,
 };

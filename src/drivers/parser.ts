@@ -3,11 +3,14 @@ import { isUtf8 } from 'node:buffer';
 import { constants, open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { AnswerCache } from './answer-cache.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
 import type { Pools } from './pools.ts';
+import type { Priority, RequestSource } from './request-queue.ts';
+import { SharedRequests } from './shared-requests.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
@@ -18,6 +21,9 @@ export interface ParseRequest {
   readonly filename?: string;
   readonly mode?: Mode;
   readonly timeoutMs?: number;
+  /** Who asks, and how urgently. */
+  readonly client: RequestSource;
+  readonly priority: Priority;
 }
 
 export interface ParseAnswer {
@@ -46,11 +52,14 @@ export class Parser {
   readonly #catalogue: DriverCatalogue;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
+  readonly #shared = new SharedRequests<NativeAnswer>();
+  readonly #cache: AnswerCache;
 
   constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits) {
     this.#catalogue = catalogue;
     this.#pools = pools;
     this.#limits = limits;
+    this.#cache = new AnswerCache(limits.cacheBytes);
   }
 
   /**
@@ -72,7 +81,14 @@ export class Parser {
       );
     }
     const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
-    const answer = await this.#pools.of(driver).request(line, timing, signal);
+    const { client: source, priority } = request;
+    // The whole request says what is asked; the digest, whom. All of them are the native mode's.
+    const key = `${driver.digest} ${priority} ${line.toString('latin1')}`;
+    const answer = await this.#shared.run(key, { source, timing, ...(signal !== undefined && { signal }) }, (given) =>
+      this.#cache.get(driver.digest, line, () =>
+        this.#pools.of(driver).request({ line, timing, source, priority, signal: given }),
+      ),
+    );
     return {
       language: driver.language,
       mode,

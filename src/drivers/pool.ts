@@ -1,62 +1,41 @@
-// The pool of one driver: its instances and the queue before them. Instances start when requests wait and there is room
-// for more, are reused, and are replaced when they die. Knows neither images nor the protocol: it is told how to boot.
-import { BabelhostError } from '../errors.ts';
-import type { Logger } from '../log.ts';
-import { Instance } from './instance.ts';
-import type { Guest } from './guest.ts';
-import type { AnswerLimits, NativeAnswer } from './native-protocol.ts';
-import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
+// The pool of one driver: the queue of requests before its fleet of instances. A request whose driver died is tried once
+// more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
+import { BabelhostError, isBabelhostError } from '../errors.ts';
+import { Fleet } from './fleet.ts';
+import type { Instance } from './instance.ts';
+import { Latencies } from './latencies.ts';
+import type { NativeAnswer } from './native-protocol.ts';
+import type { PoolCounts, PoolOptions, PoolRequest } from './pool-options.ts';
+import { Quarantine } from './quarantine.ts';
+import { RequestQueue, type Priority, type RequestSource } from './request-queue.ts';
+import { CancelledError, timeoutError } from './request.ts';
 
-export interface PoolLimits extends AnswerLimits {
-  /** The most instances at once. */
-  readonly maximumInstances: number;
-  /** The most requests that may wait. */
-  readonly queueLength: number;
-  /** How long a driver may take to come back after its request was given up, in milliseconds. */
-  readonly graceMs: number;
-  /** How long an instance may take to boot, in milliseconds. */
-  readonly bootMs: number;
-}
-
-export interface PoolOptions {
-  readonly language: string;
-  readonly digest: string;
-  readonly limits: PoolLimits;
-  readonly logger: Logger;
-  /** Boots one driver; rejects with the reason where it cannot. */
-  readonly boot: (signal: AbortSignal) => Promise<Guest>;
-}
-
-export interface PoolCounts {
-  readonly instances: number;
-  readonly busy: number;
-  readonly starting: number;
-  readonly waiting: number;
-  readonly success: number;
-  readonly failed: number;
-  readonly exited: number;
-}
+export type { PoolCounts, PoolLimits, PoolOptions, PoolRequest } from './pool-options.ts';
 
 /** A request in the queue: run on an instance, or refused. */
 interface Waiting {
+  readonly source: RequestSource;
+  readonly priority: Priority;
   readonly run: (instance: Instance) => void;
   readonly refuse: (error: Error) => void;
 }
 
+/** After so many different sources that each ended an instance before it ever answered, it is the driver's fault. */
+const brokenAfter = 3;
+
 export class Pool {
   readonly language: string;
   readonly digest: string;
+  readonly latencies = new Latencies();
   readonly #options: PoolOptions;
-  readonly #instances = new Set<Instance>();
-  readonly #queue = new Set<Waiting>();
-  readonly #stopping = new AbortController();
-  readonly #starts = new Set<Promise<void>>();
+  readonly #queue: RequestQueue<Waiting>;
+  readonly #fleet: Fleet;
+  readonly #quarantine: Quarantine;
+  /** Hashes of the sources that ended instances before these ever answered, since one last did. */
+  readonly #earlyDeaths = new Set<string>();
   #inFlight = 0;
   #success = 0;
   #failed = 0;
-  #exited = 0;
-  /** Whether the last start failed and none has worked since. */
-  #failing = false;
   #closing = false;
   #onDrained: (() => void) | undefined;
 
@@ -64,49 +43,93 @@ export class Pool {
     this.#options = options;
     this.language = options.language;
     this.digest = options.digest;
+    const queue = new RequestQueue<Waiting>(options.limits.queueLength);
+    const inUse = (): boolean => this.#inFlight > 0;
+    this.#queue = queue;
+    this.#quarantine = new Quarantine(options.limits.quarantineMs);
+    this.#fleet = new Fleet(options, {
+      get waiting() {
+        return queue.size;
+      },
+      get inUse() {
+        return inUse();
+      },
+      onReady: () => {
+        this.dispatch();
+      },
+      onFailed: (reason) => {
+        this.#refuseAll(reason);
+      },
+    });
   }
 
   /** The instances that run. */
   get instances(): readonly Instance[] {
-    return [...this.#instances];
+    return this.#fleet.instances;
   }
 
   get counts(): PoolCounts {
+    const { instances } = this.#fleet;
     return {
-      instances: this.#instances.size,
-      busy: [...this.#instances].filter((instance) => instance.state !== 'idle').length,
-      starting: this.#starts.size,
+      instances: instances.length,
+      busy: instances.filter(({ state }) => state !== 'idle').length,
+      starting: this.#fleet.starting,
+      wanted: this.#fleet.wanted,
       waiting: this.#queue.size,
       success: this.#success,
       failed: this.#failed,
-      exited: this.#exited,
+      exited: this.#fleet.exited,
     };
   }
 
   get state(): 'idle' | 'running' | 'failing' | 'stopped' {
     if (this.#closing) return 'stopped';
-    if (this.#failing) return 'failing';
-    return this.#instances.size > 0 ? 'running' : 'idle';
+    if (this.#fleet.failure !== undefined) return 'failing';
+    return this.#fleet.instances.length > 0 ? 'running' : 'idle';
   }
 
   /**
-   * Has an instance parse.
-   * @param line a request as encodeRequest makes it
-   * @throws BabelhostError `overloaded`, `timeout`, `shuttingDown`, what Instance.request throws, and why no instance
-   * could be started; CancelledError
+   * Has an instance parse. A request whose driver died, or wrote what is no answer, is tried once more on another.
+   * @throws BabelhostError `overloaded`, `timeout`, `quarantined`, `shuttingDown`, what Instance.request throws, and why
+   * no instance could be started; CancelledError
    */
-  async request(line: Buffer, timing: RequestTiming, signal?: AbortSignal): Promise<NativeAnswer> {
+  async request(request: PoolRequest): Promise<NativeAnswer> {
     this.#inFlight += 1;
+    this.#fleet.touch();
     try {
-      const answer = await this.#submit(line, timing, signal);
+      this.#quarantine.check(request.line, this.language);
+      const answer = await this.#submit(request).catch(async (error: unknown) => {
+        if (!isBabelhostError(error, 'driverCrashed', 'driverProtocol') || this.#closing) throw error;
+        this.#options.logger.info(
+          { language: this.language, kind: error.kind },
+          'trying a request once more elsewhere',
+        );
+        return await this.#submit(request);
+      });
       this.#success += 1;
+      this.latencies.add(performance.now() - (request.timing.deadline - request.timing.timeoutMs));
       return answer;
     } catch (error) {
       this.#failed += 1;
       throw error;
     } finally {
       this.#inFlight -= 1;
+      this.#fleet.touch();
       if (this.#inFlight === 0) this.#onDrained?.();
+    }
+  }
+
+  /** Keeps at least the minimum of instances running from now on, requests or not. */
+  warm(): void {
+    this.#fleet.warm();
+  }
+
+  /** Gives idle instances to those whose turn it is. To be called also when a client that was clogged reads again. */
+  dispatch(): void {
+    for (let idle = this.#fleet.idle(); idle !== undefined; idle = this.#fleet.idle()) {
+      const waiting = this.#queue.next();
+      if (waiting === undefined) return;
+      waiting.run(idle);
     }
   }
 
@@ -127,36 +150,43 @@ export class Pool {
   /** Ends all instances now; what waits or is in flight fails. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#stopping.abort();
     this.#refuseAll(this.#closedError());
-    await Promise.all(this.#starts);
-    await Promise.all([...this.#instances].map((instance) => instance.end()));
+    await this.#fleet.close();
   }
 
-  async #submit(line: Buffer, timing: RequestTiming, signal: AbortSignal | undefined): Promise<NativeAnswer> {
+  async #submit(request: PoolRequest): Promise<NativeAnswer> {
     if (this.#closing) throw this.#closedError();
-    if (signal?.aborted === true) throw new CancelledError();
-    const idle = this.#idleInstance();
-    if (idle !== undefined) return await idle.request(line, timing, signal);
-    const { queueLength } = this.#options.limits;
-    if (this.#queue.size >= queueLength) {
-      throw new BabelhostError(
-        'overloaded',
-        `${this.#queue.size} requests wait for the ${this.language} driver already, which is the limit; try again in a moment.`,
-        { language: this.language, waiting: this.#queue.size, limit: queueLength, retryAfterMs: 1000 },
-      );
-    }
-    return await new Promise<NativeAnswer>((resolve, reject) => {
+    if (request.signal?.aborted === true) throw new CancelledError();
+    const idle = this.#queue.size === 0 && !request.source.clogged ? this.#fleet.idle() : undefined;
+    if (idle !== undefined) return await this.#run(idle, request);
+    this.#failFast();
+    return await this.#wait(request);
+  }
+
+  /** Where no instance runs and none may be started yet because the driver does not work, the reason is told at once. */
+  #failFast(): void {
+    const { failure } = this.#fleet;
+    if (failure === undefined || failure.retryAfterMs === 0 || this.#fleet.size > 0) return;
+    const { reason, retryAfterMs } = failure;
+    if (!isBabelhostError(reason)) throw reason;
+    throw new BabelhostError(reason.kind, reason.message, { ...reason.data, retryAfterMs }, { cause: reason });
+  }
+
+  #wait(request: PoolRequest): Promise<NativeAnswer> {
+    const { timing, signal, source, priority } = request;
+    return new Promise<NativeAnswer>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
         this.#queue.delete(waiting);
       };
       const waiting: Waiting = {
+        source,
+        priority,
         // Written in the same turn as the instance became idle, so that nobody else can take it in between.
         run: (instance) => {
           leave();
-          instance.request(line, timing, signal).then(resolve, reject);
+          this.#run(instance, request).then(resolve, reject);
         },
         refuse: (error) => {
           leave();
@@ -173,96 +203,54 @@ export class Pool {
         Math.max(timing.deadline - performance.now(), 0),
       );
       signal?.addEventListener('abort', abort, { once: true });
-      this.#queue.add(waiting);
-      this.#startMore();
+      this.#queue.add(waiting)?.refuse(this.#overloaded());
+      this.#fleet.startMore();
     });
   }
 
-  #idleInstance(): Instance | undefined {
-    for (const instance of this.#instances) if (instance.state === 'idle') return instance;
-    return undefined;
-  }
-
-  /** Gives idle instances to those that wait, first come first served. */
-  #dispatch(): void {
-    for (const waiting of this.#queue) {
-      const idle = this.#idleInstance();
-      if (idle === undefined) return;
-      waiting.run(idle);
-    }
-  }
-
-  /** Starts as many instances as requests wait for, up to the maximum. */
-  #startMore(): void {
-    if (this.#closing) return;
-    while (
-      this.#starts.size < this.#queue.size &&
-      this.#instances.size + this.#starts.size < this.#options.limits.maximumInstances
-    ) {
-      const start: Promise<void> = this.#start().catch((error: unknown) => {
-        this.#starts.delete(start);
-        this.#startFailed(error);
-      });
-      this.#starts.add(start);
-      void start.then(() => this.#starts.delete(start));
-    }
-  }
-
-  async #start(): Promise<void> {
-    const { limits, logger, boot, language, digest } = this.#options;
-    const tooLong = AbortSignal.timeout(limits.bootMs);
-    let guest: Guest;
+  /** Runs a request on an instance, and draws the conclusions from how it ended. */
+  async #run(instance: Instance, { line, timing, signal }: PoolRequest): Promise<NativeAnswer> {
     try {
-      guest = await boot(AbortSignal.any([this.#stopping.signal, tooLong]));
+      const answer = await instance.request(line, timing, signal);
+      this.#fleet.worked();
+      this.#earlyDeaths.clear();
+      return answer;
     } catch (error) {
-      throw tooLong.aborted && !this.#stopping.signal.aborted ? this.#bootTimeout(error) : error;
+      if (isBabelhostError(error, 'driverCrashed', 'driverProtocol')) {
+        if (!instance.endedByHost) this.#died(instance, line, error);
+        // A short time may be the client's own idea; one that did not suffice by our own measure is the source's doing.
+      } else if (isBabelhostError(error, 'timeout') && timing.timeoutMs >= this.#options.limits.timeoutMs) {
+        this.#quarantine.died(line);
+      }
+      throw error;
     }
-    this.#failing = false;
-    const instance = new Instance(guest, {
-      language,
-      digest,
-      limits,
-      graceMs: limits.graceMs,
-      logger,
-      onStateChange: ({ state }) => {
-        if (state === 'idle') this.#dispatch();
-      },
-    });
-    logger.debug({ instance: instance.id, pid: instance.pid, language }, 'instance started');
-    this.#instances.add(instance);
-    void instance.ended.then((exit) => {
-      this.#instances.delete(instance);
-      this.#exited += 1;
-      logger.debug({ instance: instance.id, language, exit, requests: instance.requests }, 'instance ended');
-      this.#startMore();
-    });
-    if (this.#closing) await instance.end();
-    else this.#dispatch();
   }
 
-  /**
-   * Where nothing is left that could serve them, those that wait are told why, rather than left to their timeouts. The
-   * next request tries again; a failed start by itself does not, or a driver that cannot start would be started for ever.
-   */
-  #startFailed(error: unknown): void {
-    if (this.#closing) return;
-    this.#failing = true;
-    const reason = error instanceof Error ? error : new Error(String(error));
-    this.#options.logger.warn({ err: reason, language: this.language }, 'an instance could not be started');
-    if (this.#instances.size === 0 && this.#starts.size === 0) this.#refuseAll(reason);
+  /** Notes a death against its source; where many sources end instances that never answered, against the driver. */
+  #died(instance: Instance, line: Buffer, error: BabelhostError): void {
+    const source = this.#quarantine.died(line);
+    if (instance.answered > 0) return;
+    this.#earlyDeaths.add(source);
+    if (this.#earlyDeaths.size < brokenAfter) {
+      this.#fleet.failed();
+      return;
+    }
+    // Without its last words: they may quote the source, and are not for the next one who asks.
+    const data = Object.fromEntries(Object.entries(error.data).filter(([name]) => name !== 'stderr'));
+    this.#fleet.failed(new BabelhostError(error.kind, error.message, data, { cause: error }));
   }
 
   #refuseAll(error: Error): void {
-    for (const waiting of this.#queue) waiting.refuse(error);
+    for (const waiting of [...this.#queue]) waiting.refuse(error);
   }
 
-  #bootTimeout(cause: unknown): BabelhostError {
-    const { bootMs } = this.#options.limits;
+  #overloaded(): BabelhostError {
+    const limit = this.#options.limits.queueLength;
+    const retryAfterMs = Math.ceil(this.latencies.percentiles()?.p50 ?? 1000);
     return new BabelhostError(
-      'containerFailed',
-      `The container of the ${this.language} driver did not start within ${bootMs} ms; see 'babelhost doctor', or give it more time (--boot-timeout).`,
-      { language: this.language, bootMs },
-      { cause },
+      'overloaded',
+      `${limit} requests wait for the ${this.language} driver already, which is the limit; try again in ${retryAfterMs} ms.`,
+      { language: this.language, waiting: this.#queue.size, limit, retryAfterMs },
     );
   }
 

@@ -2,19 +2,23 @@
 // its old pool finishes what it has and goes; new requests go to the new image's pool.
 import type { Driver } from './catalogue.ts';
 import type { Instance } from './instance.ts';
+import { InstanceBudget } from './budget.ts';
+import type { DriverLimits } from './limits.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 
 export class Pools {
-  readonly #make: (driver: Driver) => PoolOptions;
+  readonly #make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>;
+  readonly #limits: DriverLimits;
+  readonly #budget: InstanceBudget;
   /** By language: the pool that takes requests. */
   readonly #active = new Map<string, Pool>();
   /** Pools of images that have been replaced, while they finish. */
   readonly #retired = new Map<Pool, Promise<void>>();
-  readonly #graceMs: number;
 
-  constructor(graceMs: number, make: (driver: Driver) => PoolOptions) {
-    this.#graceMs = graceMs;
+  constructor(limits: DriverLimits, make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>) {
+    this.#limits = limits;
     this.#make = make;
+    this.#budget = new InstanceBudget({ instances: limits.totalInstances, memoryBytes: limits.totalMemoryBytes });
   }
 
   /** The pool of a driver, made when it is first asked for. */
@@ -24,9 +28,14 @@ export class Pools {
       if (active.digest === driver.digest) return active;
       this.#retire(active);
     }
-    const pool = new Pool(this.#make(driver));
+    const pool = new Pool({ ...this.#make(driver), limits: this.#limits, budget: this.#budget });
     this.#active.set(driver.language, pool);
     return pool;
+  }
+
+  /** Gives instances to requests that waited for a client to read. */
+  dispatch(): void {
+    for (const pool of this.all) pool.dispatch();
   }
 
   /** Lets the pool of a language finish and go: its driver was removed. */
@@ -58,7 +67,7 @@ export class Pools {
   }
 
   #retire(pool: Pool): void {
-    const gone = pool.drain(this.#graceMs).finally(() => {
+    const gone = pool.drain(this.#limits.timeoutMs).finally(() => {
       this.#retired.delete(pool);
     });
     this.#retired.set(pool, gone);

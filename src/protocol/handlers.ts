@@ -4,6 +4,7 @@ import { parseFiles, type FileOutcome } from '../drivers/files.ts';
 import type { Instance } from '../drivers/instance.ts';
 import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
+import type { RequestSource } from '../drivers/request-queue.ts';
 import { BabelhostError } from '../errors.ts';
 import {
   formatPlatform,
@@ -31,6 +32,8 @@ import type {
 
 /** What a handler knows of the request besides its parameters. */
 export interface RequestContext {
+  /** The client, as the pools tell clients apart. */
+  readonly client: RequestSource;
   /** Aborted when the client cancels the request or goes away. */
   readonly signal: AbortSignal;
   readonly progress: ProgressReporter;
@@ -71,11 +74,12 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
     pools: pools.all.map(poolStatus),
   }),
 
-  'host/instances': ({ language }, _context, { pools }) => ({
-    instances: pools.instances
-      .filter((instance) => language === undefined || instance.language === language.toLowerCase())
-      .map(instanceStatus),
-  }),
+  'host/instances': async ({ language }, _context, { pools }) => {
+    const chosen = pools.instances.filter(
+      (instance) => language === undefined || instance.language === language.toLowerCase(),
+    );
+    return { instances: await Promise.all(chosen.map(instanceStatus)) };
+  },
 
   'host/kill': async ({ id, all }, _context, { pools }) => {
     const chosen = all === true ? pools.instances : pools.instances.filter((instance) => instance.id === id);
@@ -126,9 +130,10 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
     return { removed };
   },
 
-  parse: async (params, { signal }, { parser }) => wireAnswer(await parser.parse(parseRequest(params), signal)),
+  parse: async (params, { client, signal }, { parser }) =>
+    wireAnswer(await parser.parse(parseRequest(params, client), signal)),
 
-  'parse/files': async (params, { signal, progress, sendPartialResult }, { parser, catalogue, limits }) => {
+  'parse/files': async (params, { client, signal, progress, sendPartialResult }, { parser, catalogue, limits }) => {
     progress.begin('Parsing');
     const { root, include, exclude, uris = [], language, mode, timeoutMs } = params;
     const walked = { ...(include !== undefined && { include }), ...(exclude !== undefined && { exclude }) };
@@ -137,6 +142,7 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
       catalogue,
       {
         from: root === undefined ? { uris } : { root, ...walked },
+        client,
         ...(language !== undefined && { language }),
         ...(mode !== undefined && { mode }),
         ...(timeoutMs !== undefined && { timeoutMs }),
@@ -189,10 +195,12 @@ function parseLayout(text: string): LayoutReference {
   );
 }
 
-function parseRequest(params: CheckedParams<'parse'>): ParseRequest {
+function parseRequest(params: CheckedParams<'parse'>, client: RequestSource): ParseRequest {
   const { content, uri = '', encoding, language, filename, mode, timeoutMs } = params;
   return {
     source: content === undefined ? { uri } : { content },
+    client,
+    priority: 'interactive',
     ...(encoding !== undefined && { encoding }),
     ...(language !== undefined && { language }),
     ...(filename !== undefined && { filename }),
@@ -210,7 +218,7 @@ function wireAnswer(answer: ParseAnswer): Result<'parse'> {
     status: answer.status,
     errors: [...answer.errors],
     driver: { language, digest, ...(manifest.version !== undefined && { version: manifest.version }) },
-    elapsedMs: Math.round(answer.elapsedMs * 1000) / 1000,
+    elapsedMs: rounded(answer.elapsedMs),
     uast: new RawJson(answer.ast),
   };
 }
@@ -229,25 +237,35 @@ function wireDriver(driver: InstalledDriver): Driver {
 }
 
 function poolStatus(pool: Pool): PoolStatus {
-  const { counts } = pool;
+  const latencies = pool.latencies.percentiles();
   return {
     language: pool.language,
+    image: pool.digest,
     state: pool.state,
-    ...counts,
-    wanted: counts.instances + counts.starting,
+    ...pool.counts,
+    ...(latencies !== undefined && { p50Ms: rounded(latencies.p50), p99Ms: rounded(latencies.p99) }),
   };
 }
 
-function instanceStatus(instance: Instance): InstanceStatus {
+async function instanceStatus(instance: Instance): Promise<InstanceStatus> {
+  const { memoryBytes, cpuMs, pids } = await instance.measure();
   return {
     id: instance.id,
     language: instance.language,
     image: instance.digest,
     state: instance.state,
     pid: instance.pid,
+    pids: [...pids],
     requests: instance.requests,
     ageMs: Math.round(performance.now() - instance.startedAt),
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(cpuMs !== undefined && { cpuMs: rounded(cpuMs) }),
   };
+}
+
+/** Milliseconds to the microsecond. */
+function rounded(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
 }
 
 function wireImage(image: StoredImage): Image {

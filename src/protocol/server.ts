@@ -10,6 +10,7 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError } from '../errors.ts';
+import type { RequestSource } from '../drivers/request-queue.ts';
 import type { Logger } from '../log.ts';
 import { version } from '../version.ts';
 import type { WorkDoneProgress } from './client.ts';
@@ -33,6 +34,12 @@ export type ConnectionEnd = { readonly by: 'exit'; readonly afterShutdown: boole
 
 const progressType = new ProgressType<unknown>();
 
+/** A client that has left more than this unread, in bytes, is not served before it reads. */
+const unreadBytes = 64 * 1024 * 1024;
+
+/** Sources of more bytes than this in requests at once, and the client is not read from until some are answered. */
+const askedBytes = 256 * 1024 * 1024;
+
 /** How often it is looked whether the process that `initialize` named still lives, in milliseconds. */
 const parentCheckMs = 1000;
 
@@ -44,6 +51,10 @@ export class ServerConnection {
   readonly #logger: Logger;
   readonly #connection: MessageConnection;
   readonly #writer: FrameWriter;
+  readonly #client: RequestSource;
+  readonly #input: Readable;
+  /** Bytes of sources in requests that are being worked on. */
+  #heldBytes = 0;
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #gone = new AbortController();
   #shutdown = false;
@@ -55,6 +66,15 @@ export class ServerConnection {
     this.#services = services;
     this.#options = options;
     this.#logger = services.logger;
+    this.#input = input;
+    this.#client = {
+      get clogged() {
+        return output.writableLength > unreadBytes;
+      },
+    };
+    output.on('drain', () => {
+      services.pools.dispatch();
+    });
     const closing = new Promise<ConnectionEnd>((resolve) => {
       this.#end = resolve;
     });
@@ -136,12 +156,15 @@ export class ServerConnection {
     const registration = token.onCancellationRequested(cancel);
     this.#gone.signal.addEventListener('abort', cancel);
     const progress = this.#progress(checked.data['workDoneToken']);
+    const bytes = heldBytes(checked.data);
+    this.#hold(bytes);
     try {
       // The handler's own type is lost on the way through the table; the table ties schema and handler together.
       const handler = handlers[name] as (params: unknown, context: RequestContext, services: HostServices) => unknown;
       return await handler(
         checked.data,
         {
+          client: this.#client,
           signal: controller.signal,
           progress,
           sendPartialResult: this.#partialResults(checked.data['partialResultToken']),
@@ -149,6 +172,7 @@ export class ServerConnection {
         this.#services,
       );
     } finally {
+      this.#hold(-bytes);
       progress.end();
       registration.dispose();
       this.#gone.signal.removeEventListener('abort', cancel);
@@ -211,6 +235,14 @@ export class ServerConnection {
     return async (results) => {
       await this.#connection.sendProgress(progressType, token, results);
     };
+  }
+
+  /** A client that asks faster than it is answered is not read from for a while: what it sent is bounded. */
+  #hold(bytes: number): void {
+    const before = this.#heldBytes;
+    this.#heldBytes += bytes;
+    if (before <= askedBytes && this.#heldBytes > askedBytes) this.#input.pause();
+    else if (before > askedBytes && this.#heldBytes <= askedBytes) this.#input.resume();
   }
 
   async #track<T>(work: Promise<T>): Promise<T> {
@@ -278,6 +310,12 @@ function tooLarge({ length, limit }: { length: number; limit: number }): ReturnT
       { contentBytes: length, limitBytes: limit },
     ),
   );
+}
+
+/** What a request holds while it is worked on, in bytes or nearly so. */
+function heldBytes({ content, uris }: Readonly<Record<string, unknown>>): number {
+  if (typeof content === 'string') return content.length;
+  return Array.isArray(uris) ? 100 * uris.length : 0;
 }
 
 function isToken(token: unknown): token is string | number {

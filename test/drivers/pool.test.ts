@@ -1,23 +1,27 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { InstanceBudget } from '../../src/drivers/budget.ts';
+import { defaultDriverLimits } from '../../src/drivers/limits.ts';
 import { Pool, type PoolLimits, type PoolOptions } from '../../src/drivers/pool.ts';
 import { BabelhostError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import { driverProcess, echoProgram } from '../support/driver-process.ts';
 
 const limits: PoolLimits = {
+  ...defaultDriverLimits,
   responseBytes: 1 << 20,
   responseDepth: 1000,
   maximumInstances: 2,
   queueLength: 100,
-  graceMs: 1000,
   bootMs: 10_000,
 };
+const source = { clogged: false };
 
 function poolOf(program: string, changed: Partial<PoolLimits> = {}, options: Partial<PoolOptions> = {}): Pool {
   const pool = new Pool({
     language: 'test',
     digest: 'sha256:0',
     limits: { ...limits, ...changed },
+    budget: new InstanceBudget({ instances: 100, memoryBytes: Infinity }),
     logger: silentLogger(),
     boot: () => Promise.resolve(driverProcess(program)),
     ...options,
@@ -28,7 +32,13 @@ function poolOf(program: string, changed: Partial<PoolLimits> = {}, options: Par
 
 const ask = async (pool: Pool, content: string, timeoutMs = 20_000, signal?: AbortSignal): Promise<unknown> => {
   const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
-  const answer = await pool.request(line, { deadline: performance.now() + timeoutMs, timeoutMs }, signal);
+  const answer = await pool.request({
+    line,
+    timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+    source,
+    priority: 'interactive',
+    ...(signal !== undefined && { signal }),
+  });
   return JSON.parse(Buffer.concat(answer.ast).toString());
 };
 
@@ -46,7 +56,9 @@ describe('a pool', () => {
     const asked = contents(90);
     const answers = await Promise.all(asked.map((content) => ask(pool, content)));
     expect(answers).toEqual(asked.map((content) => ({ content })));
-    expect(pool.counts).toEqual({ instances: 3, busy: 0, starting: 0, waiting: 0, success: 90, failed: 0, exited: 0 });
+    expect(pool.counts).toMatchObject({ busy: 0, starting: 0, waiting: 0, success: 90, failed: 0, exited: 0 });
+    expect(pool.counts.instances).toBeLessThanOrEqual(3);
+    expect(pool.latencies.percentiles()?.p99).toBeGreaterThan(0);
   });
 
   it('uses an idle instance again rather than start another', async () => {
@@ -65,7 +77,125 @@ describe('a pool', () => {
     const waiting = contents(10).map((content) => ask(pool, content));
     await expect(dying).rejects.toMatchObject({ kind: 'driverCrashed', data: { exit: { code: 9 } } });
     expect(await Promise.all(waiting)).toEqual(contents(10));
-    expect(pool.counts).toMatchObject({ exited: 1, success: 10, failed: 1 });
+    // It was tried once more elsewhere: two instances died of it.
+    expect(pool.counts).toMatchObject({ exited: 2, success: 10, failed: 1 });
+  });
+
+  it('tries a request once more when its driver died without its fault', async () => {
+    const pool = poolOf(
+      // Each process answers once and dies of its second request, whatever that is.
+      `let n = 0; eachLine(({ content }) => { n += 1; if (n > 1) process.exit(9); answer({ status: 'ok', ast: content }); });`,
+      { maximumInstances: 1 },
+    );
+    for (const content of contents(6)) expect(await ask(pool, content)).toBe(content);
+    expect(pool.counts).toMatchObject({ success: 6, failed: 0 });
+  });
+
+  it('tries a request once more when a person ended its instance', async () => {
+    const pool = poolOf(`eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 300));`);
+    const request = ask(pool, 'x');
+    await expect.poll(() => pool.counts.busy).toBe(1);
+    await Promise.all(pool.instances.map((instance) => instance.end()));
+    expect(await request).toBe('x');
+  });
+
+  it('quarantines a source that has killed two instances, and no other', async () => {
+    const program = `eachLine(({ content }) => content === 'bad' ? process.exit(9) : answer({ status: 'ok', ast: content }));`;
+    const pool = poolOf(program, { quarantineMs: 60_000 });
+    await ask(pool, 'good');
+    await expect(ask(pool, 'bad')).rejects.toMatchObject({ kind: 'driverCrashed' });
+    const { exited } = pool.counts;
+    await expect(ask(pool, 'bad')).rejects.toMatchObject({
+      kind: 'quarantined',
+      data: { deaths: 2, retryAfterMs: expect.any(Number) as number },
+    });
+    expect(pool.counts.exited).toBe(exited);
+    expect(await ask(pool, 'good')).toBe('good');
+  });
+
+  it('gives up on a driver that dies whatever it is asked, says why, and tries again later', async () => {
+    let broken = true;
+    let starts = 0;
+    const pool = poolOf(
+      '',
+      { maximumInstances: 1 },
+      {
+        boot: () => {
+          starts += 1;
+          return Promise.resolve(driverProcess(broken ? `console.error('secret'); process.exit(7);` : echoProgram));
+        },
+      },
+    );
+    for (const content of ['a', 'b']) await expect(ask(pool, content)).rejects.toMatchObject({ kind: 'driverCrashed' });
+    // Two deaths for each: two sources, each quarantined. The third one shows that it is the driver.
+    await expect(ask(pool, 'c')).rejects.toMatchObject({ kind: 'driverCrashed', data: { exit: { code: 7 } } });
+    expect(pool.state).toBe('failing');
+    const before = starts;
+    const refused = await ask(pool, 'd').catch((error: unknown) => error);
+    expect(refused).toMatchObject({ kind: 'driverCrashed', data: { retryAfterMs: expect.any(Number) as number } });
+    expect(JSON.stringify((refused as BabelhostError).data)).not.toContain('secret');
+    expect(starts).toBe(before);
+    broken = false;
+    await expect.poll(() => ask(pool, 'e').catch(() => undefined), { interval: 100 }).toEqual({ content: 'e' });
+    expect(pool.state).toBe('running');
+  });
+
+  it('retires an instance after its number of requests', async () => {
+    const pool = poolOf(echoProgram, { maximumInstances: 1, retireRequests: 3 });
+    for (const content of contents(10)) expect(await ask(pool, content)).toEqual({ content });
+    await expect.poll(() => pool.counts.exited).toBe(3);
+    expect(pool.counts).toMatchObject({ success: 10, failed: 0 });
+  });
+
+  it('retires an instance that holds too much memory', async () => {
+    const pool = poolOf(
+      echoProgram,
+      { tickMs: 5, retireMemoryBytes: 1000 },
+      {
+        boot: () =>
+          Promise.resolve({
+            ...driverProcess(echoProgram),
+            usage: () => Promise.resolve({ memoryBytes: 2000, cpuMs: 1 }),
+          }),
+      },
+    );
+    await ask(pool, 'x');
+    await expect.poll(() => pool.counts.exited).toBeGreaterThan(0);
+  });
+
+  it('shrinks as the policy wants, and to nothing when it is not used', async () => {
+    const pool = poolOf(`eachLine(() => setTimeout(() => answer({ status: 'ok', ast: 1 }), 30));`, {
+      maximumInstances: 4,
+      tickMs: 10,
+      windowMs: 20,
+      idleMs: 1000,
+    });
+    await Promise.all(contents(40).map((content) => ask(pool, content)));
+    expect(pool.counts.instances).toBeGreaterThan(1);
+    await expect.poll(() => pool.counts.instances).toBe(1);
+    await expect.poll(() => pool.counts.instances).toBe(0);
+    expect(await ask(pool, 'again')).toBe(1);
+  });
+
+  it('that is warmed keeps its minimum without being asked', async () => {
+    const pool = poolOf(echoProgram, { minimumInstances: 2, tickMs: 10, windowMs: 20, idleMs: 30 });
+    pool.warm();
+    await expect.poll(() => pool.counts.instances).toBe(2);
+    await Promise.all(pool.instances.map((instance) => instance.end()));
+    await expect.poll(() => pool.counts.instances).toBe(2);
+  });
+
+  it('shares what all pools may have', async () => {
+    const budget = new InstanceBudget({ instances: 2, memoryBytes: Infinity });
+    const program = `eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 20));`;
+    const [one, other] = [0, 1].map(() => poolOf(program, { maximumInstances: 2 }, { budget })) as [Pool, Pool];
+    const many = contents(60).map((content) => ask(one, content));
+    await expect.poll(() => one.counts.instances).toBe(2);
+    // The second pool gets its share while the first is still at work.
+    expect(await ask(other, 'mine')).toBe('mine');
+    expect(one.counts.waiting).toBeGreaterThan(0);
+    expect(one.counts.instances + other.counts.instances).toBeLessThanOrEqual(2);
+    expect(await Promise.all(many)).toEqual(contents(60));
   });
 
   it('is not held up by an instance that is stuck', async () => {
@@ -128,7 +258,8 @@ describe('a pool', () => {
     );
     expect(pool.state).toBe('failing');
     broken = false;
-    expect(await ask(pool, 'again')).toEqual({ content: 'again' });
+    const again = (): Promise<unknown> => ask(pool, 'again').catch(() => undefined);
+    await expect.poll(again, { interval: 50 }).toEqual({ content: 'again' });
     expect(pool.state).toBe('running');
   });
 

@@ -152,14 +152,14 @@ describe('a driver', () => {
   });
 
   it('that exits tells its status and its last words', async () => {
-    await expect(host.client.request('parse', { content: 'exit', language: 'odd' })).rejects.toMatchObject({
+    await expect(host.client.request('parse', { content: 'exit again', language: 'odd' })).rejects.toMatchObject({
       data: { exit: { reason: 'exited', code: 3 }, stderr: 'out of cheese\n' },
     });
   });
 
   it('that exits before it reads is told as crashed, each time', async () => {
-    for (let turn = 0; turn < 2; turn += 1) {
-      await expect(host.client.request('parse', { content: 'x', language: 'dead' })).rejects.toMatchObject({
+    for (const content of ['x', 'y']) {
+      await expect(host.client.request('parse', { content, language: 'dead' })).rejects.toMatchObject({
         kind: 'driverCrashed',
         data: { exit: { reason: 'exited', code: 3 } },
       });

@@ -41,6 +41,8 @@ export function driverProcess(program: string): Guest {
     stdout: child.stdout,
     stderr: child.stderr,
     exited,
+    processes: () => Promise.resolve(child.pid === undefined ? [] : [child.pid]),
+    usage: () => Promise.resolve({ memoryBytes: undefined, cpuMs: undefined }),
     kill: async () => {
       child.kill('SIGKILL');
       return await exited;

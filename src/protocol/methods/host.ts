@@ -12,6 +12,7 @@ export const protection = z.object({
 
 export const poolStatus = z.object({
   language: z.string(),
+  image: z.string().describe('The digest of the image manifest.'),
   state: z.enum(['idle', 'running', 'failing', 'stopped']),
   instances: z.int().describe('Instances that run, busy or not.'),
   busy: z.int(),
@@ -21,6 +22,8 @@ export const poolStatus = z.object({
   success: z.int().describe('Requests answered with a result, since the host started.'),
   failed: z.int().describe('Requests answered with an error, since the host started.'),
   exited: z.int().describe('Instances that have ended, since the host started.'),
+  p50Ms: z.number().optional().describe('Half of the last 1,024 answers came within this time.'),
+  p99Ms: z.number().optional().describe('Ninety-nine in a hundred of them did.'),
 });
 
 export const instanceStatus = z.object({
@@ -29,8 +32,11 @@ export const instanceStatus = z.object({
   image: z.string().describe('The digest of the image manifest.'),
   state: z.enum(['starting', 'idle', 'busy', 'draining', 'ended']),
   pid: z.int().optional().describe("The host's process id of the container's process 1."),
+  pids: z.array(z.int()).describe('The host’s process ids of all that runs in the container.'),
   requests: z.int(),
   ageMs: z.number(),
+  memoryBytes: z.int().optional().describe('Of all its processes, page cache included; only where a cgroup counts it.'),
+  cpuMs: z.number().optional().describe('Processor time; only where a cgroup counts it.'),
 });
 
 export const manifest = z.object({
@@ -77,7 +83,7 @@ export const hostMethods = {
     errors: [],
   }),
   'host/kill': method({
-    summary: 'Ends one instance, or all. Their requests in flight are answered with `driverCrashed`.',
+    summary: 'Ends one instance, or all. Their requests in flight are tried once more on others.',
     params: z.strictObject({ id: name.optional(), all: z.literal(true).optional() }),
     result: z.object({ killed: z.array(z.string()) }),
     errors: ['notFound'],

@@ -1,0 +1,113 @@
+// The queue before a pool. Interactive requests go before those of batches, clients take turns, and nobody starves: a
+// batch gets every ninth turn however many interactive requests wait, and a client that fills the queue cannot keep
+// another out of it.
+
+/** Who asks. A client whose stream is full is passed over until it has read what it was sent. */
+export interface RequestSource {
+  readonly clogged: boolean;
+}
+
+export type Priority = 'interactive' | 'batch';
+
+export interface Queued {
+  readonly source: RequestSource;
+  readonly priority: Priority;
+}
+
+/** How many interactive requests may go before one of a batch that waits. */
+const interactiveTurns = 8;
+
+export class RequestQueue<Item extends Queued> {
+  readonly #limit: number;
+  /** By source, in the order of their turns; each source's requests in the order they came. */
+  readonly #waiting: Record<Priority, Map<RequestSource, Set<Item>>> = { interactive: new Map(), batch: new Map() };
+  readonly #bySource = new Map<RequestSource, number>();
+  #size = 0;
+  #inARow = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Adds a request.
+   * @returns what had to leave for it, so that the queue stays within its limit: an item of the source that has most in
+   * it, or the new one itself where that is its own; undefined where there was room
+   */
+  add(item: Item): Item | undefined {
+    this.#insert(item);
+    if (this.#size <= this.#limit) return undefined;
+    const [largest] = [...this.#bySource].reduce((most, each) => (each[1] > most[1] ? each : most));
+    const evicted = this.#bySource.get(item.source) === this.#bySource.get(largest) ? item : this.#newestOf(largest);
+    if (evicted !== undefined) this.delete(evicted);
+    return evicted;
+  }
+
+  /** Takes the request whose turn it is; undefined where none waits that can be answered. */
+  next(): Item | undefined {
+    const order: readonly Priority[] =
+      this.#inARow >= interactiveTurns ? ['batch', 'interactive'] : ['interactive', 'batch'];
+    for (const priority of order) {
+      const item = this.#firstOf(priority);
+      if (item === undefined) continue;
+      this.delete(item);
+      // The source goes to the end of the line, with whatever else it has waiting.
+      const rest = this.#waiting[priority].get(item.source);
+      if (rest !== undefined) {
+        this.#waiting[priority].delete(item.source);
+        this.#waiting[priority].set(item.source, rest);
+      }
+      this.#inARow = priority === 'interactive' && this.#waiting.batch.size > 0 ? this.#inARow + 1 : 0;
+      return item;
+    }
+    return undefined;
+  }
+
+  /** Removes a request, where it still waits. */
+  delete(item: Item): boolean {
+    const bySource = this.#waiting[item.priority];
+    const items = bySource.get(item.source);
+    if (items?.delete(item) !== true) return false;
+    if (items.size === 0) bySource.delete(item.source);
+    this.#size -= 1;
+    const count = (this.#bySource.get(item.source) ?? 1) - 1;
+    if (count === 0) this.#bySource.delete(item.source);
+    else this.#bySource.set(item.source, count);
+    return true;
+  }
+
+  /** All that wait. */
+  *[Symbol.iterator](): IterableIterator<Item> {
+    for (const bySource of Object.values(this.#waiting)) for (const items of bySource.values()) yield* items;
+  }
+
+  #insert(item: Item): void {
+    const bySource = this.#waiting[item.priority];
+    const items = bySource.get(item.source);
+    if (items === undefined) bySource.set(item.source, new Set([item]));
+    else items.add(item);
+    this.#size += 1;
+    this.#bySource.set(item.source, (this.#bySource.get(item.source) ?? 0) + 1);
+  }
+
+  #firstOf(priority: Priority): Item | undefined {
+    for (const [source, items] of this.#waiting[priority]) {
+      if (source.clogged) continue;
+      for (const item of items) return item;
+    }
+    return undefined;
+  }
+
+  /** What a source asked last, of a batch rather than interactively. */
+  #newestOf(source: RequestSource): Item | undefined {
+    for (const priority of ['batch', 'interactive'] as const) {
+      const items = this.#waiting[priority].get(source);
+      if (items !== undefined) return [...items].pop();
+    }
+    return undefined;
+  }
+}

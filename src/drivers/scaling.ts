@@ -1,0 +1,76 @@
+// How many instances a pool should have: Babelfish's policy, as small policies that are composed. Each is asked once a
+// tick and sees only numbers, so that it can be tested as such.
+
+/** A pool at one tick. */
+export interface Load {
+  /** Instances that run. */
+  readonly total: number;
+  /** Those of them that have nothing to do. */
+  readonly idle: number;
+  /** Requests that wait for an instance. */
+  readonly waiting: number;
+}
+
+/** Returns the number of instances to aim for. A policy may keep a history: one belongs to one pool. */
+export type ScalingPolicy = (load: Load) => number;
+
+/**
+ * Additive increase, multiplicative decrease: grows by as many as requests wait beyond the idle instances, but by no more
+ * than `increase` a tick; shrinks by the part `decrease` of the instances that have nothing to do, rounded up.
+ */
+export function additiveIncreaseMultiplicativeDecrease(increase: number, decrease: number): ScalingPolicy {
+  return ({ total, idle, waiting }) => {
+    const missing = waiting - idle;
+    return missing >= 0 ? total + Math.min(increase, missing) : total - Math.ceil(-missing * decrease);
+  };
+}
+
+/** Keeps what another policy wants within bounds. */
+export function within(minimum: number, maximum: number, policy: ScalingPolicy): ScalingPolicy {
+  return (load) => Math.min(Math.max(policy(load), minimum), maximum);
+}
+
+/** Shows another policy the average number of waiting requests over the last `ticks`, rounded down. */
+export function averageLoad(ticks: number, policy: ScalingPolicy): ScalingPolicy {
+  const average = movingAverage(ticks);
+  return (load) => policy({ ...load, waiting: Math.floor(average(load.waiting)) });
+}
+
+/** Averages what another policy wants over the last `ticks`, rounded up: one idle moment ends nothing. */
+export function averageTarget(ticks: number, policy: ScalingPolicy): ScalingPolicy {
+  const average = movingAverage(ticks);
+  return (load) => Math.ceil(average(policy(load)));
+}
+
+/** The knobs of the default policy. */
+export interface ScalingOptions {
+  readonly minimumInstances: number;
+  readonly maximumInstances: number;
+  /** How far back averages reach, in milliseconds. */
+  readonly windowMs: number;
+  /** How often the policy is asked, in milliseconds. */
+  readonly tickMs: number;
+  /** By how many instances a pool grows in a tick, at most. */
+  readonly increase: number;
+  /** Which part of the idle instances goes in a tick. */
+  readonly decrease: number;
+}
+
+/** Babelfish's default: AIMD within the bounds, over averages of load and target. */
+export function defaultPolicy(options: ScalingOptions): ScalingPolicy {
+  const ticks = Math.max(Math.round(options.windowMs / options.tickMs), 1);
+  const policy = additiveIncreaseMultiplicativeDecrease(options.increase, options.decrease);
+  return within(options.minimumInstances, options.maximumInstances, averageTarget(ticks, averageLoad(ticks, policy)));
+}
+
+/** The average of the last `length` values. */
+function movingAverage(length: number): (value: number) => number {
+  const values: number[] = [];
+  let sum = 0;
+  return (value) => {
+    values.push(value);
+    sum += value;
+    if (values.length > length) sum -= values.shift() ?? 0;
+    return sum / values.length;
+  };
+}
