@@ -1,22 +1,15 @@
 // The options that every command takes: where the host is, how it talks, and what bounds it.
 import { Option, type Command } from 'commander';
+import type { HostOptions, ServeOptions } from '../host.ts';
 import type { LogLevel } from '../log.ts';
 import { UsageError } from './failure.ts';
 import { parseBytes, parseCount, parseMilliseconds } from './quantities.ts';
 
-/** Each limit by the name that its error has it under (`host/info` lists the values in force under these names too). */
-export interface LimitOptions {
-  readonly contentBytes?: number;
-  readonly responseBytes?: number;
-  readonly responseDepth?: number;
-  readonly messageBytes?: number;
-  readonly timeoutMs?: number;
-  readonly bootMs?: number;
-  readonly graceMs?: number;
-  readonly drainMs?: number;
-  readonly maximumInstances?: number;
-  readonly queueLength?: number;
-}
+/**
+ * Each limit under the name that the host has it by (`host/info` lists the values in force under these names too). What
+ * the host does not know does not compile.
+ */
+export type LimitOptions = NonNullable<HostOptions['limits']> & ServeOptions;
 
 export interface GlobalOptions {
   readonly root?: string;
