@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import type { HostOptions, ServeOptions } from '../host.ts';
 import type { LogLevel } from '../log.ts';
 import { UsageError } from './failure.ts';
-import { parseBytes, parseCount, parseMilliseconds } from './quantities.ts';
+import { orNone, parseBytes, parseCount, parseMilliseconds, parseShare } from './quantities.ts';
 
 /**
  * Each limit under the name that the host has it by (`host/info` lists the values in force under these names too). What
@@ -76,6 +76,79 @@ export const limits: readonly Limit[] = [
     flags: '--queue-length <count>',
     summary: 'most requests that wait for a language',
     parse: parseCount,
+  },
+  {
+    name: 'minimumInstances',
+    flags: '--min-instances <count>',
+    summary: 'drivers of a language that are kept while it is in use',
+    parse: orNone(parseCount),
+  },
+  {
+    name: 'totalInstances',
+    flags: '--max-total-instances <count>',
+    summary: 'most drivers of all languages at once',
+    parse: parseCount,
+  },
+  {
+    name: 'totalMemoryBytes',
+    flags: '--max-total-memory <size>',
+    summary: 'memory of all drivers beyond which none is started',
+    parse: parseBytes,
+  },
+  {
+    name: 'windowMs',
+    flags: '--scale-window <time>',
+    summary: 'how far back load is averaged',
+    parse: parseMilliseconds,
+  },
+  { name: 'tickMs', flags: '--scale-tick <time>', summary: 'how often a pool is scaled', parse: parseMilliseconds },
+  {
+    name: 'increase',
+    flags: '--scale-increase <count>',
+    summary: 'most drivers that are added in a tick',
+    parse: parseCount,
+  },
+  {
+    name: 'decrease',
+    flags: '--scale-decrease <share>',
+    summary: 'part of the idle ones that goes in a tick',
+    parse: parseShare,
+  },
+  {
+    name: 'idleMs',
+    flags: '--idle-time <time>',
+    summary: 'when all drivers of an unused language go; 0 for never',
+    parse: orNone(parseMilliseconds),
+  },
+  {
+    name: 'retireRequests',
+    flags: '--retire-requests <count>',
+    summary: 'requests after which a driver is replaced; 0 for never',
+    parse: orNone(parseCount),
+  },
+  {
+    name: 'retireAgeMs',
+    flags: '--retire-age <time>',
+    summary: 'age at which a driver is replaced; 0 for never',
+    parse: orNone(parseMilliseconds),
+  },
+  {
+    name: 'retireMemoryBytes',
+    flags: '--retire-memory <size>',
+    summary: 'memory at which a driver is replaced; 0 for never',
+    parse: orNone(parseBytes),
+  },
+  {
+    name: 'quarantineMs',
+    flags: '--quarantine <time>',
+    summary: 'how long a source that ended two drivers is refused; 0 for never',
+    parse: orNone(parseMilliseconds),
+  },
+  {
+    name: 'cacheBytes',
+    flags: '--cache-bytes <size>',
+    summary: 'answers that are kept; 0 for none',
+    parse: orNone(parseBytes),
   },
 ];
 

@@ -45,6 +45,20 @@ export function parseCount(text: string): number {
   return count;
 }
 
+/** @throws InvalidArgumentError */
+export function parseShare(text: string): number {
+  const share = Number(text);
+  if (!/^(?:0|1|0?\.\d+|1\.0*)$/.test(text) || share <= 0) {
+    throw new InvalidArgumentError('It must be a part of the whole, from above 0 to 1, such as 0.25.');
+  }
+  return share;
+}
+
+/** A parser that takes 0 too, for what can be switched off. */
+export function orNone(parse: (text: string) => number): (text: string) => number {
+  return (text) => (text.trim() === '0' ? 0 : parse(text));
+}
+
 /** `1.5 MiB` */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
