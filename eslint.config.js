@@ -61,6 +61,8 @@ export default defineConfig(
     'dist/',
     'node_modules/',
     'native/build/',
+    // AssemblyScript: TypeScript's grammar, another language's types.
+    'native/json-blocks/',
     '.babelhost/',
     'test/**/fixtures/',
     'catalog/**/samples/',

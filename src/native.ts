@@ -8,6 +8,11 @@ export function bootstrapPath(): string {
   return process.env['BABELHOST_BOOTSTRAP'] ?? fileURLToPath(new URL('../native/build/bootstrap', import.meta.url));
 }
 
+/** The path of the compiled native/json-blocks. */
+export function jsonBlocksPath(): string {
+  return fileURLToPath(new URL('../native/build/json-blocks.wasm', import.meta.url));
+}
+
 /**
  * Checks that the bootstrap is there and can be executed.
  * @throws BabelhostError `runtimeMissing`, naming the command that builds it.

@@ -172,12 +172,12 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
   let block = piece + from;
 
   // What the last block carries into the next: a bit each, at the place of the first byte.
-  let valueNext = <u64>((before & beforeValue) != 0);
-  let nameNext = <u64>((before & beforeName) != 0);
-  let colonNext = <u64>((before & afterName) != 0);
-  let valueBefore = <u64>((before & afterValue) != 0);
-  let openingBefore = <u64>((before & afterOpening) != 0);
-  let nameCut = <u64>((before & inName) != 0);
+  let valueNext = u64((before & beforeValue) != 0);
+  let nameNext = u64((before & beforeName) != 0);
+  let colonNext = u64((before & afterName) != 0);
+  let valueBefore = u64((before & afterValue) != 0);
+  let openingBefore = u64((before & afterOpening) != 0);
+  let nameCut = u64((before & inName) != 0);
   let stringCut: u64 = before & inString ? ~(<u64>0) : 0;
   let escapeCut: u64 = 0;
   let scalarCut: u64 = 0;
@@ -348,7 +348,7 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
     state = beforeValue;
   } else if (escapeCut != 0) {
     block -= 1;
-    state = inString | <u32>(nameCut != 0 ? inName : 0);
+    state = inString | u32(nameCut != 0 ? inName : 0);
   } else {
     state =
       <u32>(valueNext * beforeValue) |

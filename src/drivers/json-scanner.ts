@@ -1,9 +1,24 @@
-// Checks a driver's answer byte by byte as it arrives and finds where the members of its envelope lie, without decoding
-// the tree. Imports nothing.
+// Checks a driver's answer as it arrives and finds where the members of its envelope lie, without decoding the tree.
 //
 // An answer is spliced into the response to a client, so it must be one JSON value and nothing more: bytes that closed
 // the response early could forge another answer, and bytes that are no JSON would cost the client its own. Hence the
 // whole grammar of RFC 8259 is checked, not only the balance of the brackets.
+//
+// The envelope, the ends of chunks and whatever is odd go byte by byte, here. Within the tree, most bytes go in blocks,
+// ten times as fast (json-blocks.ts), which takes only what is beyond doubt: what is wrong, and where, is found here.
+import {
+  afterName,
+  afterOpening,
+  afterValue as afterValueMark,
+  arrayMark,
+  beforeName,
+  beforeValue,
+  blockBytes,
+  inName,
+  inString as inStringMark,
+  JsonBlocks,
+  objectMark,
+} from './json-blocks.ts';
 
 /** A stretch of the answer, as offsets from its first byte. */
 export interface Span {
@@ -51,8 +66,9 @@ stringStops[0x22] = 1;
 stringStops[0x5c] = 1;
 
 const newline = 0x0a;
-const objectMark = 1;
-const arrayMark = 2;
+
+/** Loaded with the first answer. */
+let blocks: JsonBlocks | undefined;
 
 export class JsonScanner {
   readonly #depthLimit: number;
@@ -104,7 +120,22 @@ export class JsonScanner {
     const length = bytes.length;
     let state = this.#state;
     let index = 0;
+    blocks ??= new JsonBlocks();
+    blocks.begin();
+    let nextBlocks = 0;
     while (index < length) {
+      if (index >= nextBlocks && this.#depth >= 2 && length - index >= blockBytes) {
+        const before = beforeOf(state, this.#stringIsName);
+        if (before !== 0) {
+          index = blocks.scan(bytes, index, before, this.#stack, this.#depth, this.#depthLimit);
+          this.#depth = blocks.depth;
+          this.#stringIsName = (blocks.state & inName) !== 0;
+          state = stateOf(blocks.state);
+          // What it stopped at is for the loop below.
+          nextBlocks = index + blockBytes;
+          continue;
+        }
+      }
       if (state === inString) {
         while (index < length && stringStops[bytes[index] as number] === 0) index += 1;
         if (index === length) break;
@@ -264,6 +295,35 @@ export class JsonScanner {
     this.#fault ??= { reason, offset };
     return -1;
   }
+}
+
+/** What json-blocks.ts is to take for going before the next byte; 0 within words, numbers and escapes. */
+function beforeOf(state: number, stringIsName: boolean): number {
+  switch (state) {
+    case value:
+      return beforeValue;
+    case firstValueOrEnd:
+      return beforeValue | afterOpening;
+    case firstNameOrEnd:
+      return beforeName | afterOpening;
+    case name:
+      return beforeName;
+    case colon:
+      return afterName;
+    case afterValue:
+      return afterValueMark;
+    case inString:
+      return stringIsName ? inStringMark | inName : inStringMark;
+    default:
+      return 0;
+  }
+}
+
+function stateOf(before: number): number {
+  if ((before & inStringMark) !== 0) return inString;
+  if ((before & beforeValue) !== 0) return (before & afterOpening) === 0 ? value : firstValueOrEnd;
+  if ((before & beforeName) !== 0) return (before & afterOpening) === 0 ? name : firstNameOrEnd;
+  return (before & afterName) === 0 ? afterValue : colon;
 }
 
 const numberFault = -1;

@@ -121,6 +121,139 @@ describe('the scanner of answers', () => {
     expect(scan(text, [1]).fault?.reason).toContain(reason);
   });
 
+  describe('in long trees, most of which it takes in blocks', () => {
+    const gap = fc.constantFrom('', '', '', '', ' ', '  ', '\t', ' \r', ' '.repeat(70));
+    const character = fc.constantFrom(
+      ...[
+        'a',
+        'type',
+        'é',
+        '日本',
+        '\\n',
+        '\\u00e9',
+        '\\"',
+        '\\\\',
+        '\\/\\b',
+        '{[',
+        ']}',
+        ':,',
+        '  ',
+        'x'.repeat(62),
+        '0',
+      ],
+    );
+    const text = fc.array(character, { maxLength: 4 }).map((parts) => `"${parts.join('')}"`);
+    const number = fc.constantFrom('0', '-0', '7', '1234567890', '1.5', '-1.5e10', '1E+5', '10e-3', '9'.repeat(40));
+    const word = fc.constantFrom('true', 'false', 'null');
+    const { tree } = fc.letrec<{ tree: string; list: string; record: string }>((tie) => ({
+      tree: fc.oneof({ maxDepth: 7 }, text, number, word, tie('list'), tie('record')),
+      list: fc.array(fc.tuple(gap, tie('tree'), gap), { maxLength: 5 }).map((items) => {
+        return `[${items.map((item) => item.join('')).join(',')}]`;
+      }),
+      record: fc.array(fc.tuple(gap, text, gap, tie('tree'), gap), { maxLength: 4 }).map((members) => {
+        return `{${members.map(([a, name, b, member, c]) => `${a}${name}${b}:${member}${c}`).join(',')}}`;
+      }),
+    }));
+    const answer = fc
+      .array(tree, { minLength: 3, maxLength: 12 })
+      .map((trees) => `{"status":"ok","ast":{"a":[${trees.join(',')}]},"errors":[]}`);
+    const damage = fc.record({
+      at: fc.nat(),
+      length: fc.nat(2),
+      piece: fc.constantFrom(
+        ...[
+          '',
+          '"',
+          '\\',
+          '{',
+          '}',
+          '[',
+          ']',
+          ',',
+          ':',
+          '0',
+          '-',
+          '.',
+          'e',
+          'u',
+          ' ',
+          'é',
+          '\u0001',
+          'null',
+          '00',
+          '":',
+        ],
+      ),
+    });
+
+    function damaged(whole: string, damages: readonly { at: number; length: number; piece: string }[]): string {
+      return damages.reduce((before, { at, length, piece }) => {
+        const place = at % (before.length + 1);
+        return before.slice(0, place) + piece + before.slice(place + length);
+      }, whole);
+    }
+
+    it('agrees with JSON.parse on what is JSON, and with itself however the text is cut', () => {
+      fc.assert(
+        fc.property(
+          answer,
+          fc.array(damage, { maxLength: 3 }),
+          fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1 }),
+          (whole, damages, sizes) => {
+            const line = damaged(whole, damages);
+            // Byte by byte it never sees a block.
+            const [bytewise, pieces, atOnce] = [scan(`${line}\n`, [1]), scan(`${line}\n`, sizes), scan(`${line}\n`)];
+            const found = ({ fault, complete, members }: JsonScanner) => ({ fault, complete, members: [...members] });
+            expect({ line, ...found(pieces) }).toEqual({ line, ...found(bytewise) });
+            expect({ line, ...found(atOnce) }).toEqual({ line, ...found(bytewise) });
+            if (bytewise.fault?.reason.startsWith('a member twice') === true) return;
+            expect({ line, accepted: atOnce.complete }).toEqual({ line, accepted: isJson(line) });
+          },
+        ),
+        { numRuns: 1500 },
+      );
+    });
+
+    it('finds a fault in each place of a tree', () => {
+      const tree = '{"type":"Name","at":[1,20,-3.5e1,true],"of":{"id":"x\\n"}}';
+      const whole = `{"ast":[${Array.from({ length: 8 }, () => tree).join(',')}]}`;
+      for (let place = 0; place < whole.length; place += 1) {
+        for (const piece of ['', '"', ',', '}', '\u0001', '[', '0']) {
+          const line = whole.slice(0, place) + piece + whole.slice(place + 1);
+          const { complete, fault } = scan(`${line}\n`);
+          expect({ line, complete, fault }).toEqual({
+            line,
+            complete: isJson(line),
+            fault: scan(`${line}\n`, [1]).fault,
+          });
+        }
+      }
+    });
+
+    it('keeps two answers apart that come by turns', () => {
+      const lines = ['[1,{"a":"x"}]', '{"b":["y",[2]]}'].map((tree) =>
+        Buffer.from(`{"ast":[${Array.from({ length: 500 }, () => tree).join(',')}]}\n`),
+      );
+      const scanners = lines.map(() => new JsonScanner(1000));
+      for (let at = 0; at < 10_000; at += 100) {
+        for (const [index, scanner] of scanners.entries())
+          scanner.feed((lines[index] ?? Buffer.of()).subarray(at, at + 100));
+      }
+      expect(scanners.map(({ fault, complete }) => ({ fault, complete }))).toEqual([
+        { fault: undefined, complete: true },
+        { fault: undefined, complete: true },
+      ]);
+    });
+
+    it('takes more levels than blocks can have', () => {
+      const deep = `{"ast":${'[{"a":'.repeat(20_000)}1${'}]'.repeat(20_000)}}`;
+      expect(scan(`${deep}\n`, [1 << 20], 50_000).complete).toBe(true);
+      const one = scan(`${deep.replace('1}', '1]')}\n`, [1 << 20], 50_000);
+      expect(one.fault).toEqual(scan(`${deep.replace('1}', '1]')}\n`, [1], 50_000).fault);
+      expect(scan(`${deep}\n`, [1 << 20], 1000).fault?.reason).toContain('more than 1000 levels');
+    });
+  });
+
   it('bounds the depth of nesting', () => {
     expect(scan(`${'['.repeat(11)}${']'.repeat(11)}\n`, [1000], 10).fault?.reason).toContain('more than 10 levels');
     expect(scan(`${'['.repeat(500)}${']'.repeat(500)}\n`, [7], 500).complete).toBe(true);
