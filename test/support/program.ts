@@ -16,16 +16,25 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
+const running = new Set<ReturnType<typeof spawn>>();
+// A test that fails half way must not leave a host to the others.
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** Starts the program; its streams are the test's to read. */
 export function startProgram(
   args: readonly string[],
   { environment = {}, cwd }: RunOptions = {},
 ): ChildProcessByStdio<Writable, Readable, Readable> {
-  return spawn(process.execPath, [mainProgram, ...args], {
+  const child = spawn(process.execPath, [mainProgram, ...args], {
     stdio: 'pipe',
     env: { ...process.env, ...environment },
     ...(cwd !== undefined && { cwd }),
   });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
 }
 
 /** Runs the program to its end. */
