@@ -5,26 +5,23 @@ import { silentLogger } from '../log.ts';
 import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
 import { access } from 'node:fs/promises';
-import { buildImage } from './build/build-image.ts';
-import { readRecipe } from './build/recipe.ts';
-import { hexOf, isDigest, type Digest } from './digest.ts';
-import { mediaTypes, type ImageConfig } from './documents.ts';
+import { buildIntoStore, type BuildOptions } from './build/build-into-store.ts';
+import { isDigest, type Digest } from './digest.ts';
+import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
+import { pushFromStore, type PushImageOptions } from './push.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
 import type { OwnerMap } from './owners.ts';
-import { formatName, formatReference, parseName, type DockerReference, type Reference } from './reference.ts';
+import { formatName, parseName, type DockerReference, type Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
 import { StoreCore } from './store/core.ts';
-import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
+import { readIndex, type IndexEntry } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
 import { namesIn, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { syncFileSystem } from './store/sync.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
-import { writeLayout } from './transports/write-layout.ts';
-import type { Platform } from './platform.ts';
-import type { OnProgress } from './progress.ts';
 import { storageError } from './storage-errors.ts';
 
 export interface ImageStoreOptions {
@@ -38,17 +35,6 @@ export interface ImageStoreOptions {
   readonly lockTimeoutMs?: number;
   /** How many layers are fetched at once. Default: 3, as Docker does. */
   readonly parallelFetches?: number;
-}
-
-export interface BuildOptions {
-  /** Instead of the recipe's own name. */
-  readonly name?: string | undefined;
-  /** Instead of the recipe's, or this machine's. */
-  readonly platform?: Platform | undefined;
-  /** Where to write the image besides the store: an `oci:` or `oci-archive:` reference. */
-  readonly output?: Reference | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
 }
 
 /** The right to a root file system: it stays in place until released, in whatever way the store changes. */
@@ -138,44 +124,17 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `imageInvalid` with the line or key of the recipe that cannot be done; `notFound` without one.
    */
   async build(folder: string, options: BuildOptions = {}): Promise<StoredImage> {
-    const core = this.#core;
-    const { signal, output } = options;
-    if (output !== undefined && output.transport !== 'oci' && output.transport !== 'oci-archive') {
-      throw new BabelhostError(
-        'imageInvalid',
-        `An image cannot be written to ${formatReference(output)} when it is built: write it to oci:DIR[:TAG] or oci-archive:FILE[:TAG], or push it afterwards.`,
-        { reference: formatReference(output), reason: 'output' },
-      );
-    }
-    const recipe = await readRecipe(path.resolve(folder));
-    const named = options.name ?? recipe.name;
-    const names = named === undefined ? [] : [formatName(parseName(named))];
-    await using workspace = await core.session.workspace();
-    const blobs = path.join(workspace.path, 'blobs');
-    try {
-      const built = await buildImage(core, path.resolve(folder), recipe, blobs, options);
-      const parts = [built.digest, built.manifest.config.digest, ...built.manifest.layers.map(({ digest }) => digest)];
-      const descriptor = { mediaType: mediaTypes.manifest, digest: built.digest, size: built.manifestBytes.length };
-      const { platform } = built.document;
-      if (output !== undefined) {
-        const image = {
-          descriptor: { ...descriptor, platform },
-          blobs: parts,
-          blob: (part: Digest) => path.join(blobs, hexOf(part)),
-        };
-        await writeLayout(output, image, signal);
-      }
-      return await core.locked(async (changing) => {
-        const entry: IndexEntry = { digest: built.digest, size: descriptor.size, platform, names, annotations: {} };
-        const entries = withImage(await readIndex(core.layout), entry, []);
-        const moves = new Map(parts.map((part) => [path.join(blobs, hexOf(part)), core.blob(part)]));
-        await core.commit({ entries, moves }, changing);
-        return storedImage(findEntry(entries, built.digest) ?? entry, built);
-      }, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw storageError(error, core.layout.root);
-    }
+    return await buildIntoStore(this.#core, folder, options);
+  }
+
+  /**
+   * Writes an image of the store to a registry, a layout directory or an archive of one.
+   * @throws BabelhostError `imageNotFound`, `imageUnauthorized`, `imageInvalid` for a transport that cannot be written to.
+   */
+  async push(nameOrDigest: string, reference: Reference, options: PushImageOptions = {}): Promise<void> {
+    const entry = findEntry(await readIndex(this.#core.layout), nameOrDigest);
+    if (entry === undefined) throw notInStore(nameOrDigest);
+    await pushFromStore(this.#core, entry, reference, options);
   }
 
   /** The images, in the order they came. */

@@ -2,12 +2,14 @@
 // containers. Other rooms import from here only.
 export { isDigest, parseDigest, type Digest } from './digest.ts';
 export type { ImageConfig } from './documents.ts';
-export { ImageStore, type BuildOptions, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
+export type { BuildOptions } from './build/build-into-store.ts';
+export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
 export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';
 export { defaultLimits, type ImageLimits } from './limits.ts';
 export type { OwnerMap } from './owners.ts';
 export { formatPlatform, machinePlatform, parsePlatform, type Platform } from './platform.ts';
 export type { OnProgress, Progress } from './progress.ts';
+export type { PushImageOptions } from './push.ts';
 export {
   formatName,
   formatReference,

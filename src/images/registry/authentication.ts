@@ -54,7 +54,8 @@ export function tokenRequest(
   credentials: Credentials | undefined,
 ): TokenRequest {
   const service = parameters['service'];
-  const scopes = [...new Set([scope, ...(parameters['scope']?.split(' ') ?? [])])].filter((item) => item !== '');
+  const more = (parameters['scope'] ?? '').split(' ').filter((other) => other !== '' && !covers(scope, other));
+  const scopes = [...new Set([scope, ...more])];
   if (credentials !== undefined && 'identityToken' in credentials) {
     const form = new URLSearchParams({
       grant_type: 'refresh_token',
@@ -72,4 +73,14 @@ export function tokenRequest(
   if (credentials === undefined || !('username' in credentials)) return { url, method: 'GET', headers: {} };
   url.searchParams.set('account', credentials.username);
   return { url, method: 'GET', headers: { authorization: basic(credentials) } };
+}
+
+/** Whether a scope (`type:name:actions`) has all that `other` asks for. */
+function covers(scope: string, other: string): boolean {
+  const split = (text: string) => {
+    const colon = text.lastIndexOf(':');
+    return { what: text.slice(0, colon), actions: text.slice(colon + 1).split(',') };
+  };
+  const [have, want] = [split(scope), split(other)];
+  return have.what === want.what && want.actions.every((action) => have.actions.includes(action));
 }

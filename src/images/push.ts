@@ -1,0 +1,94 @@
+// Writes an image of the store elsewhere: to a registry, a layout directory, an archive of one.
+import { link, mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { BabelhostError } from '../errors.ts';
+import { hexOf, type Digest } from './digest.ts';
+import { mediaTypes } from './documents.ts';
+import type { OnProgress } from './progress.ts';
+import { formatReference, type DockerReference, type Reference } from './reference.ts';
+import type { Credentials } from './registry/settings.ts';
+import type { StoreCore } from './store/core.ts';
+import { readIndex, type IndexEntry } from './store/index-file.ts';
+import { writeLayout } from './transports/write-layout.ts';
+
+export interface PushImageOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** For a registry, instead of those that files have. Never logged or stored. */
+  readonly credentials?: Credentials | undefined;
+}
+
+/** Writes the image of `entry` to `reference`. */
+export async function pushFromStore(
+  core: StoreCore,
+  entry: IndexEntry,
+  reference: Reference,
+  { signal, onProgress, credentials }: PushImageOptions,
+): Promise<void> {
+  const { manifest, document } = await core.documents.read(entry.digest);
+  const parts = [manifest.config, ...manifest.layers];
+  await using workspace = await core.session.workspace();
+  const blobs = path.join(workspace.path, 'blobs');
+  await mkdir(blobs);
+  const file = (digest: Digest) => path.join(blobs, hexOf(digest));
+  // Links of our own: the image may be removed from the store while it goes out.
+  for (const digest of new Set([entry.digest, ...parts.map((part) => part.digest)]))
+    await link(core.blob(digest), file(digest));
+  switch (reference.transport) {
+    case 'docker': {
+      const { pushImage } = await import('./registry/push.ts');
+      const image = {
+        manifest: await readFile(file(entry.digest)),
+        mediaType: mediaTypes.manifest,
+        blobs: parts,
+        file,
+        mountFrom: await mountSources(core, reference),
+      };
+      const { registries: settings, logger, parallelFetches: parallel } = core.settings;
+      await pushImage(reference, image, { settings, logger, parallel, credentials, signal, onProgress });
+      return;
+    }
+    case 'oci':
+    case 'oci-archive': {
+      const descriptor = {
+        mediaType: mediaTypes.manifest,
+        digest: entry.digest,
+        size: entry.size,
+        platform: document.platform,
+      };
+      await writeLayout(
+        reference,
+        { descriptor, blobs: [entry.digest, ...parts.map(({ digest }) => digest)], blob: file },
+        signal,
+      );
+      return;
+    }
+    default:
+      throw new BabelhostError(
+        'imageInvalid',
+        `An image cannot be written to ${formatReference(reference)}: write it to a registry, to oci:DIR[:TAG] or to oci-archive:FILE[:TAG].`,
+        { reference: formatReference(reference), reason: 'output' },
+      );
+  }
+}
+
+/** The repositories of the reference's registry that, by the names of the store's images, should have a blob. */
+async function mountSources(core: StoreCore, reference: DockerReference): Promise<(digest: Digest) => string[]> {
+  const sources = new Map<Digest, Set<string>>();
+  for (const { digest, names } of await readIndex(core.layout)) {
+    const repositories = names.flatMap((name) => {
+      const repository = name.startsWith(`${reference.registry}/`)
+        ? name.slice(reference.registry.length + 1).replace(/:[^/:]*$/, '')
+        : reference.repository;
+      return repository === reference.repository ? [] : [repository];
+    });
+    if (repositories.length === 0) continue;
+    const { manifest } = await core.documents.read(digest);
+    for (const part of [manifest.config, ...manifest.layers]) {
+      const known = sources.get(part.digest) ?? new Set();
+      for (const repository of repositories) known.add(repository);
+      sources.set(part.digest, known);
+    }
+  }
+  return (digest) => [...(sources.get(digest) ?? [])].slice(0, 2);
+}
