@@ -59,6 +59,11 @@ export class Fleet implements BudgetHolder {
     return this.#instances.size + this.#starts.size;
   }
 
+  /** Whether an instance runs that may still work, or one is being started. */
+  get alive(): boolean {
+    return this.#starts.size > 0 || this.instances.some(({ state }) => state !== 'ended');
+  }
+
   get starting(): number {
     return this.#starts.size;
   }

@@ -20,6 +20,9 @@ interface Waiting {
   readonly refuse: (error: Error) => void;
 }
 
+/** Which part of the time that a request may take it must have had on an instance before it counts as the source's doing. */
+const fullTime = 0.9;
+
 /** After so many different sources that each ended an instance before it ever answered, it is the driver's fault. */
 const brokenAfter = 3;
 
@@ -204,12 +207,15 @@ export class Pool {
       );
       signal?.addEventListener('abort', abort, { once: true });
       this.#queue.add(waiting)?.refuse(this.#overloaded());
+      // An instance may be idle: those before this one may all wait for clients that do not read.
+      this.dispatch();
       this.#fleet.startMore();
     });
   }
 
   /** Runs a request on an instance, and draws the conclusions from how it ended. */
   async #run(instance: Instance, { line, timing, signal }: PoolRequest): Promise<NativeAnswer> {
+    const startedAt = performance.now();
     try {
       const answer = await instance.request(line, timing, signal);
       this.#fleet.worked();
@@ -218,9 +224,12 @@ export class Pool {
     } catch (error) {
       if (isBabelhostError(error, 'driverCrashed', 'driverProtocol')) {
         if (!instance.endedByHost) this.#died(instance, line, error);
-        // A short time may be the client's own idea; one that did not suffice by our own measure is the source's doing.
-      } else if (isBabelhostError(error, 'timeout') && timing.timeoutMs >= this.#options.limits.timeoutMs) {
+      } else if (isBabelhostError(error, 'responseTooLarge')) {
         this.#quarantine.died(line);
+      } else if (isBabelhostError(error, 'timeout')) {
+        // A short time may be the client's own idea, or what waiting left of it: neither is the source's doing.
+        const hadFullTime = performance.now() - startedAt >= fullTime * this.#options.limits.timeoutMs;
+        if (hadFullTime) this.#quarantine.died(line);
       }
       throw error;
     }
@@ -237,7 +246,10 @@ export class Pool {
     }
     // Without its last words: they may quote the source, and are not for the next one who asks.
     const data = Object.fromEntries(Object.entries(error.data).filter(([name]) => name !== 'stderr'));
-    this.#fleet.failed(new BabelhostError(error.kind, error.message, data, { cause: error }));
+    const reason = new BabelhostError(error.kind, error.message, data, { cause: error });
+    this.#fleet.failed(reason);
+    // Those that wait would each have to wait for a start that is put off further and further.
+    if (!this.#fleet.alive) this.#refuseAll(reason);
   }
 
   #refuseAll(error: Error): void {

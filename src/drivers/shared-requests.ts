@@ -37,8 +37,12 @@ export class SharedRequests<Result> {
     try {
       return await this.#follow(shared, sharer);
     } catch (error) {
-      // The first one's time was over, or its client stopped reading: this one still has time of its own.
-      const alone = error === leftAlone || isBabelhostError(error, 'timeout');
+      // The first one's time was over, its client stopped reading, or had too much in the queue: this one may still have
+      // time and room of its own.
+      const alone =
+        error === leftAlone ||
+        isBabelhostError(error, 'timeout') ||
+        (isBabelhostError(error, 'overloaded') && shared.source !== sharer.source);
       if (!alone || performance.now() >= sharer.timing.deadline) throw error;
       return await this.run(key, sharer, start);
     }

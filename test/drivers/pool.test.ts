@@ -30,12 +30,18 @@ function poolOf(program: string, changed: Partial<PoolLimits> = {}, options: Par
   return pool;
 }
 
-const ask = async (pool: Pool, content: string, timeoutMs = 20_000, signal?: AbortSignal): Promise<unknown> => {
+const ask = async (
+  pool: Pool,
+  content: string,
+  timeoutMs = 20_000,
+  signal?: AbortSignal,
+  client = source,
+): Promise<unknown> => {
   const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
   const answer = await pool.request({
     line,
     timing: { deadline: performance.now() + timeoutMs, timeoutMs },
-    source,
+    source: client,
     priority: 'interactive',
     ...(signal !== undefined && { signal }),
   });
@@ -222,6 +228,41 @@ describe('a pool', () => {
     await expect(late).rejects.toMatchObject({ kind: 'timeout', data: { phase: 'waiting for an instance' } });
     expect(await first).toBe(1);
     expect(pool.counts.waiting).toBe(0);
+  });
+
+  it('serves others while a client that does not read has requests waiting', async () => {
+    const pool = poolOf(echoProgram, { maximumInstances: 1 });
+    await ask(pool, 'first');
+    const client = { clogged: true };
+    const held = Promise.all(contents(5).map((content) => ask(pool, content, 20_000, undefined, client)));
+    expect(await ask(pool, 'mine')).toEqual({ content: 'mine' });
+    expect(pool.counts.waiting).toBe(5);
+    client.clogged = false;
+    pool.dispatch();
+    expect(await held).toHaveLength(5);
+  });
+
+  it('does not hold against a source that it had to wait', async () => {
+    const pool = poolOf(`eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 350));`, {
+      maximumInstances: 1,
+      timeoutMs: 500,
+    });
+    for (let round = 0; round < 3; round += 1) {
+      const first = ask(pool, 'first', 20_000);
+      await expect(ask(pool, 'second', 500)).rejects.toMatchObject({ kind: 'timeout' });
+      await first;
+    }
+    expect(await ask(pool, 'second', 20_000)).toBe('second');
+  });
+
+  it('tells those that wait at once when every start of the driver ends in death', async () => {
+    const pool = poolOf(`process.exit(7)`, { maximumInstances: 1 });
+    const startedAt = performance.now();
+    const results = await Promise.allSettled(contents(50).map((content) => ask(pool, content)));
+    expect(new Set(results.map(({ status }) => status))).toEqual(new Set(['rejected']));
+    // Not after 50 starts, each later than the one before.
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
+    expect(pool.counts.exited).toBeLessThan(20);
   });
 
   it('bounds its queue', async () => {
