@@ -25,6 +25,8 @@ export interface HostOptions {
   /** The OCI runtime: `runc` (the default), `crun`, or a path. */
   readonly runtime?: string;
   readonly limits?: Partial<DriverLimits>;
+  /** Languages whose drivers are started at once and kept running; one that is not installed is an error in the log. */
+  readonly warm?: readonly string[];
   readonly logger?: Logger;
   /** Where the logger's lines are passed on from, for clients that ask for them. */
   readonly relay?: LogRelay;
@@ -82,7 +84,7 @@ export class Host implements AsyncDisposable {
         logger,
         boot: (signal) => bootDriver(store, runtime, driver, signal),
       }));
-      return new Host({
+      const host = new Host({
         root,
         limits,
         store,
@@ -94,9 +96,20 @@ export class Host implements AsyncDisposable {
         relay: options.relay ?? new LogRelay(),
         startedAt,
       });
+      for (const language of options.warm ?? []) void host.#warm(language);
+      return host;
     } catch (error) {
       await runtime[Symbol.asyncDispose]();
       throw error;
+    }
+  }
+
+  async #warm(language: string): Promise<void> {
+    const { catalogue, pools, logger } = this.#services;
+    try {
+      pools.warm(await catalogue.find(language));
+    } catch (error) {
+      logger.error({ err: error, language }, 'a language that is to be kept warm cannot be');
     }
   }
 

@@ -29,6 +29,8 @@ interface Limit {
   readonly flags: string;
   readonly summary: string;
   readonly parse: (text: string) => number;
+  /** An environment variable of the same meaning: those that Babelfish's server had, under our prefix. */
+  readonly environment?: string;
 }
 
 export const limits: readonly Limit[] = [
@@ -70,6 +72,7 @@ export const limits: readonly Limit[] = [
     flags: '--max-instances <count>',
     summary: 'most drivers of a language at once',
     parse: parseCount,
+    environment: 'BABELHOST_MAX_DRIVER_INSTANCES',
   },
   {
     name: 'queueLength',
@@ -82,6 +85,7 @@ export const limits: readonly Limit[] = [
     flags: '--min-instances <count>',
     summary: 'drivers of a language that are kept while it is in use',
     parse: orNone(parseCount),
+    environment: 'BABELHOST_MIN_DRIVER_INSTANCES',
   },
   {
     name: 'totalInstances',
@@ -100,19 +104,28 @@ export const limits: readonly Limit[] = [
     flags: '--scale-window <time>',
     summary: 'how far back load is averaged',
     parse: parseMilliseconds,
+    environment: 'BABELHOST_POLICY_WINDOW',
   },
-  { name: 'tickMs', flags: '--scale-tick <time>', summary: 'how often a pool is scaled', parse: parseMilliseconds },
+  {
+    name: 'tickMs',
+    flags: '--scale-tick <time>',
+    summary: 'how often a pool is scaled',
+    parse: parseMilliseconds,
+    environment: 'BABELHOST_POLICY_TICK',
+  },
   {
     name: 'increase',
     flags: '--scale-increase <count>',
     summary: 'most drivers that are added in a tick',
     parse: parseCount,
+    environment: 'BABELHOST_POLICY_SCALE_INC',
   },
   {
     name: 'decrease',
     flags: '--scale-decrease <share>',
     summary: 'part of the idle ones that goes in a tick',
     parse: parseShare,
+    environment: 'BABELHOST_POLICY_DOWNSCALE_MULT',
   },
   {
     name: 'idleMs',
@@ -164,8 +177,9 @@ export function declareGlobalOptions(program: Command): void {
       new Option('--log-level <level>', 'what is logged on stderr').choices(logLevels).env('BABELHOST_LOG_LEVEL'),
     )
     .option('--json', 'print results (and errors, on stderr) as JSON');
-  for (const { flags, summary, parse } of limits) {
-    program.addOption(new Option(flags, summary).argParser(parse).helpGroup(limitsHeading));
+  for (const { flags, summary, parse, environment } of limits) {
+    const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
+    program.addOption(environment === undefined ? option : option.env(environment));
   }
 }
 
@@ -186,9 +200,10 @@ export function readGlobalOptions(program: Command): GlobalOptions {
   const found: Partial<Record<keyof LimitOptions, number>> = {};
   for (const { name, flags } of limits) {
     const option = new Option(flags);
-    const value: unknown = program.getOptionValue(option.attributeName());
+    const attribute = option.attributeName();
+    const value: unknown = program.getOptionValue(attribute);
     if (typeof value !== 'number') continue;
-    if (connect !== undefined && name !== 'timeoutMs') throw withoutEffect(option.long ?? flags);
+    if (connect !== undefined && name !== 'timeoutMs' && given(attribute)) throw withoutEffect(option.long ?? flags);
     found[name] = value;
   }
   if (connect !== undefined) {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { duplexPair, type Duplex } from 'node:stream';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import type { HostOptions } from '../host.ts';
 import type { Client } from '../protocol/client.ts';
 import type { GlobalOptions } from './options.ts';
 
@@ -25,7 +26,11 @@ export async function openSession(options: GlobalOptions): Promise<Session> {
 }
 
 /** Starts a host with the options of the program, for a command's own use and for `serve`. */
-export async function startHostWith(options: GlobalOptions, level: 'warn' | 'info') {
+export async function startHostWith(
+  options: GlobalOptions,
+  level: 'warn' | 'info',
+  more: Pick<HostOptions, 'warm'> = {},
+) {
   const [{ Host }, { createLogger, LogRelay }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
   const { messageBytes, drainMs, ...limits } = options.limits;
   const relay = new LogRelay();
@@ -34,6 +39,7 @@ export async function startHostWith(options: GlobalOptions, level: 'warn' | 'inf
     logger,
     relay,
     limits,
+    ...more,
     ...(options.root !== undefined && { root: options.root }),
     ...(options.runtime !== undefined && { runtime: options.runtime }),
   });

@@ -1,8 +1,9 @@
 // The pools of all drivers, one for each installed image that has been asked for. When a driver is updated or removed,
 // its old pool finishes what it has and goes; new requests go to the new image's pool.
+import { BabelhostError } from '../errors.ts';
+import { InstanceBudget } from './budget.ts';
 import type { Driver } from './catalogue.ts';
 import type { Instance } from './instance.ts';
-import { InstanceBudget } from './budget.ts';
 import type { DriverLimits } from './limits.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 
@@ -14,6 +15,9 @@ export class Pools {
   readonly #active = new Map<string, Pool>();
   /** Pools of images that have been replaced, while they finish. */
   readonly #retired = new Map<Pool, Promise<void>>();
+  /** Languages whose pools keep their minimum whether they are asked or not. */
+  readonly #warm = new Set<string>();
+  #closed = false;
 
   constructor(limits: DriverLimits, make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>) {
     this.#limits = limits;
@@ -21,8 +25,12 @@ export class Pools {
     this.#budget = new InstanceBudget({ instances: limits.totalInstances, memoryBytes: limits.totalMemoryBytes });
   }
 
-  /** The pool of a driver, made when it is first asked for. */
+  /**
+   * The pool of a driver, made when it is first asked for.
+   * @throws BabelhostError `shuttingDown` once all are closed
+   */
   of(driver: Driver): Pool {
+    if (this.#closed) throw new BabelhostError('shuttingDown', 'The host is shutting down and starts no more drivers.');
     const active = this.#active.get(driver.language);
     if (active !== undefined) {
       if (active.digest === driver.digest) return active;
@@ -30,7 +38,20 @@ export class Pools {
     }
     const pool = new Pool({ ...this.#make(driver), limits: this.#limits, budget: this.#budget });
     this.#active.set(driver.language, pool);
+    if (this.#warm.has(driver.language)) pool.warm();
     return pool;
+  }
+
+  /** Keeps the minimum of a driver's instances running from now on, and of what takes its place. */
+  warm(driver: Driver): void {
+    this.#warm.add(driver.language);
+    this.of(driver).warm();
+  }
+
+  /** Another image has taken the place of a language's: its pool is made at once where it is to be warm. */
+  replaced(driver: Driver): void {
+    this.retire(driver.language);
+    if (this.#warm.has(driver.language)) this.of(driver);
   }
 
   /** Gives instances to requests that waited for a client to read. */
@@ -62,6 +83,7 @@ export class Pools {
 
   /** Ends everything now. */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all(this.all.map((pool) => pool.close()));
     await Promise.all(this.#retired.values());
   }

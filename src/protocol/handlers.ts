@@ -112,7 +112,7 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
       ...(update !== undefined && { update }),
       ...(platform !== undefined && { platform: parsePlatform(platform) }),
     });
-    if (installed.replaced !== undefined) pools.retire(installed.driver.language);
+    if (installed.replaced !== undefined) pools.replaced(installed.driver);
     return {
       driver: wireDriver(installed.driver),
       unchanged: installed.unchanged,

@@ -217,6 +217,27 @@ describe('serve --listen', () => {
     expect((await ended).status).toBe(0);
   });
 
+  it('keeps drivers warm that it is told to, with scaling set as Babelfish’s was, and says which are not there', async () => {
+    const socket = path.join(folder, `socket-${++sockets}`);
+    const child = startProgram(
+      ['serve', '--listen', `unix:${socket}`, '--root', root, '--log-level', 'error', '--warm', 'echo,cobol'],
+      { environment: { BABELHOST_MIN_DRIVER_INSTANCES: '2', BABELHOST_MAX_DRIVER_INSTANCES: '3' } },
+    );
+    const ended = collect(child);
+    await Promise.race([once(child.stderr, 'data'), ended]);
+    const { client, stream } = await clientOf(socket);
+    const pools = async () => (await client.request('host/status', {})).pools;
+    await expect.poll(pools).toMatchObject([{ language: 'echo', instances: 2, success: 0 }]);
+    expect((await client.request('host/info', {})).limits).toMatchObject({ minimumInstances: 2, maximumInstances: 3 });
+    await client.request('host/kill', { all: true });
+    await expect.poll(pools).toMatchObject([{ language: 'echo', instances: 2, exited: 2 }]);
+    stream.destroy();
+    child.kill('SIGTERM');
+    const { status, stderr } = await ended;
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/"language":"cobol".*kept warm/);
+  });
+
   it('shows its pools and instances to other commands, and ends instances for them', async () => {
     const { socket, child, ended } = await listening();
     const at = (...args: string[]) => runProgram([...args, '--connect', `unix:${socket}`]);
@@ -226,7 +247,7 @@ describe('serve --listen', () => {
     await writeFile(path.join(source, 'a'), 'quick');
     expect(await at('parse', path.join(source, 'a'), '--language', 'echo')).toMatchObject({ status: 0 });
 
-    expect((await at('status')).stdout).toMatch(/^echo +running +1 /m);
+    expect((await at('status')).stdout).toMatch(/^echo +running +1 .* ms +[\d.]+ m?s$/m);
     const listed = await at('instances');
     const id = /^([0-9A-Z]{26}) +echo +idle /m.exec(listed.stdout)?.[1];
     expect(id).toBeDefined();

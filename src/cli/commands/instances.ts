@@ -2,7 +2,7 @@
 import type { InstanceStatus } from '../../protocol/methods.ts';
 import { command } from '../command.ts';
 import { UsageError } from '../failure.ts';
-import { formatCount, formatDuration } from '../quantities.ts';
+import { formatBytes, formatCount, formatDuration } from '../quantities.ts';
 import { table, type Column } from '../layout.ts';
 
 interface Options {
@@ -15,7 +15,13 @@ const columns: readonly Column<InstanceStatus>[] = [
   { title: 'ID', value: ({ id }) => id },
   { title: 'LANGUAGE', value: ({ language }) => language, format: () => 'cyan' },
   { title: 'STATE', value: ({ state }) => state },
-  { title: 'PID', value: ({ pid }) => (pid === undefined ? '-' : String(pid)), align: 'right' },
+  { title: 'PIDS', value: ({ pids }) => pids.join(',') || '-' },
+  {
+    title: 'MEMORY',
+    value: ({ memoryBytes }) => (memoryBytes === undefined ? '-' : formatBytes(memoryBytes)),
+    align: 'right',
+  },
+  { title: 'CPU', value: ({ cpuMs }) => (cpuMs === undefined ? '-' : formatDuration(cpuMs)), align: 'right' },
   { title: 'REQUESTS', value: ({ requests }) => String(requests), align: 'right' },
   { title: 'AGE', value: ({ ageMs }) => formatDuration(ageMs), align: 'right' },
   { title: 'IMAGE', value: ({ image }) => image.slice(0, 'sha256:'.length + 12) },

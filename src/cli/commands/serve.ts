@@ -13,6 +13,7 @@ interface Options {
   readonly stdio?: true;
   readonly listen?: string;
   readonly maxClients: number;
+  readonly warm?: readonly string[];
 }
 
 type Connection = ReturnType<Host['serve']>;
@@ -22,7 +23,8 @@ export default command<Options>({
     command
       .option('--stdio', 'one client, on stdin and stdout (the default)')
       .option('--listen <address>', 'many clients, on a socket: unix:PATH')
-      .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256);
+      .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
+      .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList);
   },
 
   async run(context, _args, options) {
@@ -32,7 +34,9 @@ export default command<Options>({
     }
     const path = options.listen === undefined ? undefined : parseSocketAddress(options.listen, '--listen');
     context.answerSignals();
-    const { host, logger, serving } = await startHostWith(context.global, 'info');
+    const { host, logger, serving } = await startHostWith(context.global, 'info', {
+      ...(options.warm !== undefined && { warm: options.warm }),
+    });
     try {
       if (path === undefined) return await serveStdio(context, host, serving);
       return await serveSocket(context, host, serving, path, options.maxClients, logger);
@@ -41,6 +45,11 @@ export default command<Options>({
     }
   },
 });
+
+/** Words between commas. */
+function parseList(text: string): string[] {
+  return text.split(',').flatMap((word) => word.trim() || []);
+}
 
 async function serveStdio({ signal, output }: Context, host: Host, serving: ServeOptions): Promise<ExitStatus> {
   if (process.stdin.isTTY) {

@@ -10,6 +10,15 @@ const number = (title: string, value: (pool: PoolStatus) => number): Column<Pool
   align: 'right',
 });
 
+const time = (title: string, value: (pool: PoolStatus) => number | undefined): Column<PoolStatus> => ({
+  title,
+  value: (pool) => {
+    const milliseconds = value(pool);
+    return milliseconds === undefined ? '-' : formatDuration(milliseconds);
+  },
+  align: 'right',
+});
+
 const columns: readonly Column<PoolStatus>[] = [
   { title: 'LANGUAGE', value: ({ language }) => language, format: () => 'cyan' },
   { title: 'STATE', value: ({ state }) => state, format: ({ state }) => (state === 'failing' ? 'red' : 'reset') },
@@ -21,6 +30,8 @@ const columns: readonly Column<PoolStatus>[] = [
   number('SUCCESS', ({ success }) => success),
   number('FAILED', ({ failed }) => failed),
   number('EXITED', ({ exited }) => exited),
+  time('P50', ({ p50Ms }) => p50Ms),
+  time('P99', ({ p99Ms }) => p99Ms),
 ];
 
 export default command({
