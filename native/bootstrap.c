@@ -36,11 +36,20 @@ _Noreturn static void end(int status, const char *format, va_list values, const 
   _exit(status);
 }
 
-_Noreturn void fail(const char *format, ...) {
-  int error = errno;
-  char cause[128];
+static void describe(int error, char *cause, size_t size) {
   const char *name = strerrorname_np(error);
-  snprintf(cause, sizeof cause, " (%s): %s", name == NULL ? "?" : name, strerror(error));
+  snprintf(cause, size, " (%s): %s", name == NULL ? "?" : name, strerror(error));
+}
+
+void complain_of(const char *step) {
+  char cause[128];
+  describe(errno, cause, sizeof cause);
+  dprintf(complaints, "bootstrap: %s%s\n", step, cause);
+}
+
+_Noreturn void fail(const char *format, ...) {
+  char cause[128];
+  describe(errno, cause, sizeof cause);
   va_list values;
   va_start(values, format);
   end(EXIT_FAILED, format, values, cause);

@@ -21,6 +21,9 @@ int lock_main(char **arguments);
  */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same line, for a fault after which there is still something to do. */
+void complain_of(const char *step);
+
 /* The same for a fault that has no errno. */
 _Noreturn void fail_plainly(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

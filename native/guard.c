@@ -135,7 +135,9 @@ _Noreturn static void reap_orphans(void) {
 
 _Noreturn static void be_reaper(const struct options *options, int go) {
   char byte;
-  if (read(go, &byte, 1) != 1) _exit(EXIT_FAILED); /* G died, or said why it gave up */
+  ssize_t length = read(go, &byte, 1);
+  if (length < 0) fail("cannot wait for the keeper");
+  if (length == 0) _exit(EXIT_FAILED); /* it died, or has said why it gave up */
   if (options->user_namespace) become_root_inside(options->uids.count > 0);
   die_with_parent(go);
   set_up_mounts(options);
@@ -199,15 +201,21 @@ int guard_main(char **arguments) {
   if (options.user_namespace) map_ids(reaper, options.uids, options.gids);
   /* Last of what may fail, for from here on there is something to remove. */
   int folder = hold_folder(directory, options.name, options.cgroups, options.cgroup_count);
-  /* The pipe stays open: P looks at it. If nobody listens, or P is dead, the next wait ends at once. */
-  if (write_line(STDOUT_FILENO, "guard %d\n", reaper) && write_all(go[1], "g", 1)) sweep_folders(directory);
+  /* The pipe stays open: P looks at it. */
+  bool announced = write_line(STDOUT_FILENO, "guard %d\n", reaper) && write_all(go[1], "g", 1);
+  if (announced) {
+    sweep_folders(directory);
+  } else {
+    complain_of("cannot announce the guard");
+  }
 
-  bool host_ended = wait_for_end(pidfd);
-  if (host_ended) kill(reaper, SIGKILL);
+  bool reaper_ended = announced && !wait_for_end(pidfd);
+  if (!reaper_ended) kill(reaper, SIGKILL);
   /* Returns when every process in the namespace is gone: the kernel lets process 1 end last (pid_namespaces(7)). */
   int status = wait_for(reaper);
   for (size_t i = 0; i < options.cgroup_count; i++) remove_cgroup(options.cgroups[i], CGROUP_PATIENCE_MS);
   remove_folder(directory, options.name);
   close(folder);
-  return host_ended ? 0 : exit_status_of(status);
+  if (!announced) return EXIT_FAILED;
+  return reaper_ended ? exit_status_of(status) : 0;
 }

@@ -105,6 +105,8 @@ static void reap(pid_t driver) {
     }
     _exit(exit_status_of(status));
   }
+  /* Not the driver's end, and nothing that would be told of again: better gone than deaf. */
+  if (child < 0 && errno != ECHILD && errno != EINTR) _exit(EXIT_FAILED);
 }
 
 static void take_signals(int fd, pid_t driver) {

@@ -19,7 +19,11 @@ enum { DEEPEST = 64 };
 
 static bool is_dots(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
 
-static void complain(const char *path) { dprintf(STDERR_FILENO, "bootstrap: cannot remove %s: %m\n", path); }
+static void complain(const char *path) {
+  char step[512];
+  snprintf(step, sizeof step, "cannot remove %.400s", path);
+  complain_of(step);
+}
 
 static void remove_entry(int parent, const char *name, int depth) {
   if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return;
