@@ -22,10 +22,10 @@ export function exitOf(
   killed: boolean,
   outOfMemory: number | undefined,
 ): ContainerExit {
-  if (report?.kind === 'exited') {
-    // A driver may survive the end of one of its children and exit in its own way: then that is how it ended.
-    return { reason: 'exited', code: report.code };
-  }
+  // A driver may survive the end of one of its processes and exit in its own way: then that is how it ended. A shell
+  // that passes the end of its command on says so with 128 and the signal's number, SIGKILL's 9.
+  const passedOn = report?.kind === 'exited' && report.code === 137 && outOfMemory !== undefined;
+  if (report?.kind === 'exited' && !passedOn) return { reason: 'exited', code: report.code };
   if (outOfMemory !== undefined) return { reason: 'outOfMemory', limitBytes: outOfMemory };
   if (report?.kind === 'signaled' && !killed) return { reason: 'signaled', signal: report.signal };
   return { reason: 'killed' };

@@ -72,7 +72,7 @@ export class Workplace implements AsyncDisposable {
   }
 
   static async make(setting: Setting): Promise<Workplace> {
-    const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-container-'));
+    const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-test-container-'));
     const place = new Workplace(folder, setting);
     await mkdir(place.directory);
     await mkdir(path.join(place.rootfs, 'bin'), { recursive: true });
