@@ -7,7 +7,7 @@ import {
   AbstractMessageWriter,
   Disposable,
   type DataCallback,
-  type Message,
+  Message,
   type MessageReader,
   type MessageWriter,
 } from 'vscode-jsonrpc/node';
@@ -53,11 +53,17 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #chunks: Buffer[] = [];
   #buffered = 0;
   #state: State = { in: 'header' };
+  #requests = 0;
 
   constructor(stream: Readable, options: FrameReaderOptions) {
     super();
     this.#stream = stream;
     this.#options = options;
+  }
+
+  /** Requests handed on so far: the connection calls their handlers in later turns, one by one. */
+  get requests(): number {
+    return this.#requests;
   }
 
   listen(callback: DataCallback): Disposable {
@@ -107,7 +113,10 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
         const message = this.#decode(content);
-        if (message !== undefined) callback(message);
+        if (message !== undefined) {
+          if (Message.isRequest(message)) this.#requests += 1;
+          callback(message);
+        }
       } else {
         if (this.#buffered === 0) return;
         const part = this.#take(Math.min(this.#buffered, state.left));

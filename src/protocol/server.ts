@@ -50,7 +50,10 @@ export class ServerConnection {
   readonly #options: ServerOptions;
   readonly #logger: Logger;
   readonly #connection: MessageConnection;
+  readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
+  /** Requests whose handlers have been called. */
+  #handled = 0;
   readonly #client: RequestSource;
   readonly #input: Readable;
   /** Bytes of sources in requests that are being worked on. */
@@ -78,7 +81,7 @@ export class ServerConnection {
     const closing = new Promise<ConnectionEnd>((resolve) => {
       this.#end = resolve;
     });
-    const reader = new FrameReader(input, {
+    this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
       onFault: (fault) => {
         this.#refuse(fault);
@@ -90,14 +93,19 @@ export class ServerConnection {
       },
     });
     this.#writer = new FrameWriter(output);
-    this.#connection = createMessageConnection(reader, this.#writer);
+    this.#connection = createMessageConnection(this.#reader, this.#writer);
     // Nobody reads the answers any more: what is still at work for this client may stop.
     const unread = (): void => {
       this.#end({ by: 'close' });
     };
     output.once('close', unread);
     this.#writer.onError(unread);
-    this.#connection.onRequest((method, params, token) => this.#track(this.#handle(method, params, token)));
+    this.#connection.onRequest((method, params, token) => {
+      this.#handled += 1;
+      const work = this.#handle(method, params, token);
+      // A shutdown waits for the others; among them it would wait for itself.
+      return method === 'shutdown' ? work : this.#track(work);
+    });
     this.#connection.onNotification((method, params) => {
       this.#notified(method, params);
     });
@@ -264,19 +272,21 @@ export class ServerConnection {
     this.#end({ by: 'close' });
   }
 
-  /** Waits for the requests in flight, the one that asks not included: it would wait for itself. */
+  /** Waits until every request that was read has been answered; those in the way of a shutdown for `drainMs` at most. */
   async #drain(): Promise<void> {
-    const others = [...this.#inFlight];
+    const deadline = performance.now() + this.#options.drainMs;
+    // The connection calls the handlers of what it has read one by one, in turns of the event loop.
+    while (this.#handled < this.#reader.requests && performance.now() < deadline) await turn();
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([
-      Promise.allSettled(others),
+      Promise.allSettled([...this.#inFlight]),
       new Promise((resolve) => {
-        timer = setTimeout(resolve, this.#options.drainMs);
+        timer = setTimeout(resolve, Math.max(deadline - performance.now(), 0));
       }),
     ]);
     clearTimeout(timer);
     // The answers have been made, but the connection writes them in turns of its own.
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     await this.#writer.flushed();
   }
 
@@ -300,6 +310,13 @@ export class ServerConnection {
       });
     }
   }
+}
+
+/** The next turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function tooLarge({ length, limit }: { length: number; limit: number }): ReturnType<typeof errorObject> {
