@@ -9,12 +9,14 @@ import type { ImageSource } from './transports/source.ts';
 
 export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Told of the file that the bytes are written to, before they are verified. */
+  readonly onFile?: (file: string) => void;
   /** Told of the bytes that are there. */
   readonly onBytes?: (done: number) => void;
 }
 
 /**
- * Fetches the blob into `folder`, under its digest's hexadecimal digits, synced to disk.
+ * Fetches the blob into `folder`, under its digest's hexadecimal digits. Not synced: that is done once for all of an image.
  * @param known - the store's own copy, if it should have one: then that is linked, and nothing fetched.
  * @throws BabelhostError `digestMismatch`; `imageInvalid` if the length is not the descriptor's.
  */
@@ -24,7 +26,7 @@ export async function fetchBlob(
   folder: string,
   known: string,
   what: string,
-  { signal, onBytes }: FetchOptions,
+  { signal, onFile, onBytes }: FetchOptions,
 ): Promise<string> {
   const target = path.join(folder, hexOf(descriptor.digest));
   if (await linkKnown(known, target, descriptor.size)) {
@@ -33,6 +35,7 @@ export async function fetchBlob(
   }
   const partial = `${target}.partial`;
   const handle = await open(partial, 'wx', 0o644);
+  onFile?.(partial);
   try {
     const hash = createHash('sha256');
     let length = 0;
@@ -51,7 +54,6 @@ export async function fetchBlob(
       throw invalid(what, `it ends after ${length} of the ${descriptor.size} bytes that its manifest says`);
     }
     if (actual !== descriptor.digest) throw digestMismatch(what, descriptor.digest, actual);
-    await handle.datasync();
   } catch (error) {
     await rm(partial, { force: true });
     throw error;

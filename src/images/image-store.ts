@@ -5,6 +5,7 @@ import { silentLogger } from '../log.ts';
 import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
 import { access } from 'node:fs/promises';
+import { arrivedBlob } from './arriving-blob.ts';
 import { buildIntoStore, type BuildOptions } from './build/build-into-store.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
@@ -230,7 +231,7 @@ export class ImageStore implements AsyncDisposable {
       blob: (index) => {
         const layer = documents.manifest.layers[index];
         if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
-        return Promise.resolve(core.blob(layer.digest));
+        return arrivedBlob(core.blob(layer.digest));
       },
     });
     await syncFileSystem(workspace.path);

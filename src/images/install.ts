@@ -1,7 +1,7 @@
 // From a reference to an image in the store: fetch, verify, unpack beside, ask, and one rename.
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError } from '../errors.ts';
+import { ArrivingBlob } from './arriving-blob.ts';
 import { hexOf, type Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
 import { fetchBlob } from './fetch-blob.ts';
@@ -82,8 +82,8 @@ export async function installImage(
   const image = await resolveImage(source, platform, core.settings.limits, signal);
   const blobs = path.join(work, 'blobs');
   await mkdir(blobs);
-  await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes, { flush: true });
-  await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes, { flush: true });
+  await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes);
+  await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes);
   return await enterImage(core, image, source, work, names, options);
 }
 
@@ -114,9 +114,9 @@ async function enterImage(
       name: source.name,
       blob: fetching.layer,
     });
-    await syncFileSystem(work);
   }
   await fetching.all();
+  await syncFileSystem(work);
   const candidate: Candidate = {
     digest,
     config: document.config,
@@ -161,8 +161,8 @@ async function isThere(core: StoreCore, digest: Digest): Promise<boolean> {
 
 /** Layers on their way. Disposing stops what is not there yet. */
 interface Fetching extends AsyncDisposable {
-  /** The blob of a layer, once it is there. */
-  readonly layer: (index: number) => Promise<string>;
+  readonly layer: (index: number) => ArrivingBlob;
+  /** Resolves once all are there, verified. */
   readonly all: () => Promise<void>;
   /** Aborted as soon as any layer failed. */
   readonly signal: AbortSignal;
@@ -179,53 +179,45 @@ function startFetching(
   const stop = new AbortController();
   const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   // The same layer may come twice in an image (an empty one often does), and is fetched once.
-  const distinct = [...new Map(manifest.layers.map((layer, index) => [layer.digest, { layer, index }])).values()];
-  const results = new Map<Digest, PromiseWithResolvers<string>>();
-  for (const { layer } of distinct) {
-    const result = Promise.withResolvers<string>();
-    // Whoever waits for this layer sees the failure; that nobody may be waiting is no crash.
-    result.promise.catch(() => undefined);
-    results.set(layer.digest, result);
-  }
+  const blobs = new Map<Digest, ArrivingBlob>();
+  const distinct = manifest.layers.flatMap((layer, index) => {
+    if (blobs.has(layer.digest)) return [];
+    const blob = new ArrivingBlob();
+    blobs.set(layer.digest, blob);
+    return [{ layer, blob, what: `Layer ${index + 1} of ${source.name}` }];
+  });
   const queue = distinct.values();
   const worker = async () => {
-    for (const { layer, index } of queue) {
-      const result = results.get(layer.digest);
+    for (const { layer, blob, what } of queue) {
       try {
         both.throwIfAborted();
-        const file = await fetchBlob(
-          source,
-          layer,
-          folder,
-          core.blob(layer.digest),
-          `Layer ${index + 1} of ${source.name}`,
-          {
-            signal: both,
-            onBytes: (done) => onProgress?.({ phase: 'fetch', layer: layer.digest, done, total: layer.size }),
+        const file = await fetchBlob(source, layer, folder, core.blob(layer.digest), what, {
+          signal: both,
+          onFile: (partial) => {
+            blob.begin(partial);
           },
-        );
-        result?.resolve(file);
+          onBytes: (done) => {
+            blob.grow();
+            onProgress?.({ phase: 'fetch', layer: layer.digest, done, total: layer.size });
+          },
+        });
+        blob.succeed(file);
       } catch (error) {
-        result?.reject(error);
+        blob.fail(error);
         stop.abort(error);
       }
     }
   };
   const workers = Promise.all(Array.from({ length: core.settings.parallelFetches }, worker));
-  const fetched = async (digest: Digest) => {
-    const result = results.get(digest);
-    if (result === undefined) throw new BabelhostError('imageInvalid', `The image has no layer ${digest}.`, { digest });
-    return await result.promise;
-  };
   return {
     signal: both,
-    layer: async (index) => {
-      const layer = manifest.layers[index];
-      if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
-      return await fetched(layer.digest);
+    layer: (index) => {
+      const blob = blobs.get(manifest.layers[index]?.digest as Digest);
+      if (blob === undefined) throw new RangeError(`There is no layer ${index}.`);
+      return blob;
     },
     all: async () => {
-      for (const { layer } of distinct) await fetched(layer.digest);
+      for (const { blob } of distinct) await blob.complete;
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort();

@@ -85,8 +85,8 @@ export async function buildImage(
   };
   const manifestBytes = formatManifest(manifest);
   const digest = digestOf(manifestBytes);
-  await writeFile(path.join(blobs, hexOf(manifest.config.digest)), configBytes, { flush: true });
-  await writeFile(path.join(blobs, hexOf(digest)), manifestBytes, { flush: true });
+  await writeFile(path.join(blobs, hexOf(manifest.config.digest)), configBytes);
+  await writeFile(path.join(blobs, hexOf(digest)), manifestBytes);
   return { digest, manifestBytes, manifest, document: parseConfig(configBytes, 'The configuration of the build') };
 }
 

@@ -10,6 +10,7 @@ import { storageError } from '../storage-errors.ts';
 import type { StoreCore } from '../store/core.ts';
 import { readIndex, withImage, type IndexEntry } from '../store/index-file.ts';
 import { storedImage, type StoredImage } from '../store/stored-image.ts';
+import { syncFileSystem } from '../store/sync.ts';
 import { writeLayout } from '../transports/write-layout.ts';
 import { buildImage } from './build-image.ts';
 import { readRecipe } from './recipe.ts';
@@ -53,6 +54,7 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
       };
       await writeLayout(output, image, signal);
     }
+    await syncFileSystem(workspace.path);
     return await core.locked(async (changing) => {
       const entry: IndexEntry = { digest: built.digest, size: descriptor.size, platform, names, annotations: {} };
       const entries = withImage(await readIndex(core.layout), entry, []);

@@ -31,7 +31,7 @@ export interface WriteLayerOptions {
   readonly onBytes?: (done: number) => void;
 }
 
-/** Writes the entries into a new blob in `folder`, under its digest's hexadecimal digits, synced to disk. */
+/** Writes the entries into a new blob in `folder`, under its digest's hexadecimal digits. Not synced. */
 export async function writeLayer(
   entries: readonly WrittenEntry[],
   folder: string,
@@ -57,7 +57,7 @@ export async function writeLayer(
     },
   });
   const partial = path.join(folder, 'layer.partial');
-  const target = createWriteStream(partial, { flags: 'wx', mode: 0o644, flush: true });
+  const target = createWriteStream(partial, { flags: 'wx', mode: 0o644 });
   const source = Readable.from(hashed(writeTar(entries, mtime)), { objectMode: false, highWaterMark: chunkSize });
   const given = signal === undefined ? {} : { signal };
   switch (compression) {

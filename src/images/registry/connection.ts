@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { getCACertificates } from 'node:tls';
-import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici';
+import { Agent, buildConnector, EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import { systemErrorCode } from '../../errors.ts';
 import type { RegistrySettings } from './settings.ts';
 
@@ -25,24 +25,41 @@ export async function openConnections(
   insecure: boolean,
   settings: RegistrySettings,
 ): Promise<Dispatcher> {
-  const { ca, cert, key } = await readCertificates(host, settings.certificateFolders);
-  const tls = {
-    // Those of Node, those of the system, and the host's own.
-    ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...ca])],
-    ...(cert === undefined || key === undefined ? {} : { cert, key }),
-    rejectUnauthorized: !insecure,
-    timeout: settings.connectTimeoutMs,
-  };
-  const options = {
-    connect: tls,
-    requestTls: tls,
+  const certificates = await readCertificates(host, settings.certificateFolders);
+  const timeouts = {
     headersTimeout: settings.answerTimeoutMs,
     bodyTimeout: settings.idleTimeoutMs,
     // A registry that is waited for is answered by its next request, not by holding a connection.
     keepAliveTimeout: 4_000,
   };
   // As Go's tools do: what is on this machine is not reached through a proxy.
-  return isLoopback(host) ? new Agent(options) : new EnvHttpProxyAgent(options);
+  if (isLoopback(host)) return new Agent({ ...timeouts, connect: connector(certificates, insecure, settings) });
+  const tls = tlsOptions(certificates, insecure, settings);
+  return new EnvHttpProxyAgent({ ...timeouts, connect: tls, requestTls: tls });
+}
+
+function tlsOptions({ ca, cert, key }: HostCertificates, insecure: boolean, settings: RegistrySettings) {
+  return {
+    // Those of Node, those of the system, and the host's own.
+    ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...ca])],
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    rejectUnauthorized: !insecure,
+    timeout: settings.connectTimeoutMs,
+  };
+}
+
+/** Connects with or without TLS; what TLS needs is loaded at the first connection that uses it. */
+function connector(
+  certificates: HostCertificates,
+  insecure: boolean,
+  settings: RegistrySettings,
+): buildConnector.connector {
+  const plain = buildConnector({ timeout: settings.connectTimeoutMs });
+  let secure: buildConnector.connector | undefined;
+  return (options, done) => {
+    if (options.protocol !== 'https:') plain(options, done);
+    else (secure ??= buildConnector(tlsOptions(certificates, insecure, settings)))(options, done);
+  };
 }
 
 async function readCertificates(host: string, folders: readonly string[]): Promise<HostCertificates> {

@@ -177,17 +177,25 @@ export class Registry implements AsyncDisposable {
     const { host, insecure } = this.#options.endpoint;
     // Docker Hub's API is not at the host that its names have.
     const secure = new URL(`https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`);
-    if (!insecure && !isLoopback(host)) return secure;
+    const plain = new URL(`http://${host}`);
+    // On this machine http is no risk and comes first, as all that TLS needs takes longer to load than the question takes.
+    // A server that speaks TLS answers it with 400, or not at all.
+    if (isLoopback(host)) return (await this.#answers(plain, signal)) ? plain : secure;
+    if (!insecure) return secure;
+    return (await this.#answers(secure, signal)) ? secure : plain;
+  }
+
+  /** Whether something like a registry is at an address. */
+  async #answers(base: URL, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      const answer = await this.#once('GET', new URL('/v2/', secure), { signal });
+      const answer = await this.#once('GET', new URL('/v2/', base), { signal });
       await discard(answer);
-      return secure;
+      return answer.status !== 400;
     } catch (error) {
       signal?.throwIfAborted();
-      // It does not speak TLS, or breaks off when it is spoken to so. A certificate that does not fit is no such case.
-      const code = deepCode(error) ?? '';
-      if (!/^(?:EPROTO|ERR_SSL_|ECONNRESET|UND_ERR_SOCKET)/.test(code)) throw this.#unreachable(error, secure);
-      return new URL(`http://${host}`);
+      // Nobody is there at all: neither way will do.
+      if (deepCode(error) === 'ECONNREFUSED') throw this.#unreachable(error, base);
+      return false;
     }
   }
 

@@ -1,4 +1,4 @@
-// Makes an unpacked tree durable. Node has no syncfs(2); an fsync for each of ten thousand files takes longer than all
+// Makes what was fetched and unpacked durable. Node has no syncfs(2); an fsync for each of ten thousand files takes longer than all
 // else together. coreutils' `sync --file-system` is that one call.
 import { BabelhostError, messageOf } from '../../errors.ts';
 
@@ -11,7 +11,7 @@ export async function syncFileSystem(folder: string): Promise<void> {
   } catch (error) {
     throw new BabelhostError(
       'storageDirty',
-      `The unpacked image at ${folder} could not be written to disk: ${messageOf(error)}.`,
+      `The image at ${folder} could not be written to disk: ${messageOf(error)}.`,
       { path: folder },
       { cause: error },
     );

@@ -3,6 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageDocuments } from './stored-image.ts';
+import type { ArrivingBlob } from '../arriving-blob.ts';
+import { BabelhostError } from '../../errors.ts';
 import { Unpacker } from '../unpack/unpacker.ts';
 import { unpackLayer } from '../unpack/unpack-layer.ts';
 import type { OnProgress } from '../progress.ts';
@@ -15,8 +17,8 @@ export interface UnpackOptions {
   readonly onProgress?: OnProgress | undefined;
   /** The image as messages name it. */
   readonly name: string;
-  /** Gives a layer's blob once it is there: layers may still be on their way while the ones below are unpacked. */
-  readonly blob: (layer: number) => Promise<string>;
+  /** Gives a layer's blob, which may still be on its way. */
+  readonly blob: (layer: number) => ArrivingBlob;
 }
 
 /**
@@ -35,7 +37,6 @@ export async function unpackImage(
   const kept = path.join(path.dirname(target), 'layers');
   const layers = new Map<string, string>();
   for (const [index, layer] of manifest.layers.entries()) {
-    const file = await blob(index);
     signal?.throwIfAborted();
     unpacker.beginLayer();
     // As many diff ids as layers: checked when the documents were resolved.
@@ -48,8 +49,16 @@ export async function unpackImage(
     else {
       using recorder = await LayerRecorder.start(keep, unpacker, owners);
       const what = `Layer ${index + 1} of ${name}`;
-      const blob = { file, compression: layer.compression, size: layer.size, diffId, what };
-      await unpackLayer(blob, recorder, { limits, signal, onBytes });
+      const arriving = blob(index);
+      const layerBlob = { chunks: arriving.follow(), compression: layer.compression, size: layer.size, diffId, what };
+      try {
+        await unpackLayer(layerBlob, recorder, { limits, signal, onBytes });
+      } catch (error) {
+        // What is wrong in it may be so because it is not what its digest says: that is then the error. A limit that it
+        // goes over is one whatever the rest of it is.
+        if (!(error instanceof BabelhostError && error.data['reason'] === 'limit')) await arriving.complete;
+        throw error;
+      }
       recorder.finish();
       layers.set(keep, path.join(settings.layout.layers, hexOf(diffId)));
     }

@@ -1,6 +1,6 @@
 // One layer from its blob: decompresses, verifies the archive's own digest, and hands the entries to the unpacker.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
@@ -15,8 +15,8 @@ import { decompressZstd } from './zstd.ts';
 const chunkSize = 256 * 1024;
 
 export interface LayerBlob {
-  /** The file that holds the blob, verified. */
-  readonly file: string;
+  /** The blob's bytes, which may be still on their way. */
+  readonly chunks: AsyncIterable<Buffer>;
   readonly compression: Compression;
   /** The blob's size in bytes. */
   readonly size: number;
@@ -59,12 +59,15 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
       reader.write(chunk);
     }
   };
-  const stream = createReadStream(layer.file, { highWaterMark: chunkSize });
-  let read = 0;
-  stream.on('data', (chunk) => {
-    read += chunk.length;
-    onBytes?.(read);
-  });
+  const counted = async function* () {
+    let read = 0;
+    for await (const chunk of layer.chunks) {
+      read += chunk.length;
+      yield chunk;
+      onBytes?.(read);
+    }
+  };
+  const stream = Readable.from(counted(), { objectMode: false, highWaterMark: chunkSize });
   const given = signal === undefined ? {} : { signal };
   try {
     switch (layer.compression) {

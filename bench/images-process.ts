@@ -1,0 +1,16 @@
+// Installs two images into a new store and prints how long each took, and how much memory the process had above idle.
+import { ImageStore, parseReference } from '../src/images/index.ts';
+
+const [root = '', first = '', second = ''] = process.argv.slice(2);
+await using store = await ImageStore.open(root);
+// undici and what else is loaded at the first use is part of the first pull, not of being idle.
+const idle = process.memoryUsage.rss();
+const timed = async (reference: string) => {
+  const began = performance.now();
+  await store.install(parseReference(reference));
+  return performance.now() - began;
+};
+const firstTook = await timed(first);
+const secondTook = await timed(second);
+const memory = process.resourceUsage().maxRSS * 1024 - idle;
+process.stdout.write(JSON.stringify({ first: firstTook, second: secondTook, memory }));

@@ -1,0 +1,159 @@
+// Pulling and unpacking an image of 100 MB in five layers from a registry on loopback, beside skopeo copy and umoci unpack
+// of the same; a second image with four of the five layers; and how much memory it takes.
+import { execFile, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, connect, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** A figure beside what it is compared with. Times in milliseconds, memory in bytes. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly baseline?: number;
+  readonly unit: 'ms' | 'bytes';
+  /** value / baseline should be at most this, or value itself where there is no baseline. */
+  readonly target: number;
+}
+
+/** Measures `rounds` times and gives the medians. */
+export async function measureImages(rounds = 5): Promise<Figure[]> {
+  const scratch = await mkdtemp(path.join(tmpdir(), 'babelhost-bench-'));
+  const registry = await startRegistry(scratch);
+  try {
+    const first = await makeImage(scratch, registry.host, 'first', [0, 1, 2, 3, 4]);
+    const second = await makeImage(scratch, registry.host, 'second', [0, 1, 2, 3, 5]);
+    const ours: Measured[] = [];
+    const others: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      others.push(await pullWithOthers(scratch, first));
+      ours.push(await pullWithOurs(scratch, first, second));
+    }
+    const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+    const pull = median(ours.map((one) => one.first));
+    return [
+      {
+        name: 'pull and unpack 100 MB, beside skopeo copy and umoci unpack',
+        value: pull,
+        baseline: median(others),
+        unit: 'ms',
+        target: 0.8,
+      },
+      {
+        name: 'a second image with four of five layers, beside the first',
+        value: median(ours.map((one) => one.second)),
+        baseline: pull,
+        unit: 'ms',
+        target: 0.2,
+      },
+      {
+        name: 'memory above idle while pulling',
+        value: median(ours.map((one) => one.memory)),
+        unit: 'bytes',
+        target: 150e6,
+      },
+    ];
+  } finally {
+    registry.child.kill('SIGKILL');
+    await once(registry.child, 'exit');
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+interface Measured {
+  readonly first: number;
+  readonly second: number;
+  readonly memory: number;
+}
+
+/** A process of its own, whose memory nothing else has been in. */
+async function pullWithOurs(scratch: string, first: string, second: string): Promise<Measured> {
+  const root = path.join(scratch, 'store');
+  const program = fileURLToPath(new URL('images-process.ts', import.meta.url));
+  const { stdout } = await run(process.execPath, [program, root, first, second]);
+  await rm(root, { recursive: true });
+  return JSON.parse(stdout) as Measured;
+}
+
+async function pullWithOthers(scratch: string, reference: string): Promise<number> {
+  const layout = path.join(scratch, 'layout');
+  const bundle = path.join(scratch, 'bundle');
+  const began = performance.now();
+  await run('skopeo', ['copy', '--quiet', '--src-tls-verify=false', `docker://${reference}`, `oci:${layout}:x`]);
+  await run('umoci', ['unpack', ...(process.getuid?.() === 0 ? [] : ['--rootless']), '--image', `${layout}:x`, bundle]);
+  const took = performance.now() - began;
+  await rm(layout, { recursive: true });
+  await run('rm', ['-rf', bundle]);
+  return took;
+}
+
+/** Pushes an image whose layers, by number, have the same content each time: 20 MB in files of mixed sizes. */
+async function makeImage(scratch: string, host: string, name: string, layers: number[]): Promise<string> {
+  const layout = path.join(scratch, 'made');
+  await rm(layout, { recursive: true, force: true });
+  await run('umoci', ['init', '--layout', layout]);
+  await run('umoci', ['new', '--image', `${layout}:x`]);
+  for (const layer of layers) {
+    const folder = path.join(scratch, `content-${layer}`);
+    await makeContent(folder, layer);
+    await run('umoci', ['insert', '--image', `${layout}:x`, folder, `/layer${layer}`]);
+  }
+  await run('skopeo', [
+    'copy',
+    '--quiet',
+    '--dest-tls-verify=false',
+    `oci:${layout}:x`,
+    `docker://${host}/bench/${name}:x`,
+  ]);
+  return `${host}/bench/${name}:x`;
+}
+
+const made = new Set<string>();
+
+async function makeContent(folder: string, seed: number): Promise<void> {
+  if (made.has(folder)) return;
+  made.add(folder);
+  await mkdir(folder, { recursive: true });
+  // Half of each file is noise and half is text, so that it compresses about as programs do.
+  const text = Buffer.alloc(1 << 20, createHash('sha256').update(String(seed)).digest('hex'));
+  let total = 0;
+  for (let index = 0; total < 20e6; index += 1) {
+    const size = [2_000, 8_000, 30_000, 500_000][index % 4] ?? 2_000;
+    const sub = path.join(folder, `d${index % 16}`);
+    await mkdir(sub, { recursive: true });
+    await writeFile(path.join(sub, `f${index}`), Buffer.concat([randomBytes(size / 2), text.subarray(0, size / 2)]));
+    total += size;
+  }
+}
+
+async function startRegistry(scratch: string) {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  const file = path.join(scratch, 'registry.yml');
+  await writeFile(
+    file,
+    `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${scratch}/registry}}\nhttp: {addr: 127.0.0.1:${port}}\n`,
+  );
+  const child = spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
+  for (let tries = 0; tries < 500; tries += 1) {
+    const socket = connect(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      return { host: `127.0.0.1:${port}`, child };
+    } catch {
+      await sleep(20);
+    } finally {
+      socket.destroy();
+    }
+  }
+  throw new Error('docker-registry did not start: is it installed (apt-get install docker-registry)?');
+}
