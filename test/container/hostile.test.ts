@@ -1,7 +1,7 @@
 // A hostile guest: each attempt to get out of its container is made outside first, as root, where it must work.
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -48,6 +48,7 @@ const attempts: Record<string, { answer: string }> = {
   'terminal-input': { answer: 'ENOENT' },
   'asks-for-terminal-input': { answer: 'ENOSYS' },
   'core-dumps': { answer: 'EPERM' },
+  groups: { answer: 'EPERM' },
   priority: { answer: 'EACCES' },
   'make-file /new': { answer: 'EROFS' },
   'make-file /dev/new': { answer: 'done' },
@@ -133,6 +134,23 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     for (const kind of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb']) expect(stdout).toContain(`Cap${kind}:\t0000000000000000`);
     expect(stdout).toContain('NoNewPrivs:\t1');
     expect(stdout).toContain('Seccomp:\t2');
+  });
+
+  it.runIf(setting.user === 'root')('does not become the owner of a setuid program', async () => {
+    const copy = path.join(place.rootfs, 'bin/setuid');
+    await copyFile(program, copy);
+    const other = 0x7000_0000 + 7;
+    await chown(copy, other, other);
+    await chmod(copy, 0o4755);
+    // Its folder is the test's own, which others may not search.
+    await chmod(place.folder, 0o711);
+    const outsider = ['--reuid', '54321', '--regid', '54321', '--clear-groups'];
+    const { stdout } = await execute('setpriv', [...outsider, copy, 'effective-id']);
+    expect(stdout.trim()).toBe(String(other));
+    for (const user of ['', '5:5']) {
+      const inContainer = await host.run({ args: ['/bin/setuid', 'effective-id'], user });
+      expect(inContainer.stdout.trim()).toBe(user === '' ? '0' : '5');
+    }
   });
 
   it('is, on the host, an id that owns nothing there', async () => {
