@@ -1,0 +1,181 @@
+// Bundles the command line, after the compiler has made dist/ for those who use babelhost as a library:
+//   dist/cli/main.js        the entry: turns the compile cache on and loads the program
+//   dist/program*.cjs       the program in a few files, with the packages it uses
+//   dist/compile-cache/     V8's bytecode of it, for this machine's Node and this user
+//   dist/LICENSES.txt       the licences of the packages in it
+// Loading 400 modules one by one takes five times as long as Node itself needs to start. CommonJS, because Node links an
+// ES module's imports of its own modules by calling every lazy getter of theirs, which loads half of Node.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { glob, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown, type Plugin } from 'rolldown';
+
+const project = fileURLToPath(new URL('..', import.meta.url));
+const source = path.join(project, 'src');
+const dist = path.join(project, 'dist');
+const cache = path.join(dist, 'compile-cache');
+
+/** What is loaded together, each with all that it imports but what stands in one before it. */
+const parts: Readonly<Record<string, readonly string[]>> = {
+  start: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'],
+  host: ['host.ts', 'log.ts'],
+};
+
+const partOf = new Map<string, string>();
+
+const findParts: Plugin = {
+  name: 'find-parts',
+  buildEnd() {
+    for (const [part, roots] of Object.entries(parts)) {
+      const add = (id: string): void => {
+        const module = this.getModuleInfo(id);
+        if (module === null || partOf.has(id)) return;
+        partOf.set(id, part);
+        module.importedIds.forEach(add);
+      };
+      for (const root of roots) add(path.join(source, root));
+    }
+  },
+};
+
+/** Of Linguist's 830 modules detection needs these fields, in one. */
+const linguistFields = ['name', 'type', 'aceMode', 'aliases', 'extensions', 'filenames', 'interpreters'];
+
+const compactLinguist: Plugin = {
+  name: 'compact-linguist',
+  resolveId: (id) => (id === 'linguist-languages' ? '\0linguist-languages' : null),
+  load: {
+    filter: { id: /^\0linguist-languages$/ },
+    async handler() {
+      const languages = Object.values<object>(await import('linguist-languages'));
+      return languages
+        .map((each, index) => `export const l${index} = ${JSON.stringify(each, linguistFields)};`)
+        .join('\n');
+    },
+  },
+};
+
+/** V8 keeps a source that has a character beyond Latin-1 in two bytes each, and hashes it slowly. */
+const asciiOnly: Plugin = {
+  name: 'ascii-only',
+  renderChunk: (code) => ({
+    // eslint-disable-next-line no-control-regex
+    code: code.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  }),
+};
+
+/** @returns the files written, and the modules in them */
+async function bundleProgram(folder: string): Promise<{ files: string[]; modules: string[] }> {
+  const bundle = await rolldown({
+    input: { program: path.join(source, 'cli/program.ts') },
+    cwd: project,
+    platform: 'node',
+    plugins: [findParts, compactLinguist, asciiOnly],
+    // A module that one command loads when it needs it and another has anyway: as meant.
+    onLog: (level, log, write) => {
+      if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') write(level === 'warn' ? 'error' : level, log);
+    },
+  });
+  const { output } = await bundle.write({
+    dir: folder,
+    format: 'cjs',
+    entryFileNames: '[name].cjs',
+    chunkFileNames: 'program-[name].cjs',
+    comments: false,
+    codeSplitting: { groups: [{ debugName: 'parts', name: (id) => partOf.get(id) ?? null }] },
+  });
+  return {
+    files: output.map(({ fileName }) => fileName),
+    modules: output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])),
+  };
+}
+
+/** The entry, as src/cli/main.ts has it but for where it finds the rest. */
+async function makeEntry(): Promise<string> {
+  let text = await readFile(path.join(source, 'cli/main.ts'), 'utf8');
+  const replace = (from: string, to: string): void => {
+    if (!text.includes(from)) throw new Error(`src/cli/main.ts has no ${from}: scripts/bundle.ts replaces it`);
+    text = text.replace(from, to);
+  };
+  replace("import('./program.ts')", "import('../program.cjs')");
+  replace("import('../version.ts')", "import('../version.js')");
+  replace('#!/usr/bin/env node\n', '');
+  return `#!/usr/bin/env node
+import { constants, enableCompileCache } from 'node:module';
+import { homedir } from 'node:os';
+
+// Beside the program: whoever may write there may change the program itself. Never in a folder that all may write to,
+// which is Node's default: bytecode from another user would be theirs to choose.
+const { FAILED } = constants.compileCacheStatus;
+if (enableCompileCache(\`\${import.meta.dirname}/../compile-cache\`).status === FAILED) {
+  enableCompileCache(\`\${process.env.XDG_CACHE_HOME || \`\${homedir()}/.cache\`}/babelhost\`);
+}
+
+${text}`;
+}
+
+/** The licences of the packages that the bundle contains. */
+async function collectLicences(modules: readonly string[]): Promise<string> {
+  const folders = new Set<string>();
+  for (const id of [...modules, path.join(project, 'node_modules/linguist-languages/x')]) {
+    const folder = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0];
+    if (folder !== undefined) folders.add(folder);
+  }
+  const texts: string[] = [];
+  for (const folder of [...folders].sort()) {
+    const { name, version, license } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8')) as {
+      name: string;
+      version: string;
+      license?: string;
+    };
+    texts.push(`${'='.repeat(80)}\n${name} ${version} (${license ?? 'see below'})\n`);
+    for await (const file of glob('{LICENSE,LICENCE,License,license}*', { cwd: folder })) {
+      texts.push(await readFile(path.join(folder, file), 'utf8'));
+    }
+  }
+  return texts.join('\n');
+}
+
+/** Runs what a host does until its first request, so that the cache has its bytecode. */
+async function warm(): Promise<void> {
+  const root = await mkdtemp(path.join(tmpdir(), 'babelhost-build-'));
+  try {
+    const entry = path.join(dist, 'cli/main.js');
+    const child = spawn(process.execPath, [entry, 'serve', '--stdio', '--root', root, '--log-level', 'error'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    const send = (message: object): void => {
+      const text = JSON.stringify({ jsonrpc: '2.0', ...message });
+      child.stdin.write(`Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+    };
+    send({ id: 1, method: 'initialize', params: { processId: null } });
+    // Refused, as no driver is installed, but after the language has been looked for.
+    send({ id: 2, method: 'parse', params: { content: '', filename: 'a.js' } });
+    send({ id: 3, method: 'shutdown' });
+    send({ method: 'exit' });
+    const [status] = (await once(child, 'exit')) as [number | null];
+    if (status !== 0) throw new Error(`the bundled host ended with status ${String(status)}`);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+const folder = await mkdtemp(path.join(dist, '.bundle-'));
+try {
+  const { files, modules } = await bundleProgram(folder);
+  await writeFile(path.join(folder, 'main.js'), await makeEntry(), { mode: 0o755 });
+  await writeFile(path.join(folder, 'LICENSES.txt'), await collectLicences(modules));
+  // By rename, each: a host that is starting finds whole files.
+  for (const file of [...files, 'LICENSES.txt']) await rename(path.join(folder, file), path.join(dist, file));
+  await rename(path.join(folder, 'main.js'), path.join(dist, 'cli/main.js'));
+  for (const file of await readdir(dist)) {
+    if (/^program.*\.cjs$/.test(file) && !files.includes(file)) await rm(path.join(dist, file));
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+await rm(cache, { recursive: true, force: true });
+await warm();
