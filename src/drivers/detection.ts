@@ -136,13 +136,13 @@ async function loadTables(): Promise<Tables> {
 }
 
 /**
- * The likelier first: programming languages before markup and data, and of these the ones that an editor has a mode for
- * (`.rs` is Rust before it is RenderScript). Which languages are popular is not in the data.
+ * The likelier first: prose (`.md` is Markdown before it is GCC's machine descriptions), programming languages, markup,
+ * data; of each the ones that an editor has a mode for (`.rs` is Rust before it is RenderScript). Which languages are
+ * popular is not in the data.
  */
 function byLikelihood(a: Language, b: Language): number {
-  const rank = (language: Language): number => {
-    const type = language.type === 'programming' ? 0 : language.type === 'markup' ? 1 : 2;
-    return 2 * type + (language.aceMode === 'text' ? 1 : 0);
-  };
+  const rank = ({ type, aceMode }: Language): number => 2 * types.indexOf(type) + (aceMode === 'text' ? 1 : 0);
   return rank(a) - rank(b);
 }
+
+const types: readonly Language['type'][] = ['prose', 'programming', 'markup', 'data'];

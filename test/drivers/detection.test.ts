@@ -14,6 +14,7 @@ describe('the detection of a language', () => {
     ['by a short Emacs modeline', { content: '// -*- TypeScript -*-' }, ['typescript']],
     ['by a Vim modeline at the end', { content: `${'x\n'.repeat(5000)}# vim: set ts=4 ft=python et:\n` }, ['python']],
     ['with what remains open', { filename: 'a.h' }, ['c', 'cpp', 'objective-c']],
+    ['with prose first', { filename: 'README.md' }, ['markdown', 'gcc-machine-description']],
     ['with the language that editors know first', { filename: 'a.rs' }, ['rust', 'renderscript', 'xml']],
     ['not by a coding cookie', { content: '# -*- coding: latin-1 -*-\n' }, []],
     ['not without anything known', { filename: 'a.zzz', content: 'hello' }, []],
