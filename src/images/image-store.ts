@@ -4,7 +4,6 @@ import { readInside } from './unpack/read-inside.ts';
 import { silentLogger } from '../log.ts';
 import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
-import { access } from 'node:fs/promises';
 import { arrivedBlob } from './arriving-blob.ts';
 import { buildIntoStore, type BuildOptions } from './build/build-into-store.ts';
 import { isDigest, type Digest } from './digest.ts';
@@ -195,7 +194,7 @@ export class ImageStore implements AsyncDisposable {
       if (entry === undefined) throw notInStore(digest);
       const { document } = await core.documents.read(digest);
       const rootfs = core.rootfs(digest);
-      if (!(await isThere(rootfs))) await this.#unpack(digest);
+      if (!(await core.isUnpacked(digest))) await this.#unpack(digest);
       return { digest, rootfs, config: document.config, release, [Symbol.asyncDispose]: release };
     } catch (error) {
       await release();
@@ -303,13 +302,4 @@ function notInStore(image: string): BabelhostError {
     `There is no image ${image} in the store: see 'babelhost image list' for those there are.`,
     { image },
   );
-}
-
-async function isThere(file: string): Promise<boolean> {
-  try {
-    await access(file);
-    return true;
-  } catch {
-    return false;
-  }
 }

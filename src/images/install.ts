@@ -1,5 +1,5 @@
 // From a reference to an image in the store: fetch, verify, unpack beside, ask, and one rename.
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ArrivingBlob } from './arriving-blob.ts';
 import { hexOf, type Digest } from './digest.ts';
@@ -103,7 +103,7 @@ async function enterImage(
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
   await using _held = await core.hold(leased);
   await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
-  const present = await isThere(core, digest);
+  const present = await core.isUnpacked(digest);
   let layers: ReadonlyMap<string, string> = new Map();
   const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');
   if (!present) {
@@ -148,15 +148,6 @@ async function enterImage(
     const entered = entries.find((other) => other.digest === digest) ?? entry;
     return storedImage(entered, { manifest, document });
   }, signal);
-}
-
-async function isThere(core: StoreCore, digest: Digest): Promise<boolean> {
-  try {
-    await access(core.rootfs(digest));
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Layers on their way. Disposing stops what is not there yet. */

@@ -1,7 +1,7 @@
 // What the operations of a store share: its paths, its session, its bounds, and the one way to change it.
 import { lstat, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { systemErrorCode } from '../../errors.ts';
+import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
@@ -13,7 +13,7 @@ import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
 import { blobPath, syncFolder, type StoreLayout } from './layout.ts';
 import { Leases } from './leases.ts';
 import { acquireLock } from './lock.ts';
-import { Session, type Workspace } from './session.ts';
+import { namesIn, Session, type Workspace } from './session.ts';
 import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts';
 
 export interface StoreSettings {
@@ -134,6 +134,37 @@ export class StoreCore {
     return true;
   }
 
+  /**
+   * Whether an image is unpacked, for the owners that this store has now.
+   * @throws BabelhostError `storageDirty` if it is unpacked for others, and somebody is using it so.
+   */
+  async isUnpacked(digest: Digest): Promise<boolean> {
+    const rootfs = this.rootfs(digest);
+    const owner = await ownerOf(rootfs);
+    if (owner === undefined) return false;
+    const { owners } = this.settings;
+    if (
+      owners.kind === 'single'
+        ? owner === process.getuid?.()
+        : owner >= owners.base && owner < owners.base + owners.size
+    ) {
+      return true;
+    }
+    const others = (await namesIn(this.layout.leases)).filter(
+      (name) => name.startsWith(hexOf(digest)) && !name.endsWith(this.session.id),
+    );
+    if (others.length > 0) {
+      throw new BabelhostError(
+        'storageDirty',
+        `The image ${digest} is unpacked for other user ids (its root belongs to ${owner}) and in use by another process: end that, or use another --root.`,
+        { path: rootfs, owner },
+      );
+    }
+    // Nobody uses it: it is unpacked anew, as when it was lost.
+    await this.locked((workspace) => rename(rootfs, path.join(workspace.path, 'other-owners')));
+    return false;
+  }
+
   /** Where an image's root file system is, or will be. */
   rootfs(digest: Digest): string {
     return path.join(this.layout.rootfs, hexOf(digest));
@@ -150,11 +181,15 @@ async function moveIntoPlace(from: string, to: string): Promise<void> {
 }
 
 async function exists(file: string): Promise<boolean> {
+  return (await ownerOf(file)) !== undefined;
+}
+
+/** Whom a file belongs to; undefined if there is none. */
+async function ownerOf(file: string): Promise<number | undefined> {
   try {
-    await lstat(file);
-    return true;
+    return (await lstat(file)).uid;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -1,0 +1,114 @@
+// As an ordinary user, on a full disk, and for other ids than before.
+import { execFileSync } from 'node:child_process';
+import { chown, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ImageStore } from '../../src/images/index.ts';
+import { file, folder, tar } from './support/archives.ts';
+import { layoutWith } from './support/layouts.ts';
+import { leftovers, openStore, own } from './support/stores.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const isRoot = process.getuid?.() === 0;
+const nobody = 65_534;
+
+describe.runIf(isRoot)('an ordinary user', () => {
+  it('installs, uses and removes images, whatever modes are in them', async () => {
+    const scratch = await temporaryFolder();
+    const lower = tar(
+      folder('.', { mode: 0o555, uid: 7 }),
+      folder('closed', { mode: 0, uid: 1, gid: 2 }),
+      file('closed/x', 'x', { mode: 0, uid: 5 }),
+      folder('read-only', { mode: 0o555 }),
+      file('read-only/y', 'y', { mode: 0o444 }),
+    );
+    const upper = tar(file('read-only/z', 'z'), file('closed/.wh.x'));
+    const { path: layout } = await layoutWith(
+      path.join(scratch, 'layout'),
+      [{ archive: lower, compression: 'gzip' }, { archive: upper }],
+      { name: 'x' },
+    );
+    const root = path.join(scratch, 'store');
+    await mkdir(root);
+    await chown(root, nobody, nobody);
+    const program = path.join(scratch, 'program.mts');
+    const images = fileURLToPath(new URL('../../src/images/index.ts', import.meta.url));
+    await writeFile(
+      program,
+      `import { ImageStore, parseReference } from ${JSON.stringify(images)};
+import { readFile, readdir } from 'node:fs/promises';
+await using store = await ImageStore.open(process.argv[2]);
+const image = await store.install(parseReference(process.argv[3]));
+const lease = await store.lease(image.digest);
+console.log(await readFile(lease.rootfs + '/read-only/y', 'utf8'), (await readdir(lease.rootfs + '/read-only')).join());
+await lease.release();
+await store.remove([image.digest]);
+`,
+    );
+    const { stdout } = await execa('setpriv', [
+      '--reuid',
+      String(nobody),
+      '--regid',
+      String(nobody),
+      '--clear-groups',
+      process.execPath,
+      program,
+      root,
+      `oci:${layout}:x`,
+    ]);
+    expect(stdout).toBe('y y,z');
+    expect(await leftovers(root)).toEqual([]);
+    expect(await readdir(path.join(root, 'rootfs'))).toEqual([]);
+  });
+});
+
+describe.runIf(isRoot)('a full disk', () => {
+  it('is storageFull, and leaves the store as it was', async () => {
+    const scratch = await temporaryFolder();
+    const root = path.join(scratch, 'store');
+    await mkdir(root);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m,nr_inodes=400', 'tmpfs', root]);
+    onTestFinished(() => {
+      execFileSync('umount', [root]);
+    });
+    {
+      await using store = await ImageStore.open(root, own);
+      const small = await store.install(
+        await layoutWith(path.join(scratch, 'small'), [{ archive: tar(file('a', 'a')) }]),
+      );
+      const large = tar(file('large', Buffer.alloc(6_000_000, 'x')));
+      const many = tar(...Array.from({ length: 500 }, (_, index) => file(`f${index}`)));
+      const layers = {
+        blobs: [{ archive: large }],
+        files: [{ archive: large, compression: 'gzip' as const }],
+        inodes: [{ archive: many, compression: 'gzip' as const }],
+      };
+      for (const [name, image] of Object.entries(layers)) {
+        const reference = await layoutWith(path.join(scratch, name), image);
+        await expect(store.install(reference)).rejects.toMatchObject({
+          kind: 'storageFull',
+          data: { path: root, code: 'ENOSPC' },
+        });
+        expect(await store.list()).toEqual([small]);
+      }
+    }
+    expect(await leftovers(root)).toEqual([]);
+  });
+});
+
+describe.runIf(isRoot)('a store that is opened for other ids', () => {
+  it('unpacks its images anew, unless they are in use', async () => {
+    const scratch = await temporaryFolder();
+    await using before = await openStore(scratch, { owners: { kind: 'mapped', base: 700_000, size: 100 } });
+    const image = await before.install(await layoutWith(path.join(scratch, 'a'), [{ archive: tar(file('a', 'a')) }]));
+    const lease = await before.lease(image.digest);
+    await using after = await openStore(scratch, { owners: { kind: 'mapped', base: 800_000, size: 100 } });
+    await expect(after.lease(image.digest)).rejects.toMatchObject({ kind: 'storageDirty', data: { owner: 700_000 } });
+    await lease.release();
+    await using other = await after.lease(image.digest);
+    expect((await lstat(path.join(other.rootfs, 'a'))).uid).toBe(800_000);
+    expect(await readFile(path.join(other.rootfs, 'a'), 'utf8')).toBe('a');
+  });
+});
