@@ -1,7 +1,6 @@
 // Interpreters and runtimes under the seccomp list and the default limits: each starts, uses threads, children,
 // temporary files and timers. The image is the machine's own /usr, as hard links.
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -87,11 +86,8 @@ describe.each([...runcSettings, ...settings.filter(({ runtime, user }) => runtim
       expect(await run('/usr/sbin/runc', '--version')).toContain('runc version');
     });
 
-    it('run the JVM', async ({ skip }) => {
+    it('run the JVM', async () => {
       const java = '/usr/bin/java';
-      await access(java).catch(() => {
-        skip(`${java} is not on this machine`);
-      });
       const { exit, stderr } = await host.run({ rootfs: image, args: [java, '-version'], env: { HOME: '/tmp' } });
       expect(exit).toEqual({ reason: 'exited', code: 0 });
       expect(stderr).toMatch(/version "/);
