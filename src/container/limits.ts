@@ -1,4 +1,5 @@
 // What a container may use, and the defaults.
+import { BabelhostError } from '../errors.ts';
 
 /** Limits of one container. All its processes share them, unless it says otherwise. */
 export interface Limits {
@@ -27,3 +28,15 @@ export const defaultLimits: Limits = {
   fileSizeBytes: 256 * MiB,
   temporaryBytes: 64 * MiB,
 };
+
+/** @throws BabelhostError `containerFailed` if a limit is no positive number, or not a whole one where only that counts */
+export function checkLimits(limits: Limits): void {
+  for (const [name, value] of Object.entries(limits) as [keyof Limits, number][]) {
+    const valid = name === 'cpus' ? Number.isFinite(value) : Number.isSafeInteger(value);
+    if (valid && value > 0) continue;
+    throw new BabelhostError('containerFailed', `The limit ${name} is a positive number, not ${value}.`, {
+      name,
+      value,
+    });
+  }
+}

@@ -1,6 +1,6 @@
 // The folders of a root file system that a container's own file systems are mounted on. They are made once, where the
 // image lacks them, because the root is read-only by the time the runtime would make them.
-import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
+import { access, chmod, chown, constants, lstat, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import type { OwnerMap } from './owners.ts';
@@ -11,8 +11,17 @@ const mountPoints = [
   { name: 'tmp', mode: 0o1777 },
 ];
 
-/** @throws BabelhostError `containerFailed` if one cannot be made, or is something else than a folder in the image */
+/**
+ * @throws BabelhostError `containerFailed` if the root cannot be read, or if one of them cannot be made or is something
+ * else than a folder
+ */
 export async function makeMountPoints(rootfs: string, owners: OwnerMap): Promise<void> {
+  try {
+    await access(rootfs, constants.R_OK | constants.X_OK);
+  } catch (error) {
+    const message = `The root file system ${rootfs} cannot be read: install the image again.`;
+    throw new BabelhostError('containerFailed', message, { rootfs }, { cause: error });
+  }
   await Promise.all(mountPoints.map(({ name, mode }) => makeMountPoint(rootfs, name, mode, owners)));
 }
 

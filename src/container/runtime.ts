@@ -1,5 +1,5 @@
 // The container room's face: boots containers, tells what isolates them, and ends them all when it is disposed of.
-import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
@@ -10,14 +10,15 @@ import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
 import type { Container } from './container.ts';
 import { explainSystemError } from './failures.ts';
 import { Guard } from './guard.ts';
-import { newContainerId, type ContainerId } from './id.ts';
+import { isContainerId, newContainerId, type ContainerId } from './id.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from './isolation.ts';
-import { defaultLimits, type Limits } from './limits.ts';
+import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './owners.ts';
 import { makeMountPoints } from './mount-points.ts';
 import { Reapings } from './reapings.ts';
 import { findRuntime, type RuntimeProgram } from './runtime-program.ts';
 import type { ContainerProcess } from './spec.ts';
+import { checkStage, findStage } from './stage.ts';
 
 export interface ContainerRuntimeOptions {
   /**
@@ -53,12 +54,6 @@ export interface ContainerOptions {
 /** A container's own out-of-memory score: before the host's other processes, when the whole machine runs out. */
 const oomScoreAdj = 300;
 
-/** Folders that every Linux has (FHS 3.0, section 3), that everybody can reach, and that few things lie in. */
-const stages = ['/mnt', '/media', '/srv', '/opt', '/home', '/boot'];
-
-/** How many root file systems are remembered as usable; there is one for each image. */
-const mostCheckedRoots = 1000;
-
 interface Prepared {
   readonly context: BootContext;
   readonly guard: Guard;
@@ -71,11 +66,12 @@ export class ContainerRuntime implements AsyncDisposable {
   readonly #identity: Identity;
   readonly #layout: CgroupLayout;
   readonly #logger: Logger;
-  readonly #checkedRoots = new Set<string>();
   readonly #running = new Set<Container>();
-  #booting = 0;
+  /** Ids of containers that are being booted or are running. */
+  readonly #ids = new Set<string>();
+  readonly #boots = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
   #prepared: Promise<Prepared> | undefined;
-  #closed = false;
 
   private constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout) {
     this.#options = options;
@@ -120,53 +116,68 @@ export class ContainerRuntime implements AsyncDisposable {
    * `timeout`; `shuttingDown`; the signal's reason if it is aborted
    */
   async boot(options: ContainerOptions, signal?: AbortSignal): Promise<Container> {
-    const maxContainers = this.#options.maxContainers ?? 1000;
-    if (this.#running.size + this.#booting >= maxContainers) {
-      throw new BabelhostError(
-        'overloaded',
-        `${maxContainers} containers are running: no more are allowed (maxContainers).`,
-        {
-          maxContainers,
-        },
-      );
-    }
-    this.#booting += 1;
+    const id = options.id ?? newContainerId();
+    this.#checkId(id);
+    const limits = { ...defaultLimits, ...this.#options.limits, ...options.limits };
+    checkLimits(limits);
+    const { signal: closing } = this.#closing;
+    const boot = this.#boot({ ...options, id }, limits, signal ? AbortSignal.any([signal, closing]) : closing);
+    this.#ids.add(id);
+    this.#boots.add(boot);
     try {
-      const rootfs = path.resolve(options.rootfs);
-      await this.#checkRootfs(rootfs);
-      const { context } = await this.#prepare(rootfs);
-      checkStage(context.stage, rootfs);
-      const container = await bootContainer(
-        context,
-        {
-          id: options.id ?? newContainerId(),
-          rootfs,
-          process: options.process,
-          limits: { ...defaultLimits, ...this.#options.limits, ...options.limits },
-          hostname: options.hostname ?? 'babelhost',
-        },
-        signal,
-      );
+      const container = await boot;
       this.#running.add(container);
-      void container.exited.then(() => this.#running.delete(container));
+      void container.exited.then(() => {
+        this.#running.delete(container);
+        this.#ids.delete(id);
+      });
       return container;
+    } catch (error) {
+      this.#ids.delete(id);
+      throw error;
     } finally {
-      this.#booting -= 1;
+      this.#boots.delete(boot);
     }
   }
 
-  /** Ends every container and removes everything of this host. */
+  /** Ends every container and removes everything of this host. Boots under way fail with `shuttingDown`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(new BabelhostError('shuttingDown', 'The host is shutting down and starts no more containers.'));
+    await Promise.allSettled(this.#boots);
     await Promise.allSettled([...this.#running].map((container) => container.kill()));
     const prepared = await this.#prepared?.catch(() => undefined);
     await prepared?.guard.close();
   }
 
-  #prepare(rootfs?: string): Promise<Prepared> {
-    if (this.#closed) {
-      throw new BabelhostError('shuttingDown', 'The host is shutting down and starts no more containers.');
+  async #boot(
+    options: ContainerOptions & { readonly id: ContainerId },
+    limits: Limits,
+    signal: AbortSignal,
+  ): Promise<Container> {
+    signal.throwIfAborted();
+    const rootfs = path.resolve(options.rootfs);
+    await makeMountPoints(rootfs, this.owners);
+    const { context } = await this.#prepare(rootfs);
+    checkStage(context.stage, rootfs);
+    const { id, process, hostname = 'babelhost' } = options;
+    return bootContainer(context, { id, rootfs, process, limits, hostname }, signal);
+  }
+
+  #checkId(id: ContainerId): void {
+    const { maxContainers = 1000 } = this.#options;
+    if (this.#ids.size >= maxContainers) {
+      const message = `${maxContainers} containers are running: no more are allowed (maxContainers).`;
+      throw new BabelhostError('overloaded', message, { maxContainers });
     }
+    // It names folders and cgroups.
+    if (!isContainerId(id)) {
+      throw new BabelhostError('containerFailed', 'A container id is a ULID of 26 capitals and digits.', { id });
+    }
+    if (this.#ids.has(id)) throw new BabelhostError('conflict', `A container with the id ${id} is running.`, { id });
+  }
+
+  #prepare(rootfs?: string): Promise<Prepared> {
+    this.#closing.signal.throwIfAborted();
     // A failure is not kept: its cause may be gone the next time.
     this.#prepared ??= this.#start(rootfs).catch((error: unknown) => {
       this.#prepared = undefined;
@@ -206,9 +217,15 @@ export class ContainerRuntime implements AsyncDisposable {
       reapings.allGone();
       // The next boot starts another.
       this.#prepared = undefined;
-      if (!this.#closed) this.#logger.error({ guard: guard.pid }, 'the guard has ended, and all containers with it');
+      if (!this.#closing.signal.aborted)
+        this.#logger.error({ guard: guard.pid }, 'the guard has ended, and all containers with it');
     });
-    await makeHostCgroups(placement);
+    try {
+      await makeHostCgroups(placement);
+    } catch (error) {
+      await guard.close();
+      throw error;
+    }
     const context: BootContext = {
       bootstrap,
       runtime,
@@ -227,23 +244,6 @@ export class ContainerRuntime implements AsyncDisposable {
     return { context, guard };
   }
 
-  async #checkRootfs(rootfs: string): Promise<void> {
-    if (this.#checkedRoots.has(rootfs)) return;
-    try {
-      await access(rootfs, constants.R_OK | constants.X_OK);
-    } catch (error) {
-      throw new BabelhostError(
-        'containerFailed',
-        `The root file system ${rootfs} cannot be read: install the image again.`,
-        { rootfs },
-        { cause: error },
-      );
-    }
-    await makeMountPoints(rootfs, this.owners);
-    if (this.#checkedRoots.size >= mostCheckedRoots) this.#checkedRoots.clear();
-    this.#checkedRoots.add(rootfs);
-  }
-
   #place(cgroup: string): Promise<CgroupPlacement> {
     return placeCgroups(this.#layout, this.#identity, path.basename(this.#options.runtime ?? 'runc'), cgroup);
   }
@@ -253,32 +253,4 @@ export class ContainerRuntime implements AsyncDisposable {
 function cgroup2View(runtime: string, layout: CgroupLayout): string | undefined {
   if (runtime !== 'crun' || layout.kind !== 'hybrid') return undefined;
   return layout.hierarchies.find(({ version }) => version === 2)?.mountPoint;
-}
-
-/** A folder for the guard's stage, above none of `used`: it is hidden in the guard's mount namespace. */
-async function findStage(used: readonly string[]): Promise<string> {
-  for (const stage of stages) {
-    if (used.some((file) => file === stage || file.startsWith(`${stage}/`))) continue;
-    try {
-      await access(stage, constants.X_OK);
-      return stage;
-    } catch {
-      continue;
-    }
-  }
-  throw new BabelhostError(
-    'containerFailed',
-    `None of ${stages.join(', ')} can be used to mount containers' files on: make one of them, empty.`,
-    { stages },
-  );
-}
-
-/** The stage was chosen when the first container was booted; a root file system that it hides came later. */
-function checkStage(stage: string, rootfs: string): void {
-  if (rootfs !== stage && !rootfs.startsWith(`${stage}/`)) return;
-  throw new BabelhostError(
-    'containerFailed',
-    `The root file system ${rootfs} lies below ${stage}, where containers are prepared; keep all of them together.`,
-    { rootfs, stage },
-  );
 }

@@ -130,6 +130,17 @@ describe.each(settings)('a container ($name)', (setting) => {
     for (const outcome of outcomes) expect(outcome).toMatch(/^(started|The operation was aborted due to timeout)$/);
   });
 
+  it('is given up when its host is disposed of', async () => {
+    const closing = await place.host();
+    await closing.prepare();
+    const boots = Promise.allSettled([1, 2, 3].map(() => closing.boot({ args: ['sleep', '1000'] })));
+    await closing.call('dispose');
+    for (const boot of await boots) {
+      if (boot.status === 'rejected') expect(boot.reason).toMatchObject({ kind: 'shuttingDown' });
+    }
+    await expect(closing.boot({ args: ['true'] })).rejects.toMatchObject({ kind: 'shuttingDown' });
+  });
+
   it('starts beside many others', async () => {
     const containers = await Promise.all(
       Array.from({ length: 12 }, (_, index) => host.boot({ args: ['sh', '-c', `echo ${index}; cat`] })),

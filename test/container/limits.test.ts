@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ContainerId } from '../../src/container/index.ts';
 import { settings, Workplace, type TestHost } from './settings.ts';
 
 const megabyte = 1024 * 1024;
@@ -91,6 +92,20 @@ describe.each(settings)('limits ($name)', (setting) => {
     await expect(wrong.run({ args: ['true'] })).rejects.toThrow(
       /^'magic' is required, but there is no such protection/,
     );
+  });
+
+  it('are positive numbers, and an id names one container', async () => {
+    for (const limits of [{ memoryBytes: 0 }, { cpus: -1 }, { processes: 1.5 }, { openFiles: NaN }]) {
+      await expect(host.run({ args: ['true'], limits })).rejects.toThrow(/^The limit \w+ is a positive number, not /);
+    }
+    await expect(host.run({ args: ['true'], id: '../escape' as ContainerId })).rejects.toThrow(/is a ULID/);
+    const container = await host.boot({ args: ['cat'] });
+    await expect(host.boot({ args: ['true'], id: container.id as ContainerId })).rejects.toMatchObject({
+      kind: 'conflict',
+    });
+    // Which has not harmed the one that has it.
+    await container.write('still here\n', true);
+    expect((await container.output()).stdout).toBe('still here\n');
   });
 
   it('bound the number of containers', async () => {
