@@ -313,10 +313,15 @@ describe('a store', () => {
   it('says which image it cannot read, and can still remove it', async () => {
     const scratch = await temporaryFolder();
     await using store = await openStore(scratch);
-    const image = await store.install(await layoutWith(path.join(scratch, 'a'), [{ archive: hello }]));
+    const image = await store.install(await layoutWith(path.join(scratch, 'a'), [{ archive: hello }], { name: 'a' }));
+    const whole = await store.install(
+      await layoutWith(path.join(scratch, 'b'), [{ archive: tar(file('x')) }], { name: 'b' }),
+    );
     await rm(path.join(store.root, 'blobs/sha256', image.digest.slice(7)));
     await using other = await ImageStore.open(store.root, own);
     await expect(other.list()).rejects.toMatchObject({ kind: 'storageDirty', data: { digest: image.digest } });
+    await expect(other.prune()).rejects.toMatchObject({ kind: 'storageDirty' });
+    await other.remove([whole.digest]);
     await other.remove([image.digest]);
     expect(await other.list()).toEqual([]);
   });

@@ -1,7 +1,7 @@
 // What the operations of a store share: its paths, its session, its bounds, and the one way to change it.
 import { lstat, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, isBabelhostError, systemErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
@@ -86,7 +86,18 @@ export class StoreCore {
       for (const folder of [layout.blobs, layout.rootfs, layout.layers]) await syncFolder(folder);
     }
     await writeIndex(layout, change.entries, workspace.path);
-    return await this.collect(change.entries, workspace);
+    try {
+      return await this.collect(change.entries, workspace);
+    } catch (error) {
+      // The change is made. That another image is damaged, and nothing can be taken out for it, is told by whatever
+      // reads that image, and by prune.
+      if (!isBabelhostError(error, 'storageDirty')) throw error;
+      this.settings.logger.warn(
+        { root: layout.root, error: error.message },
+        'unreferenced files are left in the store',
+      );
+      return { digests: [], bytes: 0 };
+    }
   }
 
   /** Takes out what `entries` do not refer to, under the lock. */
