@@ -2,6 +2,7 @@
 //   --json       the figures as JSON
 //   --check      exit status 1 where a target is missed
 //   --only TEXT  only the measurements whose name contains TEXT
+import { measureImages } from './images.ts';
 import { measureLatency } from './latency.ts';
 import { measureMemory } from './memory.ts';
 import { options, report, type Figure } from './report.ts';
@@ -14,6 +15,7 @@ const measurements: Readonly<Record<string, (root: string) => Promise<Figure[]>>
   throughput: measureThroughput,
   start: measureStart,
   memory: measureMemory,
+  images: measureImages,
 };
 
 await using place = await makeRoot();
