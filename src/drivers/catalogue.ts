@@ -12,8 +12,10 @@ import {
   type Candidate,
   type Digest,
   type ImageStore,
+  type Credentials,
   type Platform,
   type Progress,
+  type Reference,
   type StoredImage,
 } from '../images/index.ts';
 import type { Logger } from '../log.ts';
@@ -43,6 +45,8 @@ export interface InstallOptions {
   /** Replace what is installed for the language. */
   readonly update?: boolean;
   readonly platform?: Platform;
+  /** For a registry, in place of those that this machine has. Never logged or stored. */
+  readonly credentials?: Credentials;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -118,12 +122,13 @@ export class DriverCatalogue {
    * Installs a driver image. One image serves a language: another takes its place only with `update`.
    * @throws BabelhostError `driverAlreadyInstalled`, `driverMalformed`, `storageDirty`, and what ImageStore.install throws
    */
-  async install(reference: string, options: InstallOptions = {}): Promise<Installed> {
-    const parsed = parseReference(reference);
+  async install(reference: string | Reference, options: InstallOptions = {}): Promise<Installed> {
+    const parsed = typeof reference === 'string' ? parseReference(reference) : reference;
     let replaced: Digest | undefined;
     let unchanged = false;
     const image = await this.#store.install(parsed, {
       ...(options.platform !== undefined && { platform: options.platform }),
+      ...(options.credentials !== undefined && { credentials: options.credentials }),
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
       accept: async (candidate, current) => {
@@ -141,11 +146,7 @@ export class DriverCatalogue {
         if (installed.length > 1) throw dirty(language, installed);
         const [existing] = installed;
         if (existing !== undefined && options.update !== true) {
-          throw new BabelhostError(
-            'driverAlreadyInstalled',
-            `A driver for ${language} is installed already; give update (--update) to put this one in its place.`,
-            { language, digest: existing.digest, reference: existing.annotations[annotations.reference] },
-          );
+          throw alreadyInstalled(language, existing.digest, existing.annotations[annotations.reference]);
         }
         unchanged = existing?.digest === candidate.digest;
         if (existing !== undefined && !unchanged) replaced = existing.digest;
@@ -164,6 +165,23 @@ export class DriverCatalogue {
     await this.#writeDerived();
     this.#logger.info({ language: driver.language, digest: driver.digest, replaced }, 'driver installed');
     return { driver, unchanged, ...(replaced !== undefined && { replaced }) };
+  }
+
+  /**
+   * Looks whether a language has no driver yet, before anything is fetched or built for it.
+   * @throws BabelhostError `driverAlreadyInstalled`, `storageDirty`
+   */
+  async requireFree(language: string): Promise<void> {
+    const driver = await this.lookUp([language]);
+    if (driver !== undefined) throw alreadyInstalled(driver.language, driver.digest, driver.reference);
+  }
+
+  /** The languages that an image is the installed driver of: none or one, where the store is as it should be. */
+  async servedBy(digest: Digest): Promise<string[]> {
+    const { byLanguage } = await this.#current();
+    return [...byLanguage].flatMap(([language, drivers]) =>
+      drivers.some((driver) => driver.digest === digest) ? [language] : [],
+    );
   }
 
   /**
@@ -333,6 +351,14 @@ function dirty(language: string, images: readonly { readonly digest: string }[])
     'storageDirty',
     `The store holds ${images.length} driver images for ${language}, where there must be one; remove them (babelhost driver remove ${language}) and install the one you want.`,
     { language, digests: images.map((image) => image.digest) },
+  );
+}
+
+function alreadyInstalled(language: string, digest: Digest, reference: string | undefined): BabelhostError {
+  return new BabelhostError(
+    'driverAlreadyInstalled',
+    `A driver for ${language} is installed already; give update (--update) to put this one in its place.`,
+    { language, digest, reference },
   );
 }
 

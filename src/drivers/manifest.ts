@@ -12,7 +12,8 @@ export const layout = {
 /** No manifest is longer than this many bytes; the largest of Babelfish's own has 2 KB. */
 export const manifestBytes = 256 * 1024;
 
-const languageName = z
+/** A language as manifests name it, in lower case. */
+export const languageName = z
   .string()
   .min(1)
   .max(128)

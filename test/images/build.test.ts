@@ -162,7 +162,10 @@ to = "/lib/node_modules/picomatch"
         `name = "n/x"\ncompression = "${compression}"\n${files('from = "."', 'to = "/r"')}`,
       );
       const output = parseReference(`oci:${scratch}/out:v1`);
-      const image = await store.build(recipe, { output });
+      const written = await store.build(recipe, { output });
+      expect(await store.list()).toEqual([]);
+      const image = await store.build(recipe);
+      expect(image.digest).toBe(written.digest);
       expect(image.names).toEqual(['docker.io/n/x:latest']);
       for (const reference of [`oci:${scratch}/out:v1`, `oci:${store.root}:docker.io/n/x:latest`]) {
         expect(JSON.parse(execFileSync('skopeo', ['inspect', reference], { encoding: 'utf8' }))).toMatchObject({

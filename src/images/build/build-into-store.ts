@@ -20,13 +20,13 @@ export interface BuildOptions {
   readonly name?: string | undefined;
   /** Instead of the recipe's, or this machine's. */
   readonly platform?: Platform | undefined;
-  /** Where to write the image besides the store: an `oci:` or `oci-archive:` reference. */
+  /** Where to write the image in place of the store: an `oci:` or `oci-archive:` reference. */
   readonly output?: Reference | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** Builds the recipe in `folder`; its root file system is unpacked when the image is first used. */
+/** Builds the recipe in `folder`. In the store, its root file system is unpacked when the image is first used. */
 export async function buildIntoStore(core: StoreCore, folder: string, options: BuildOptions): Promise<StoredImage> {
   const { signal, output } = options;
   if (output !== undefined && output.transport !== 'oci' && output.transport !== 'oci-archive') {
@@ -46,6 +46,7 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
     const parts = [built.digest, built.manifest.config.digest, ...built.manifest.layers.map(({ digest }) => digest)];
     const descriptor = { mediaType: mediaTypes.manifest, digest: built.digest, size: built.manifestBytes.length };
     const { platform } = built.document;
+    const entry: IndexEntry = { digest: built.digest, size: descriptor.size, platform, names, annotations: {} };
     if (output !== undefined) {
       const image = {
         descriptor: { ...descriptor, platform },
@@ -53,10 +54,10 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
         blob: (part: Digest) => path.join(blobs, hexOf(part)),
       };
       await writeLayout(output, image, signal);
+      return storedImage(entry, built);
     }
     await syncFileSystem(workspace.path);
     return await core.locked(async (changing) => {
-      const entry: IndexEntry = { digest: built.digest, size: descriptor.size, platform, names, annotations: {} };
       const entries = withImage(await readIndex(core.layout), entry, []);
       const moves = new Map(parts.map((part) => [path.join(blobs, hexOf(part)), core.blob(part)]));
       await core.commit({ entries, moves }, changing);
