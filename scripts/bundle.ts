@@ -58,13 +58,25 @@ const compactLinguist: Plugin = {
   },
 };
 
-/** V8 keeps a source that has a character beyond Latin-1 in two bytes each, and hashes it slowly. */
-const asciiOnly: Plugin = {
-  name: 'ascii-only',
-  renderChunk: (code) => ({
-    // eslint-disable-next-line no-control-regex
-    code: code.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  }),
+/** V8 keeps a source that has a character beyond Latin-1 in two bytes each, and takes long to hash it. */
+function asciiOnly(code: string): string {
+  return code.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Node's own modules that no host needs before its first request, loaded when they are first used. */
+const deferNodeModules: Plugin = {
+  name: 'defer-node-modules',
+  renderChunk(code) {
+    const deferred = /^let (\w+) = require\("(node:(?:zlib|child_process))"\);\n(?:\1 = (.*\()\1(, 1\));\n)?/gm;
+    return {
+      code: code
+        .replace(deferred, (_, name: string, module: string, before = '', after = '') => {
+          return `const ${name} = new Proxy({}, { get: (_, key) => ${before}require("${module}")${after}[key] });\n`;
+        })
+        // As pino's writers use it: to check what only a fault of theirs could break.
+        .replaceAll('const assert = require("assert");', 'const assert = (...values) => require("assert")(...values);'),
+    };
+  },
 };
 
 /** @returns the files written, and the modules in them */
@@ -73,20 +85,22 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     input: { program: path.join(source, 'cli/program.ts') },
     cwd: project,
     platform: 'node',
-    plugins: [findParts, compactLinguist, asciiOnly],
+    plugins: [findParts, compactLinguist, deferNodeModules],
     // A module that one command loads when it needs it and another has anyway: as meant.
     onLog: (level, log, write) => {
       if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') write(level === 'warn' ? 'error' : level, log);
     },
   });
-  const { output } = await bundle.write({
-    dir: folder,
+  const { output } = await bundle.generate({
     format: 'cjs',
     entryFileNames: '[name].cjs',
     chunkFileNames: 'program-[name].cjs',
     comments: false,
     codeSplitting: { groups: [{ debugName: 'parts', name: (id) => partOf.get(id) ?? null }] },
   });
+  for (const file of output) {
+    if (file.type === 'chunk') await writeFile(path.join(folder, file.fileName), asciiOnly(file.code));
+  }
   return {
     files: output.map(({ fileName }) => fileName),
     modules: output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])),

@@ -5,7 +5,7 @@ import { silentLogger } from '../log.ts';
 import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
 import { arrivedBlob } from './arriving-blob.ts';
-import { buildIntoStore, type BuildOptions } from './build/build-into-store.ts';
+import type { BuildOptions } from './build/build-into-store.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
@@ -119,11 +119,13 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * Builds the recipe in `folder` (docs: writing a driver; the format: build/recipe.ts) and enters the image, and writes
-   * it elsewhere too if asked to.
+   * Builds the recipe in `folder` (docs: writing a driver; the format: build/recipe.ts) and enters the image, or writes it
+   * to `output` in place of the store.
    * @throws BabelhostError `imageInvalid` with the line or key of the recipe that cannot be done; `notFound` without one.
    */
   async build(folder: string, options: BuildOptions = {}): Promise<StoredImage> {
+    // Most hosts never build: its parts are loaded when one does.
+    const { buildIntoStore } = await import('./build/build-into-store.ts');
     return await buildIntoStore(this.#core, folder, options);
   }
 
