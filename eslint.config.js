@@ -12,6 +12,7 @@ const floors = {
   images: [],
   container: [],
   drivers: ['images', 'container'],
+  telemetry: ['drivers'],
   protocol: ['drivers', 'images', 'container'],
   cli: ['protocol', 'host.ts'],
 };

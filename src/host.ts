@@ -9,12 +9,14 @@ import { DriverCatalogue, type Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
 import { layout } from './drivers/manifest.ts';
+import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
 import { ImageStore } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
 import type { HostServices } from './protocol/services.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 
 // What `doctor` tells needs no host: it may be what keeps one from starting.
 export { examineMachine, type Finding, type MachineReport } from './container/index.ts';
@@ -27,6 +29,8 @@ export interface HostOptions {
   readonly limits?: Partial<DriverLimits>;
   /** Languages whose drivers are started at once and kept running; one that is not installed is an error in the log. */
   readonly warm?: readonly string[];
+  /** The loopback port at which metrics for Prometheus are served, 0 for any that is free; none where it is not given. */
+  readonly metricsPort?: number;
   readonly logger?: Logger;
   /** Where the logger's lines are passed on from, for clients that ask for them. */
   readonly relay?: LogRelay;
@@ -52,11 +56,11 @@ export function defaultRoot(): string {
 }
 
 export class Host implements AsyncDisposable {
-  readonly #services: HostServices;
+  readonly #services: HostServices & { readonly metrics?: Metrics };
   readonly #connections = new Set<ServerConnection>();
   #closing: Promise<void> | undefined;
 
-  private constructor(services: HostServices) {
+  private constructor(services: HostServices & { readonly metrics?: Metrics }) {
     this.#services = services;
   }
 
@@ -75,15 +79,21 @@ export class Host implements AsyncDisposable {
       logger,
       ...(options.runtime !== undefined && { runtime: options.runtime }),
     });
+    let store: ImageStore | undefined;
     try {
-      const store = await ImageStore.open(root, { logger, owners: runtime.owners });
-      const catalogue = new DriverCatalogue(root, store, logger);
+      store = await ImageStore.open(root, { logger, owners: runtime.owners });
+      const opened = store;
+      const catalogue = new DriverCatalogue(root, opened, logger);
       const pools = new Pools(limits, (driver) => ({
         language: driver.language,
         digest: driver.digest,
         logger,
-        boot: (signal) => bootDriver(store, runtime, driver, signal),
+        boot: (signal) => bootDriver(opened, runtime, driver, signal),
       }));
+      const [metrics, tracer] = await Promise.all([
+        startMetrics(options.metricsPort, pools, logger),
+        startTracer(logger),
+      ]);
       const host = new Host({
         root,
         limits,
@@ -91,7 +101,9 @@ export class Host implements AsyncDisposable {
         runtime,
         catalogue,
         pools,
-        parser: new Parser(catalogue, pools, limits),
+        parser: new Parser(catalogue, pools, limits, metrics),
+        ...(metrics !== undefined && { metrics }),
+        ...(tracer !== undefined && { tracer }),
         logger,
         relay: options.relay ?? new LogRelay(),
         startedAt,
@@ -100,6 +112,7 @@ export class Host implements AsyncDisposable {
       return host;
     } catch (error) {
       await runtime[Symbol.asyncDispose]();
+      await store?.[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -127,8 +140,10 @@ export class Host implements AsyncDisposable {
   /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing ??= (async () => {
-      const { pools, runtime, store } = this.#services;
+      const { pools, runtime, store, metrics, tracer } = this.#services;
       await pools.close();
+      await metrics?.[Symbol.asyncDispose]();
+      await tracer?.close();
       await runtime[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
     })();
@@ -138,6 +153,25 @@ export class Host implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+async function startMetrics(port: number | undefined, pools: Pools, logger: Logger): Promise<Metrics | undefined> {
+  if (port === undefined) return undefined;
+  const { Metrics } = await import('./telemetry/metrics.ts');
+  const metrics = new Metrics(() => pools.all);
+  const taken = await metrics.listen(port);
+  logger.info({ port: taken }, `metrics are at http://127.0.0.1:${taken}/metrics`);
+  return metrics;
+}
+
+/** Traces, where OpenTelemetry's variables of the environment ask for them (its specification, "Environment Variables"). */
+async function startTracer(logger: Logger): Promise<Tracer | undefined> {
+  const { env } = process;
+  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] ?? env['OTEL_EXPORTER_OTLP_ENDPOINT'] ?? '';
+  const off = env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || env['OTEL_TRACES_EXPORTER'] === 'none';
+  if (endpoint === '' || off) return undefined;
+  const { OpenTelemetryTracer } = await import('./telemetry/traces.ts');
+  return new OpenTelemetryTracer(logger);
 }
 
 /** Boots a driver's container. Its image stays leased while it runs, so that an update cannot take its files away. */

@@ -7,6 +7,7 @@ import picomatch from 'picomatch';
 import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import type { DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
+import type { TraceSpan } from './observer.ts';
 import { pathOfUri, type Mode, type ParseAnswer, type Parser } from './parser.ts';
 import type { RequestSource } from './request-queue.ts';
 
@@ -20,6 +21,9 @@ export interface FilesRequest {
   readonly timeoutMs?: number;
   /** Who asks. Files are parsed after what others ask one by one. */
   readonly client: RequestSource;
+  /** What the log calls the request. */
+  readonly id?: string;
+  readonly span?: TraceSpan;
 }
 
 export type FileOutcome =
@@ -147,7 +151,7 @@ async function parseOne(
   request: FilesRequest,
   signal: AbortSignal | undefined,
 ): Promise<FileOutcome> {
-  const { language, mode, timeoutMs, client } = request;
+  const { language, mode, timeoutMs, client, id, span } = request;
   try {
     const answer = await parser.parse(
       {
@@ -157,6 +161,8 @@ async function parseOne(
         ...(language !== undefined && { language }),
         ...(mode !== undefined && { mode }),
         ...(timeoutMs !== undefined && { timeoutMs }),
+        ...(id !== undefined && { id }),
+        ...(span !== undefined && { span }),
       },
       signal,
     );

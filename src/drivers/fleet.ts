@@ -36,6 +36,7 @@ export class Fleet implements BudgetHolder {
   #warm = false;
   #shedNext = false;
   #exited = 0;
+  #startErrors = 0;
   #failure: Error | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #nextTry: NodeJS.Timeout | undefined;
@@ -76,6 +77,11 @@ export class Fleet implements BudgetHolder {
   /** Instances that have ended so far. */
   get exited(): number {
     return this.#exited;
+  }
+
+  /** Starts that have failed so far. */
+  get startErrors(): number {
+    return this.#startErrors;
   }
 
   get wanting(): boolean {
@@ -232,6 +238,7 @@ export class Fleet implements BudgetHolder {
 
   #startFailed(error: unknown): void {
     if (this.#closing) return;
+    this.#startErrors += 1;
     const reason = error instanceof Error ? error : new Error(String(error));
     this.failed(reason);
     this.#options.logger.warn({ err: reason, language: this.#options.language }, 'an instance could not be started');

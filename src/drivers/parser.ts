@@ -8,6 +8,7 @@ import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
+import type { ParseObserver, TraceSpan } from './observer.ts';
 import type { Pools } from './pools.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
@@ -24,6 +25,9 @@ export interface ParseRequest {
   /** Who asks, and how urgently. */
   readonly client: RequestSource;
   readonly priority: Priority;
+  /** What the log calls the request. */
+  readonly id?: string;
+  readonly span?: TraceSpan;
 }
 
 export interface ParseAnswer {
@@ -54,8 +58,10 @@ export class Parser {
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>();
   readonly #cache: AnswerCache;
+  readonly #observer: ParseObserver | undefined;
 
-  constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits) {
+  constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
+    this.#observer = observer;
     this.#catalogue = catalogue;
     this.#pools = pools;
     this.#limits = limits;
@@ -67,6 +73,25 @@ export class Parser {
    * @throws BabelhostError as the method `parse` lists them; CancelledError
    */
   async parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
+    const observer = this.#observer;
+    if (observer === undefined) return await this.#parse(request, signal);
+    const startedAt = performance.now();
+    let answer: ParseAnswer | undefined;
+    try {
+      answer = await this.#parse(request, signal);
+      return answer;
+    } finally {
+      observer.parsed({
+        language: answer?.language ?? request.language?.toLowerCase(),
+        image: answer?.driver.digest,
+        milliseconds: performance.now() - startedAt,
+        ...(answer !== undefined && { contentBytes: answer.contentBytes }),
+        failed: answer === undefined,
+      });
+    }
+  }
+
+  async #parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
     const startedAt = performance.now();
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
@@ -81,12 +106,21 @@ export class Parser {
       );
     }
     const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
-    const { client: source, priority } = request;
+    const { client: source, priority, id, span } = request;
+    span?.annotate({ 'babelhost.language': driver.language, 'babelhost.content_bytes': loaded.contentBytes });
     // The whole request says what is asked; the digest, whom. All of them are the native mode's.
     const key = `${driver.digest} ${priority} ${line.toString('latin1')}`;
     const answer = await this.#shared.run(key, { source, timing, ...(signal !== undefined && { signal }) }, (given) =>
       this.#cache.get(driver.digest, line, () =>
-        this.#pools.of(driver).request({ line, timing, source, priority, signal: given }),
+        this.#pools.of(driver).request({
+          line,
+          timing,
+          source,
+          priority,
+          signal: given,
+          ...(id !== undefined && { id }),
+          ...(span !== undefined && { span }),
+        }),
       ),
     );
     return {
@@ -116,7 +150,9 @@ export class Parser {
       return { asked: request.language.toLowerCase(), driver: await this.#catalogue.find(request.language) };
     }
     const text = loaded.encoding === 'utf8' ? loaded.content : decodeHead(loaded.content);
+    const startedAt = performance.now();
     const candidates = await detectLanguages({ ...loaded, content: text });
+    this.#observer?.detected(candidates[0], performance.now() - startedAt);
     for (const candidate of candidates) {
       const driver = await this.#catalogue.lookUp([candidate]);
       if (driver !== undefined) return { asked: candidate, driver };

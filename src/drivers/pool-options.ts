@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import type { InstanceBudget } from './budget.ts';
 import type { Guest } from './guest.ts';
 import type { AnswerLimits } from './native-protocol.ts';
+import type { TraceSpan } from './observer.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import type { RequestTiming } from './request.ts';
 import type { ScalingOptions } from './scaling.ts';
@@ -45,6 +46,9 @@ export interface PoolRequest {
   readonly source: RequestSource;
   readonly priority: Priority;
   readonly signal?: AbortSignal;
+  /** What the log calls it. */
+  readonly id?: string;
+  readonly span?: TraceSpan;
 }
 
 export interface PoolCounts {

@@ -85,6 +85,11 @@ export class Pool {
     };
   }
 
+  /** Instances that could not be started. */
+  get startErrors(): number {
+    return this.#fleet.startErrors;
+  }
+
   get state(): 'idle' | 'running' | 'failing' | 'stopped' {
     if (this.#closing) return 'stopped';
     if (this.#fleet.failure !== undefined) return 'failing';
@@ -104,7 +109,7 @@ export class Pool {
       const answer = await this.#submit(request).catch(async (error: unknown) => {
         if (!isBabelhostError(error, 'driverCrashed', 'driverProtocol') || this.#closing) throw error;
         this.#options.logger.info(
-          { language: this.language, kind: error.kind },
+          { request: request.id, language: this.language, kind: error.kind },
           'trying a request once more elsewhere',
         );
         return await this.#submit(request);
@@ -177,6 +182,7 @@ export class Pool {
 
   #wait(request: PoolRequest): Promise<NativeAnswer> {
     const { timing, signal, source, priority } = request;
+    const span = request.span?.child('queue');
     return new Promise<NativeAnswer>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
@@ -189,10 +195,12 @@ export class Pool {
         // Written in the same turn as the instance became idle, so that nobody else can take it in between.
         run: (instance) => {
           leave();
+          span?.end();
           this.#run(instance, request).then(resolve, reject);
         },
         refuse: (error) => {
           leave();
+          span?.end(error);
           reject(error);
         },
       };
@@ -214,14 +222,21 @@ export class Pool {
   }
 
   /** Runs a request on an instance, and draws the conclusions from how it ended. */
-  async #run(instance: Instance, { line, timing, signal }: PoolRequest): Promise<NativeAnswer> {
+  async #run(instance: Instance, { id, line, timing, signal, span: request }: PoolRequest): Promise<NativeAnswer> {
     const startedAt = performance.now();
+    const span = request?.child('instance', { 'babelhost.instance': instance.id, 'babelhost.image': this.digest });
     try {
       const answer = await instance.request(line, timing, signal);
       this.#fleet.worked();
       this.#earlyDeaths.clear();
+      span?.end();
       return answer;
     } catch (error) {
+      span?.end(error);
+      if (isBabelhostError(error)) {
+        const { kind } = error;
+        this.#options.logger.debug({ request: id, instance: instance.id, kind }, 'a request failed on its instance');
+      }
       if (isBabelhostError(error, 'driverCrashed', 'driverProtocol')) {
         if (!instance.endedByHost) this.#died(instance, line, error);
       } else if (isBabelhostError(error, 'responseTooLarge')) {

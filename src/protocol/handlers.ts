@@ -2,6 +2,7 @@
 import type { Driver as InstalledDriver } from '../drivers/catalogue.ts';
 import { parseFiles, type FileOutcome } from '../drivers/files.ts';
 import type { Instance } from '../drivers/instance.ts';
+import type { TraceSpan } from '../drivers/observer.ts';
 import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
 import type { RequestSource } from '../drivers/request-queue.ts';
@@ -30,27 +31,13 @@ import type {
   Result,
 } from './methods.ts';
 
-/** What a handler knows of the request besides its parameters. */
-export interface RequestContext {
-  /** The client, as the pools tell clients apart. */
-  readonly client: RequestSource;
-  /** Aborted when the client cancels the request or goes away. */
-  readonly signal: AbortSignal;
-  readonly progress: ProgressReporter;
-  /** Streams to the request's partialResultToken; resolves when the client's stream has taken it. */
-  readonly sendPartialResult: ((results: readonly FileResult[]) => Promise<void>) | undefined;
-}
-
-type Handler<Name extends MethodName> = (
-  params: CheckedParams<Name>,
-  context: RequestContext,
-  services: HostServices,
-) => Promise<Result<Name>> | Result<Name>;
-
 /** The methods that are no part of a connection's own lifecycle: the server handles those itself. */
 export type HandledMethod = Exclude<MethodName, 'initialize' | 'shutdown'>;
 
-export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
+export const handlers: Handlers<HandledMethod> = {
+  ...driverHandlers,
+  ...imageHandlers,
+
   'rpc.discover': () => openRpcDocument(),
 
   'host/info': async (_params, _context, { root, limits, runtime }) => {
@@ -92,48 +79,11 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
     return { killed: chosen.map((instance) => instance.id) };
   },
 
-  'host/languages': async (_params, _context, { catalogue }) => ({
-    languages: (await catalogue.list()).map((driver) => wireManifest(driver)),
-  }),
+  parse: async (params, context, { parser }) =>
+    wireAnswer(await parser.parse(parseRequest(params, context), context.signal)),
 
-  'driver/install': async ({ reference, language, update, platform }, { signal, progress }, { catalogue, pools }) => {
-    progress.begin(`Installing ${reference}`);
-    const installed = await catalogue.install(reference, {
-      signal,
-      onProgress: ({ phase, layer, done, total }) => {
-        progress.report({
-          phase,
-          done,
-          ...(layer !== undefined && { item: layer }),
-          ...(total !== undefined && { total }),
-        });
-      },
-      ...(language !== undefined && { language }),
-      ...(update !== undefined && { update }),
-      ...(platform !== undefined && { platform: parsePlatform(platform) }),
-    });
-    if (installed.replaced !== undefined) pools.replaced(installed.driver);
-    return {
-      driver: wireDriver(installed.driver),
-      unchanged: installed.unchanged,
-      ...(installed.replaced !== undefined && { replaced: installed.replaced }),
-    };
-  },
-
-  'driver/list': async (_params, _context, { catalogue }) => ({ drivers: (await catalogue.list()).map(wireDriver) }),
-
-  'driver/inspect': async ({ language }, _context, { catalogue }) => wireDriver(await catalogue.find(language)),
-
-  'driver/remove': async ({ language }, _context, { catalogue, pools }) => {
-    const removed = await catalogue.remove(language);
-    for (const pool of pools.all) if (removed.some((digest) => digest === pool.digest)) pools.retire(pool.language);
-    return { removed };
-  },
-
-  parse: async (params, { client, signal }, { parser }) =>
-    wireAnswer(await parser.parse(parseRequest(params, client), signal)),
-
-  'parse/files': async (params, { client, signal, progress, sendPartialResult }, { parser, catalogue, limits }) => {
+  'parse/files': async (params, context, { parser, catalogue, limits }) => {
+    const { client, id, span, signal, progress, sendPartialResult } = context;
     progress.begin('Parsing');
     const { root, include, exclude, uris = [], language, mode, timeoutMs } = params;
     const walked = { ...(include !== undefined && { include }), ...(exclude !== undefined && { exclude }) };
@@ -143,6 +93,8 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
       {
         from: root === undefined ? { uris } : { root, ...walked },
         client,
+        id,
+        ...(span !== undefined && { span }),
         ...(language !== undefined && { language }),
         ...(mode !== undefined && { mode }),
         ...(timeoutMs !== undefined && { timeoutMs }),
@@ -160,47 +112,16 @@ export const handlers: { readonly [Name in HandledMethod]: Handler<Name> } = {
       },
     );
   },
-
-  'image/build': async ({ directory, name, output }, { signal, progress }, { store }) => {
-    progress.begin(`Building ${directory}`);
-    const image = await store.build(directory, {
-      signal,
-      onProgress: ({ phase, layer, done, total }) => {
-        progress.report({
-          phase,
-          done,
-          ...(layer !== undefined && { item: layer }),
-          ...(total !== undefined && { total }),
-        });
-      },
-      ...(name !== undefined && { name }),
-      ...(output !== undefined && { output: parseLayout(output) }),
-    });
-    return wireImage(image);
-  },
-
-  'image/list': async (_params, _context, { store }) => ({ images: (await store.list()).map(wireImage) }),
-
-  'image/inspect': async ({ name }, _context, { store }) => wireImage(await store.inspect(name)),
 };
 
-/** A place that an image can be written to. */
-function parseLayout(text: string): LayoutReference {
-  const reference = parseReference(text);
-  if (reference.transport === 'oci' || reference.transport === 'oci-archive') return reference;
-  throw new BabelhostError(
-    'imageInvalid',
-    `An image cannot be built into ${text}: write it to oci:DIR[:TAG] or oci-archive:FILE, or leave it in the store.`,
-    { reference: text, transport: reference.transport },
-  );
-}
-
-function parseRequest(params: CheckedParams<'parse'>, client: RequestSource): ParseRequest {
+function parseRequest(params: CheckedParams<'parse'>, { client, id, span }: RequestContext): ParseRequest {
   const { content, uri = '', encoding, language, filename, mode, timeoutMs } = params;
   return {
     source: content === undefined ? { uri } : { content },
     client,
     priority: 'interactive',
+    id,
+    ...(span !== undefined && { span }),
     ...(encoding !== undefined && { encoding }),
     ...(language !== undefined && { language }),
     ...(filename !== undefined && { filename }),
@@ -228,14 +149,6 @@ function wireOutcome(outcome: FileOutcome): FileResult {
   return 'answer' in outcome ? { uri, ...wireAnswer(outcome.answer) } : { uri, error: errorObject(outcome.error) };
 }
 
-function wireManifest({ manifest }: InstalledDriver): Driver['manifest'] {
-  return { ...manifest, aliases: [...manifest.aliases], features: [...manifest.features] };
-}
-
-function wireDriver(driver: InstalledDriver): Driver {
-  return { ...driver, manifest: wireManifest(driver) };
-}
-
 function poolStatus(pool: Pool): PoolStatus {
   const latencies = pool.latencies.percentiles();
   return {
@@ -260,29 +173,5 @@ async function instanceStatus(instance: Instance): Promise<InstanceStatus> {
     ageMs: Math.round(performance.now() - instance.startedAt),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...(cpuMs !== undefined && { cpuMs: rounded(cpuMs) }),
-  };
-}
-
-/** Milliseconds to the microsecond. */
-function rounded(milliseconds: number): number {
-  return Math.round(milliseconds * 1000) / 1000;
-}
-
-function wireImage(image: StoredImage): Image {
-  const { config } = image;
-  return {
-    digest: image.digest,
-    names: [...image.names],
-    annotations: { ...image.annotations },
-    sizeBytes: image.size,
-    platform: formatPlatform(image.platform),
-    ...(image.created !== undefined && { created: image.created }),
-    user: config.user,
-    workingDirectory: config.workingDirectory,
-    entrypoint: [...config.entrypoint],
-    command: [...config.command],
-    environment: [...config.env],
-    labels: { ...config.labels },
-    layers: image.layers.map(({ digest, size, mediaType }) => ({ digest, sizeBytes: size, mediaType })),
   };
 }

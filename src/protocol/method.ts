@@ -30,9 +30,18 @@ export interface Notification {
 /** A token that a client makes up to receive progress or partial results on (LSP 3.17, "Work Done Progress"). */
 export const progressToken = z.union([z.string().max(1024), z.int()]);
 
+/** What a request carries besides what it asks: the trace that it belongs to. */
+export const meta = z
+  .looseObject({
+    traceparent: z.string().max(1024).optional(),
+    tracestate: z.string().max(8192).optional(),
+  })
+  .describe('`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context).');
+
 /** Parameters that take progress reports: `$/progress` notifications with this token tell how far the work is. */
 export const workDone = {
   workDoneToken: progressToken.optional().describe('Progress is reported with this token as `$/progress`.'),
+  _meta: meta.optional(),
 };
 
 /** A name that drivers, languages and images may be asked for by. */

@@ -10,6 +10,7 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError } from '../errors.ts';
+import type { TraceContext } from '../drivers/observer.ts';
 import type { RequestSource } from '../drivers/request-queue.ts';
 import type { Logger } from '../log.ts';
 import { version } from '../version.ts';
@@ -31,6 +32,8 @@ export interface ServerOptions {
 
 /** How a connection ended: after `exit`, properly or not, or because the client's stream ended. */
 export type ConnectionEnd = { readonly by: 'exit'; readonly afterShutdown: boolean } | { readonly by: 'close' };
+
+let connections = 0;
 
 const progressType = new ProgressType<unknown>();
 
@@ -58,6 +61,8 @@ export class ServerConnection {
   readonly #input: Readable;
   /** Bytes of sources in requests that are being worked on. */
   #heldBytes = 0;
+  readonly #name: string;
+  #called = 0;
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #gone = new AbortController();
   #shutdown = false;
@@ -70,6 +75,8 @@ export class ServerConnection {
     this.#options = options;
     this.#logger = services.logger;
     this.#input = input;
+    connections += 1;
+    this.#name = `c${connections}`;
     this.#client = {
       get clogged() {
         return output.writableLength > unreadBytes;
@@ -166,6 +173,11 @@ export class ServerConnection {
     const progress = this.#progress(checked.data['workDoneToken']);
     const bytes = heldBytes(checked.data);
     this.#hold(bytes);
+    this.#called += 1;
+    const id = `${this.#name}-${this.#called}`;
+    const span = this.#services.tracer?.start(name, checked.data['_meta'] as TraceContext | undefined);
+    span?.annotate({ 'babelhost.request': id });
+    let failure: unknown;
     try {
       // The handler's own type is lost on the way through the table; the table ties schema and handler together.
       const handler = handlers[name] as (params: unknown, context: RequestContext, services: HostServices) => unknown;
@@ -173,13 +185,20 @@ export class ServerConnection {
         checked.data,
         {
           client: this.#client,
+          id,
+          span,
           signal: controller.signal,
           progress,
           sendPartialResult: this.#partialResults(checked.data['partialResultToken']),
         },
         this.#services,
       );
+    } catch (error) {
+      failure = error;
+      throw error;
     } finally {
+      span?.end(failure);
+      this.#logger.trace({ request: id, method: name, kind: kindOf(failure) }, 'request answered');
       this.#hold(-bytes);
       progress.end();
       registration.dispose();
@@ -327,6 +346,12 @@ function tooLarge({ length, limit }: { length: number; limit: number }): ReturnT
       { contentBytes: length, limitBytes: limit },
     ),
   );
+}
+
+/** The kind of an error for the log, which gets no messages: they may name what the client would keep to itself. */
+function kindOf(error: unknown): string | undefined {
+  if (error === undefined) return undefined;
+  return error instanceof BabelhostError ? error.kind : error instanceof Error ? error.name : 'unknown';
 }
 
 /** What a request holds while it is worked on, in bytes or nearly so. */

@@ -2,6 +2,7 @@
 import type { ContainerRuntime } from '../container/index.ts';
 import type { DriverCatalogue } from '../drivers/catalogue.ts';
 import type { DriverLimits } from '../drivers/limits.ts';
+import type { DriverObserver, Tracer } from '../drivers/observer.ts';
 import type { Parser } from '../drivers/parser.ts';
 import type { Pools } from '../drivers/pools.ts';
 import type { ImageStore } from '../images/index.ts';
@@ -17,6 +18,10 @@ export interface HostServices {
   readonly parser: Parser;
   readonly logger: Logger;
   readonly relay: LogRelay;
+  /** Where metrics are on. */
+  readonly metrics?: DriverObserver;
+  /** Where traces are on. */
+  readonly tracer?: Tracer;
   /** In milliseconds of performance.now(). */
   readonly startedAt: number;
 }

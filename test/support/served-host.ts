@@ -18,13 +18,24 @@ export interface ServedHost extends AsyncDisposable {
 }
 
 /** The program itself, without a client on it: for what a client would never send. */
-export function spawnHost(root: string, options: readonly string[] = []): ServedHost['child'] {
-  return spawn(process.execPath, [mainProgram, 'serve', '--stdio', '--root', root, ...options], { stdio: 'pipe' });
+export function spawnHost(
+  root: string,
+  options: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+): ServedHost['child'] {
+  return spawn(process.execPath, [mainProgram, 'serve', '--stdio', '--root', root, ...options], {
+    stdio: 'pipe',
+    env: { ...process.env, ...environment },
+  });
 }
 
 /** Starts a host on `root`. It ends when the test disposes of it. */
-export function serveHost(root: string, options: readonly string[] = []): ServedHost {
-  const child = spawnHost(root, options);
+export function serveHost(
+  root: string,
+  options: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+): ServedHost {
+  const child = spawnHost(root, options, environment);
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     log = (log + text).slice(-100_000);

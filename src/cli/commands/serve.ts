@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Host, ServeOptions } from '../../host.ts';
 import type { Logger } from '../../log.ts';
+import { InvalidArgumentError } from 'commander';
 import { command, type Context, type ExitStatus } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { listen } from '../listen.ts';
@@ -14,6 +15,7 @@ interface Options {
   readonly listen?: string;
   readonly maxClients: number;
   readonly warm?: readonly string[];
+  readonly metricsPort?: number;
 }
 
 type Connection = ReturnType<Host['serve']>;
@@ -24,7 +26,8 @@ export default command<Options>({
       .option('--stdio', 'one client, on stdin and stdout (the default)')
       .option('--listen <address>', 'many clients, on a socket: unix:PATH')
       .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
-      .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList);
+      .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList)
+      .option('--metrics-port <port>', 'serve metrics for Prometheus at 127.0.0.1', parsePort);
   },
 
   async run(context, _args, options) {
@@ -36,6 +39,7 @@ export default command<Options>({
     context.answerSignals();
     const { host, logger, serving } = await startHostWith(context.global, 'info', {
       ...(options.warm !== undefined && { warm: options.warm }),
+      ...(options.metricsPort !== undefined && { metricsPort: options.metricsPort }),
     });
     try {
       if (path === undefined) return await serveStdio(context, host, serving);
@@ -45,6 +49,15 @@ export default command<Options>({
     }
   },
 });
+
+/** @throws InvalidArgumentError */
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) {
+    throw new InvalidArgumentError('It must be a port, from 1 to 65535, or 0 for any that is free.');
+  }
+  return port;
+}
 
 /** Words between commas. */
 function parseList(text: string): string[] {

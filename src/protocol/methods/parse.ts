@@ -58,7 +58,6 @@ export const parseMethods = {
         filename: z.string().max(65536).optional().describe('Helps to detect the language and the dialect.'),
         mode: mode.optional(),
         timeoutMs: z.int().positive().max(86_400_000).optional(),
-        _meta: z.looseObject({}).optional(),
         ...workDone,
       })
       .refine((params) => (params.content === undefined) !== (params.uri === undefined), {
@@ -99,7 +98,6 @@ export const parseMethods = {
         mode: mode.optional(),
         timeoutMs: z.int().positive().max(86_400_000).optional().describe('For each file.'),
         partialResultToken: progressToken.optional(),
-        _meta: z.looseObject({}).optional(),
         ...workDone,
       })
       .refine((params) => (params.root === undefined) !== (params.uris === undefined), {
