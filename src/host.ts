@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { ContainerRuntime } from './container/index.ts';
 import { DriverCatalogue, type Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
@@ -31,6 +32,8 @@ export interface HostOptions {
   readonly warm?: readonly string[];
   /** The loopback port at which metrics for Prometheus are served, 0 for any that is free; none where it is not given. */
   readonly metricsPort?: number;
+  /** The catalogue file of drivers to install; `BABELHOST_CATALOGUE` where it is not given. */
+  readonly catalogueFile?: string;
   readonly logger?: Logger;
   /** Where the logger's lines are passed on from, for clients that ask for them. */
   readonly relay?: LogRelay;
@@ -53,6 +56,11 @@ export function defaultRoot(): string {
     data !== undefined && path.isAbsolute(data) ? data : path.join(homedir(), '.local', 'share'),
     'babelhost',
   );
+}
+
+function catalogueFile({ catalogueFile: given }: HostOptions): string | undefined {
+  const file = given ?? process.env['BABELHOST_CATALOGUE'];
+  return file === undefined || file === '' ? undefined : path.resolve(file);
 }
 
 export class Host implements AsyncDisposable {
@@ -106,6 +114,9 @@ export class Host implements AsyncDisposable {
         ...(tracer !== undefined && { tracer }),
         logger,
         relay: options.relay ?? new LogRelay(),
+        catalogueFile: catalogueFile(options),
+        shippedCatalogue: fileURLToPath(new URL('../catalog/drivers.toml', import.meta.url)),
+        unwinding: new Set(),
         startedAt,
       });
       for (const language of options.warm ?? []) void host.#warm(language);
@@ -140,11 +151,12 @@ export class Host implements AsyncDisposable {
   /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing ??= (async () => {
-      const { pools, runtime, store, metrics, tracer } = this.#services;
+      const { pools, runtime, store, metrics, tracer, unwinding } = this.#services;
       await pools.close();
       await metrics?.[Symbol.asyncDispose]();
       await tracer?.close();
       await runtime[Symbol.asyncDispose]();
+      await Promise.all(unwinding);
       await store[Symbol.asyncDispose]();
     })();
     await this.#closing;

@@ -6,10 +6,7 @@ import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import { formatReference, parsePlatform, parseReference } from '../images/index.ts';
-import { languageName } from './manifest.ts';
-
-/** How far a driver is, as Babelfish's manifests have it, from the least to the most. */
-export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', 'stable', 'mature'] as const;
+import { languageName, statuses } from './manifest.ts';
 
 export type Status = (typeof statuses)[number];
 

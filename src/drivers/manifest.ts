@@ -12,6 +12,9 @@ export const layout = {
 /** No manifest is longer than this many bytes; the largest of Babelfish's own has 2 KB. */
 export const manifestBytes = 256 * 1024;
 
+/** How far a driver is, as Babelfish's manifests have it, from the least to the most. */
+export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', 'stable', 'mature'] as const;
+
 /** A language as manifests name it, in lower case. */
 export const languageName = z
   .string()

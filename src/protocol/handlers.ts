@@ -1,35 +1,20 @@
-// What each method does: a thin layer between the table's types and the rooms below.
-import type { Driver as InstalledDriver } from '../drivers/catalogue.ts';
+// What each method does: a thin layer between the table's types and the rooms below. Here those of the host and of parsing;
+// drivers and images have files of their own.
 import { parseFiles, type FileOutcome } from '../drivers/files.ts';
 import type { Instance } from '../drivers/instance.ts';
-import type { TraceSpan } from '../drivers/observer.ts';
 import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
-import type { RequestSource } from '../drivers/request-queue.ts';
 import { BabelhostError } from '../errors.ts';
-import {
-  formatPlatform,
-  parsePlatform,
-  parseReference,
-  type LayoutReference,
-  type StoredImage,
-} from '../images/index.ts';
 import { version } from '../version.ts';
+import { driverHandlers } from './handlers/driver.ts';
+import { rounded, type Handlers, type RequestContext } from './handlers/handler.ts';
+import { imageHandlers } from './handlers/image.ts';
 import { openRpcDocument } from './openrpc.ts';
-import type { ProgressReporter } from './progress.ts';
 import { RawJson } from './raw-json.ts';
 import { errorObject } from './responses.ts';
-import type { HostServices } from './services.ts';
-import type {
-  CheckedParams,
-  Driver,
-  FileResult,
-  Image,
-  InstanceStatus,
-  MethodName,
-  PoolStatus,
-  Result,
-} from './methods.ts';
+import type { CheckedParams, FileResult, InstanceStatus, MethodName, PoolStatus, Result } from './methods.ts';
+
+export type { RequestContext } from './handlers/handler.ts';
 
 /** The methods that are no part of a connection's own lifecycle: the server handles those itself. */
 export type HandledMethod = Exclude<MethodName, 'initialize' | 'shutdown'>;

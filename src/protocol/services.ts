@@ -18,6 +18,12 @@ export interface HostServices {
   readonly parser: Parser;
   readonly logger: Logger;
   readonly relay: LogRelay;
+  /** The catalogue file that the host was given in place of its own. */
+  readonly catalogueFile: string | undefined;
+  /** The project's own catalogue file. */
+  readonly shippedCatalogue: string;
+  /** Work whose clients have been freed and that still cleans up; the store stays open until it is done. */
+  readonly unwinding: Set<Promise<void>>;
   /** Where metrics are on. */
   readonly metrics?: DriverObserver;
   /** Where traces are on. */

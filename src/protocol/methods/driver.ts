@@ -1,13 +1,9 @@
 // The methods that install, list, inspect and remove drivers.
 import { z } from 'zod';
 import { method, name, workDone } from '../method.ts';
+import { statuses } from '../../drivers/manifest.ts';
 import { manifest } from './host.ts';
-
-export const platform = z
-  .string()
-  .max(128)
-  .regex(/^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9.]+)?$/, 'must be os/architecture, as in linux/amd64')
-  .describe('`os/architecture[/variant]`, as in `linux/arm64/v8`; this machine’s where it is not given.');
+import { credentials, platform } from './image.ts';
 
 export const driver = z.object({
   language: z.string(),
@@ -23,13 +19,31 @@ const language = name.describe('A language or an alias of one.');
 export const driverMethods = {
   'driver/install': method({
     summary: 'Installs a driver image: fetched, verified, unpacked, and visible all at once or not at all.',
-    params: z.strictObject({
-      reference: name.describe('As in `docker://registry/name:tag`, `oci:DIR:TAG`, `oci-archive:FILE`.'),
-      language: name.optional().describe('Refuse the image unless its manifest names this language.'),
-      update: z.boolean().optional().describe('Replace the driver that is installed for the language.'),
-      platform: platform.optional(),
-      ...workDone,
-    }),
+    description:
+      'Give `reference` or `recipe`. Cancelling (`$/cancelRequest`) ends fetches at once and leaves the store as it was.',
+    params: z
+      .strictObject({
+        reference: name
+          .optional()
+          .describe(
+            'As in `docker://registry/name:tag`, `oci:DIR:TAG`, `oci-archive:FILE`, `docker-archive:FILE`, `docker-daemon:NAME`.',
+          ),
+        recipe: name
+          .optional()
+          .describe('A folder with image.toml, an absolute path: the image is built first, as `image/build` does.'),
+        language: name.optional().describe('Refuse the image unless its manifest names this language.'),
+        update: z.boolean().optional().describe('Replace the driver that is installed for the language.'),
+        platform: platform.optional(),
+        credentials: credentials.optional(),
+        ...workDone,
+      })
+      .refine((params) => (params.reference === undefined) !== (params.recipe === undefined), {
+        error: 'give either reference or recipe',
+      })
+      .refine((params) => params.recipe === undefined || params.credentials === undefined, {
+        error: 'credentials go with a reference',
+        path: ['credentials'],
+      }),
     result: z.object({
       driver,
       replaced: z.string().optional().describe('The digest of the image that this one took the place of.'),
@@ -45,7 +59,35 @@ export const driverMethods = {
       'storageDirty',
       'storageFull',
       'timeout',
+      'notFound',
     ],
+  }),
+  'driver/catalogue': method({
+    summary: 'The drivers of a catalogue file, to install: which images, for which languages, in which status.',
+    description:
+      'Without `file`, it is what `BABELHOST_CATALOGUE` names for the host, else `catalogue.toml` or `catalogue.json` in its ' +
+      'root, else the project’s own. An empty selection is an error.',
+    params: z.strictObject({
+      file: name.optional().describe('An absolute path; TOML, or JSON where it ends in `.json`.'),
+      select: z
+        .enum(['all', 'recommended'])
+        .default('all')
+        .describe('`recommended`: those whose status is at least beta; `all` where it is not given.'),
+    }),
+    result: z.object({
+      file: z.string(),
+      drivers: z.array(
+        z.object({
+          language: z.string(),
+          status: z.enum(statuses),
+          recommended: z.boolean(),
+          reference: z.string().optional().describe('For `driver/install`: this, or `recipe`.'),
+          recipe: z.string().optional(),
+          platform: z.string().optional(),
+        }),
+      ),
+    }),
+    errors: ['notFound', 'imageInvalid'],
   }),
   'driver/list': method({
     summary: 'The installed drivers.',

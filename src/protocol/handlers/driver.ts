@@ -1,0 +1,68 @@
+// The methods that install, list, inspect and remove drivers.
+import type { Driver as InstalledDriver } from '../../drivers/catalogue.ts';
+import { parsePlatform } from '../../images/index.ts';
+import type { Driver } from '../methods.ts';
+import { transferProgress, untilCancelled, type Handlers } from './handler.ts';
+
+type DriverMethod = `driver/${'install' | 'catalogue' | 'list' | 'inspect' | 'remove'}` | 'host/languages';
+
+export const driverHandlers: Handlers<DriverMethod> = {
+  'driver/install': async (params, context, services) => {
+    const { reference = '', recipe, language, update, platform, credentials } = params;
+    const { signal, progress, span } = context;
+    const { catalogue, store, pools, metrics } = services;
+    progress.begin(`Installing ${recipe ?? reference}`);
+    const options = {
+      signal,
+      onProgress: transferProgress(progress),
+      ...(language !== undefined && { language }),
+      ...(update !== undefined && { update }),
+      ...(platform !== undefined && { platform: parsePlatform(platform) }),
+      ...(credentials !== undefined && { credentials }),
+    };
+    return await untilCancelled(context, services, async () => {
+      const installed =
+        recipe === undefined
+          ? await catalogue.install(reference, options)
+          : await (await import('../../drivers/recipe-install.ts')).installRecipe(store, catalogue, recipe, options);
+      const { driver, unchanged, replaced } = installed;
+      if (replaced !== undefined) pools.replaced(driver);
+      span?.annotate({ 'babelhost.language': driver.language, 'babelhost.image': driver.digest });
+      metrics?.installed(driver.language, driver.digest);
+      return { driver: wireDriver(driver), unchanged, ...(replaced !== undefined && { replaced }) };
+    });
+  },
+
+  'driver/catalogue': async ({ file, select }, _context, { root, catalogueFile, shippedCatalogue }) => {
+    const { readCatalogueFile, selectDrivers } = await import('../../drivers/catalogue-file.ts');
+    const named = file ?? catalogueFile;
+    const found = await readCatalogueFile({ named, root, shipped: shippedCatalogue });
+    return {
+      file: found.file,
+      drivers: selectDrivers(found, select).map(({ source, ...entry }) => ({ ...entry, ...source })),
+    };
+  },
+
+  'driver/list': async (_params, _context, { catalogue }) => ({ drivers: (await catalogue.list()).map(wireDriver) }),
+
+  'driver/inspect': async ({ language }, _context, { catalogue }) => wireDriver(await catalogue.find(language)),
+
+  'driver/remove': async ({ language }, _context, { catalogue, pools, metrics }) => {
+    const removed = await catalogue.remove(language);
+    for (const digest of removed) metrics?.removed(language.toLowerCase(), digest);
+    for (const pool of pools.all) if (removed.some((digest) => digest === pool.digest)) pools.retire(pool.language);
+    return { removed };
+  },
+
+  'host/languages': async (_params, _context, { catalogue }) => ({
+    languages: (await catalogue.list()).map((driver) => wireManifest(driver)),
+  }),
+};
+
+function wireManifest({ manifest }: InstalledDriver): Driver['manifest'] {
+  return { ...manifest, aliases: [...manifest.aliases], features: [...manifest.features] };
+}
+
+function wireDriver(driver: InstalledDriver): Driver {
+  return { ...driver, manifest: wireManifest(driver) };
+}
