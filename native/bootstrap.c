@@ -6,6 +6,8 @@
  *   bootstrap run     starts one container through an OCI runtime                               run.c
  *   bootstrap init    process 1 of a container                                                  init.c
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open                      lock.c
+ *   bootstrap put     files into a container, executed in it                                    copy.c
+ *   bootstrap get     a file out of a container, executed in it                                 copy.c
  *
  * Every system call is checked; whatever cannot be done ends the process with a sentence on stderr.
  */
@@ -149,9 +151,10 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     int (*face)(char **);
-  } faces[] = {{"guard", guard_main}, {"run", run_main}, {"init", init_main}, {"lock", lock_main}};
+  } faces[] = {{"guard", guard_main}, {"run", run_main}, {"init", init_main},
+               {"lock", lock_main},   {"put", put_main}, {"get", get_main}};
   for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
     if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);
   }
-  fail_usage("usage: bootstrap guard|run|init|lock …");
+  fail_usage("usage: bootstrap guard|run|init|lock|put|get …");
 }

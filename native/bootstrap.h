@@ -14,6 +14,8 @@ int guard_main(char **arguments);
 int run_main(char **arguments);
 int init_main(char **arguments);
 int lock_main(char **arguments);
+int put_main(char **arguments);
+int get_main(char **arguments);
 
 /*
  * Writes "bootstrap: MESSAGE (ERRNAME): what the errno means" to stderr and exits with EXIT_FAILED. The host takes the

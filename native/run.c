@@ -1,7 +1,8 @@
 /*
  * bootstrap run: executes an OCI runtime in the namespaces of the host's guard, for one container.
  *
- *   run [--user-namespace] [--set-groups] [--join CGROUP]… [--stage DIR --rootfs DIR --pid-file FILE] -- RUNTIME ARG…
+ *   run [--user-namespace] [--set-groups] [--join CGROUP]… [--stage DIR --rootfs DIR --pid-file FILE]
+ *       [--layer DIR [--owner ID]] -- RUNTIME ARG…
  *
  * File descriptors: 3 is the guard's folder in /proc (a descriptor, because a process id may be reused); 4 is the
  * container's control channel, whose other end the host has. With --rootfs a container is started: 5, 6 and 7 are its
@@ -9,6 +10,9 @@
  * container inherits them, so no process stands between it and the host. Afterwards "process HOST GUARD" is written to
  * the control channel: the id of the container's process 1 as the host and as the guard's namespace have it (HOST is 0
  * if it has ended already).
+ *
+ * With --layer, the root file system can be written to: an overlay whose upper and work folders are DIR/upper and
+ * DIR/work. --owner, in a user namespace, is its id of the container's root, who is given the image's folders.
  *
  * When the host closes its end of the control channel, or dies, the runtime is killed and this process ends. Exit
  * status: the runtime's.
@@ -18,6 +22,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -39,7 +45,8 @@ enum { MOST_CGROUPS = 16 };
 
 struct options {
   bool user_namespace, set_groups;
-  const char *stage, *rootfs, *pid_file;
+  const char *stage, *rootfs, *pid_file, *layer;
+  uid_t owner;
   int joined[MOST_CGROUPS];
   size_t joined_count;
   char **runtime;
@@ -70,6 +77,10 @@ static struct options parse_options(char **arguments) {
       options.rootfs = option_value(&arguments);
     } else if (strcmp(option, "--pid-file") == 0) {
       options.pid_file = option_value(&arguments);
+    } else if (strcmp(option, "--layer") == 0) {
+      options.layer = option_value(&arguments);
+    } else if (strcmp(option, "--owner") == 0) {
+      options.owner = (uid_t)parse_number(option_value(&arguments), 1, INT_MAX, option);
     } else if (strcmp(option, "--join") == 0 && options.joined_count < MOST_CGROUPS) {
       options.joined[options.joined_count++] = open_cgroup(option_value(&arguments));
     } else {
@@ -81,6 +92,7 @@ static struct options parse_options(char **arguments) {
   if ((options.rootfs != NULL) != (options.stage != NULL) || (options.rootfs != NULL) != (options.pid_file != NULL)) {
     fail_usage("--stage, --rootfs and --pid-file go together");
   }
+  if (options.layer != NULL && options.rootfs == NULL) fail_usage("--layer goes with --rootfs");
   return options;
 }
 
@@ -115,6 +127,51 @@ static void bind_rootfs(const struct options *options) {
   if (mount(NULL, target, NULL, flags, NULL) != 0) fail("cannot make %s read-only", target);
 }
 
+static uid_t new_owner;
+
+static int give_folder(const char *path, const struct stat *status, int kind, struct FTW *place) {
+  (void)place;
+  if (kind != FTW_DP || status->st_uid != 0) return 0;
+  return lchown(path, new_owner, new_owner);
+}
+
+static int open_part(const char *layer, const char *name) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%s", layer, name);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail("cannot open %s", path);
+  return fd;
+}
+
+/*
+ * As bind_rootfs, with a writable layer above. The folders are named by descriptor, because names would have to be
+ * escaped in the options. In a user namespace, overlay may not use trusted.* attributes (overlayfs.rst, userxattr).
+ */
+static void mount_overlay(const struct options *options) {
+  char target[4096], choices[256];
+  snprintf(target, sizeof target, "%s/rootfs", options->stage);
+  if (unshare(CLONE_NEWNS) != 0) fail("cannot make a mount namespace");
+  int lower = open(options->rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lower < 0) fail("cannot open %s", options->rootfs);
+  int upper = open_part(options->layer, "upper"), work = open_part(options->layer, "work");
+  snprintf(choices, sizeof choices, "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d%s",
+           lower, upper, work, options->user_namespace ? ",userxattr" : "");
+  if (mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, choices) != 0) {
+    fail("cannot mount an overlay with the writable layer %s", options->layer);
+  }
+  if (options->owner == 0) return;
+  /*
+   * The image's files belong to id 0 of this namespace, which the container does not have. Its root gets the folders,
+   * so that it can add, replace and remove files; not the files, which would all be copied. Itself last, which tells
+   * the next start that this was done.
+   */
+  struct stat status;
+  if (stat(target, &status) != 0) fail("cannot examine %s", target);
+  if (status.st_uid == options->owner) return;
+  new_owner = options->owner;
+  if (nftw(target, give_folder, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0) fail("cannot give the folders to the container");
+}
+
 static void move_descriptor(int from, int to, int flags) {
   if (dup3(from, to, flags) < 0) fail("cannot move file descriptor %d to %d", from, to);
 }
@@ -123,7 +180,11 @@ _Noreturn static void execute_runtime(const struct options *options, int lifelin
   for (size_t i = 0; i < options->joined_count; i++) {
     if (!write_all(options->joined[i], "0\n", 2)) fail("cannot join a cgroup");
   }
-  if (options->rootfs != NULL) bind_rootfs(options);
+  if (options->layer != NULL) {
+    mount_overlay(options);
+  } else if (options->rootfs != NULL) {
+    bind_rootfs(options);
+  }
   die_with_parent(lifeline);
   if (options->rootfs != NULL) {
     move_descriptor(CONTROL, RUNTIME_CONTROL, 0);

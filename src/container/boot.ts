@@ -16,6 +16,7 @@ import {
 import { countOutOfMemory, removeCgroup } from './cgroup.ts';
 import { RunningContainer, type Container } from './container.ts';
 import { exitOf, type ContainerExit } from './exit.ts';
+import { executeInContainer } from './execute.ts';
 import { explainFailure, explainSystemError } from './failures.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
@@ -27,7 +28,7 @@ import type { Reapings } from './reapings.ts';
 import { deleteArguments, readRuntimeLog, runArguments, type RuntimeProgram } from './runtime-program.ts';
 import { spawnProcess } from './spawn.ts';
 import { containerSpec, type ContainerProcess } from './spec.ts';
-import { resolveUser } from './user.ts';
+import { resolveUser, type ContainerUser } from './user.ts';
 
 /** What all containers of a host have in common. */
 export interface BootContext {
@@ -54,6 +55,8 @@ export interface BootOptions {
   readonly process: ContainerProcess & { readonly user: string };
   readonly limits: Limits;
   readonly hostname: string;
+  /** The folder with the writable layer (`upper` and `work`); undefined for a root that is read-only. */
+  readonly layer?: string | undefined;
 }
 
 interface ContainerFiles {
@@ -94,6 +97,7 @@ export async function bootContainer(
         ...identityArguments(context.identity),
         ...joined.flatMap((folder) => ['--join', folder]),
         ...['--stage', context.stage, '--rootfs', options.rootfs, '--pid-file', files.pidFile],
+        ...layerArguments(context.identity, options.layer),
         ...['--', ...runArguments(context.runtime, files, options.id)],
       ],
       guard: context.guard.processFolder.fd,
@@ -104,7 +108,7 @@ export async function bootContainer(
   } catch (error) {
     const explained =
       error instanceof LaunchFailure
-        ? await explainLaunch(error, context, files)
+        ? await explainLaunch(error, context, files.log)
         : explainSystemError('start a container', error);
     if (launching) await deleteContainer(context, files, options.id);
     await removeRemains(context, files, options.id);
@@ -124,9 +128,16 @@ function filesOf(context: BootContext, id: ContainerId): ContainerFiles {
   };
 }
 
-function identityArguments(identity: Identity): string[] {
+/** The options of `bootstrap run` that make it enter what the guard has made. */
+export function identityArguments(identity: Identity): string[] {
   if (identity.kind === 'privileged') return [];
   return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
+}
+
+function layerArguments(identity: Identity, layer: string | undefined): string[] {
+  if (layer === undefined) return [];
+  const owner = identity.kind === 'granted' ? ['--owner', String(idRanges(identity).uids.first)] : [];
+  return ['--layer', layer, ...owner];
 }
 
 /** The ids that a container gets, as the namespace that the runtime runs in has them. */
@@ -143,15 +154,22 @@ function idRanges(identity: Identity): { uids: IdRange; gids: IdRange } {
   }
 }
 
+/** The user that a process is to have, as the container knows it. */
+export async function processUser(identity: Identity, rootfs: string, name: string): Promise<ContainerUser> {
+  const { uids, gids } = idRanges(identity);
+  const user = await resolveUser(rootfs, name, Math.min(uids.count, gids.count));
+  // Without a granted range the kernel forbids setgroups(2).
+  return identity.kind === 'own' ? { ...user, additionalGids: [] } : user;
+}
+
 async function makeBundle(context: BootContext, options: BootOptions, files: ContainerFiles): Promise<void> {
   const { identity, placement } = context;
   const { uids, gids } = idRanges(identity);
-  const user = await resolveUser(options.rootfs, options.process.user, Math.min(uids.count, gids.count));
   const spec = containerSpec({
     process: options.process,
-    // Without a granted range the kernel forbids setgroups(2).
-    user: identity.kind === 'own' ? { ...user, additionalGids: [] } : user,
+    user: await processUser(identity, options.rootfs, options.process.user),
     hostname: options.hostname,
+    writable: options.layer !== undefined,
     limits: options.limits,
     stage: context.stage,
     uids,
@@ -200,6 +218,8 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
     signal: (number) => {
       control.signal(number);
     },
+    execute: (process, signal) =>
+      executeInContainer({ context, options, state: files.state, bundle: files.bundle }, process, signal),
     end: () => {
       if (killed) return;
       killed = true;
@@ -221,10 +241,11 @@ function killProcess(pid: number): void {
   }
 }
 
-async function explainLaunch(
+/** Says why a container, or a process in one, could not be started. `log` is what the runtime wrote. */
+export async function explainLaunch(
   failure: LaunchFailure,
   context: BootContext,
-  files: ContainerFiles,
+  log: string,
 ): Promise<BabelhostError> {
   const { report, status } = failure;
   if (report?.kind === 'failed') {
@@ -234,7 +255,7 @@ async function explainLaunch(
       { reason: report.error, command: report.command },
     );
   }
-  const messages = await readRuntimeLog(files.log);
+  const messages = await readRuntimeLog(log);
   const complaints = failure.complaints.replaceAll(/^bootstrap: /gm, '').trim();
   const text = [...messages, complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
   return explainFailure(`start a container with ${context.runtime.name}`, text, {
@@ -280,6 +301,24 @@ async function deleteContainer(context: BootContext, files: ContainerFiles, id: 
   await once(child, 'exit');
   clearTimeout(timer);
   lifeline.destroy();
+}
+
+/** Runs a program in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
+export async function runInGuard(context: BootContext, command: readonly string[]) {
+  const args = ['run', ...identityArguments(context.identity), '--', ...command];
+  const child = await spawnProcess('run a program beside containers', context.bootstrap, args, {
+    stdio: ['ignore', 'pipe', 'ignore', context.guard.processFolder.fd, 'pipe'],
+    env: runtimeEnvironment(),
+  });
+  const lifeline = child.stdio[4] as Duplex;
+  lifeline.on('error', () => undefined);
+  let output = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output = (output + text).slice(-8192);
+  });
+  const [status] = (await once(child, 'close')) as [number | null];
+  lifeline.destroy();
+  return { status, output };
 }
 
 /** Removes the bundle, the runtime's state and the cgroups of a container without processes. */

@@ -1,9 +1,12 @@
 // A running container, as the host has it: its pipes, its end, and what may be asked of it meanwhile.
 import { readdir, readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
+import { BabelhostError } from '../errors.ts';
 import { readUsage, type ContainerCgroups } from './cgroup.ts';
+import type { ExecutedProcess } from './execute.ts';
 import type { ContainerExit } from './exit.ts';
 import type { ContainerId } from './id.ts';
+import type { ContainerProcess } from './spec.ts';
 
 export interface ContainerUsage {
   /** Memory of all its processes, page cache included, in bytes; undefined where no cgroup counts it. */
@@ -27,6 +30,11 @@ export interface Container extends AsyncDisposable {
   usage(): Promise<ContainerUsage>;
   /** Sends a signal to the process and its group. Does nothing when it has ended. */
   signal(signal: number): void;
+  /**
+   * Starts a further process in it; resolves when it has been executed.
+   * @throws BabelhostError `containerFailed`, also when the container has ended; `timeout`; the signal's reason
+   */
+  execute(process: ContainerProcess & { readonly user: string }, signal?: AbortSignal): Promise<ExecutedProcess>;
   /** Ends every process in it with SIGKILL. Resolves when they are gone and nothing of it is left. */
   kill(): Promise<ContainerExit>;
 }
@@ -42,6 +50,7 @@ export interface ContainerParts {
   readonly exited: Promise<ContainerExit>;
   readonly removed: Promise<void>;
   readonly signal: (signal: number) => void;
+  readonly execute: Container['execute'];
   readonly end: () => void;
 }
 
@@ -82,6 +91,14 @@ export class RunningContainer implements Container {
 
   signal(signal: number): void {
     if (!this.#ended) this.#parts.signal(signal);
+  }
+
+  async execute(...[process, signal]: Parameters<Container['execute']>): Promise<ExecutedProcess> {
+    if (this.#ended) {
+      const message = `The container ${this.id} has ended: no process can be started in it.`;
+      throw new BabelhostError('containerFailed', message, { id: this.id });
+    }
+    return this.#parts.execute(process, signal);
   }
 
   async kill(): Promise<ContainerExit> {

@@ -1,6 +1,7 @@
 // The container room: what other rooms may use of it.
 export { ContainerRuntime, type ContainerOptions, type ContainerRuntimeOptions } from './runtime.ts';
 export type { Container, ContainerUsage } from './container.ts';
+export type { ExecutedProcess } from './execute.ts';
 export type { ContainerExit } from './exit.ts';
 export { isContainerId, newContainerId, type ContainerId } from './id.ts';
 export { protections, type IsolationItem, type IsolationReport, type Protection } from './isolation.ts';

@@ -80,6 +80,26 @@ export function runArguments(
   ];
 }
 
+/** `exec --detach`: as `run`, for a process in a container that runs. */
+export function executeArguments(
+  runtime: RuntimeProgram,
+  files: { state: string; log: string; pidFile: string; specification: string },
+  id: string,
+): string[] {
+  return [
+    ...globalArguments(runtime, files.state, files.log),
+    'exec',
+    '--detach',
+    '--preserve-fds',
+    '1',
+    '--pid-file',
+    files.pidFile,
+    '--process',
+    files.specification,
+    id,
+  ];
+}
+
 /** `delete --force`: kills and forgets what an interrupted `run` has left. */
 export function deleteArguments(runtime: RuntimeProgram, files: { state: string; log: string }, id: string): string[] {
   return [...globalArguments(runtime, files.state, files.log), 'delete', '--force', id];

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import { requireBootstrap } from '../native.ts';
-import { bootContainer, type BootContext } from './boot.ts';
+import { bootContainer, runInGuard, type BootContext } from './boot.ts';
 import { makeHostCgroups, placeCgroups, type CgroupPlacement } from './cgroup-placement.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
 import type { Container } from './container.ts';
@@ -49,6 +49,11 @@ export interface ContainerOptions {
   readonly process: ContainerProcess & { readonly user: string };
   readonly limits?: Partial<Limits>;
   readonly hostname?: string;
+  /**
+   * A folder with the folders `upper` and `work`, for what the container writes to its root; as root, `upper` belongs
+   * to the container's root (`owners`). Without it the root is read-only. One container uses a layer at a time.
+   */
+  readonly layer?: string;
 }
 
 /** A container's own out-of-memory score: before the host's other processes, when the whole machine runs out. */
@@ -110,6 +115,20 @@ export class ContainerRuntime implements AsyncDisposable {
     return (await this.#prepare()).guard.pid;
   }
 
+  /** This host's own folder in `directory`: it is there for as long as the host's containers can be. */
+  async hostFolder(): Promise<string> {
+    return (await this.#prepare()).context.folder;
+  }
+
+  /**
+   * Runs a program of this machine where the containers' files belong to somebody who may remove and measure them: in
+   * the guard's namespaces, as their id 0.
+   * @returns what it wrote to stdout, and its exit status
+   */
+  async runBeside(command: readonly string[]): Promise<{ readonly status: number | null; readonly output: string }> {
+    return runInGuard((await this.#prepare()).context, command);
+  }
+
   /**
    * Boots a container; resolves when its process has been executed.
    * @throws BabelhostError `runtimeMissing`; `containerFailed`, with the cause and what mends it; `overloaded`;
@@ -159,8 +178,8 @@ export class ContainerRuntime implements AsyncDisposable {
     await makeMountPoints(rootfs, this.owners);
     const { context } = await this.#prepare(rootfs);
     checkStage(context.stage, rootfs);
-    const { id, process, hostname = 'babelhost' } = options;
-    return bootContainer(context, { id, rootfs, process, limits, hostname }, signal);
+    const { id, process, hostname = 'babelhost', layer } = options;
+    return bootContainer(context, { id, rootfs, process, limits, hostname, layer }, signal);
   }
 
   #checkId(id: ContainerId): void {

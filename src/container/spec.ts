@@ -12,10 +12,20 @@ export interface ContainerProcess {
   readonly cwd: string;
 }
 
-export interface SpecOptions {
+/** What the processes of a container are told, the first one's and later ones'. */
+export interface ProcessOptions {
   readonly process: ContainerProcess;
   readonly user: ContainerUser;
+  readonly rlimits: readonly Rlimit[];
+  /** Options of process 1 (native/init.c). */
+  readonly initArguments: readonly string[];
+  readonly oomScoreAdj: number;
+}
+
+export interface SpecOptions extends ProcessOptions {
   readonly hostname: string;
+  /** Whether the root file system may be written to: it is an overlay then (native/run.c). */
+  readonly writable: boolean;
   readonly limits: Limits;
   /** Where the guard has mounted `rootfs` and `init` (native/guard.c). */
   readonly stage: string;
@@ -24,10 +34,6 @@ export interface SpecOptions {
   readonly gids: IdRange;
   /** Where the runtime makes the container's cgroup, and the limits it sets there; undefined if it makes none. */
   readonly cgroup?: { readonly path: string; readonly resources: CgroupResources };
-  readonly rlimits: readonly Rlimit[];
-  /** Options of process 1 (native/init.c). */
-  readonly initArguments: readonly string[];
-  readonly oomScoreAdj: number;
 }
 
 /** The part of `linux.resources` that we use. */
@@ -64,7 +70,7 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
  * Where process 1 is found in the container. On /dev, because that is a file system of the container's own: a file in
  * the shared, read-only root would need a place to be mounted on there.
  */
-const initPath = '/dev/init';
+export const initPath = '/dev/init';
 
 function mounts(options: SpecOptions) {
   const temporary = (destination: string, ...extra: string[]) => ({
@@ -95,28 +101,32 @@ function mounts(options: SpecOptions) {
 
 const mapping = (range: IdRange) => [{ containerID: 0, hostID: range.first, size: range.count }];
 
+/** The `process` object, ready to be serialised. */
+export function processSpec({ process, user, rlimits, initArguments, oomScoreAdj }: ProcessOptions) {
+  return {
+    terminal: false,
+    user: {
+      uid: user.uid,
+      gid: user.gid,
+      ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
+    },
+    args: [initPath, 'init', ...initArguments, '--', ...process.args],
+    env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+    cwd: process.cwd,
+    capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+    noNewPrivileges: true,
+    rlimits,
+    oomScoreAdj,
+  };
+}
+
 /** The configuration, ready to be serialised. */
 export function containerSpec(options: SpecOptions) {
-  const { process, user } = options;
   return {
     ociVersion: '1.0.2',
     hostname: options.hostname,
-    root: { path: `${options.stage}/rootfs`, readonly: true },
-    process: {
-      terminal: false,
-      user: {
-        uid: user.uid,
-        gid: user.gid,
-        ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
-      },
-      args: [initPath, 'init', ...options.initArguments, '--', ...process.args],
-      env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
-      cwd: process.cwd,
-      capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
-      noNewPrivileges: true,
-      rlimits: options.rlimits,
-      oomScoreAdj: options.oomScoreAdj,
-    },
+    root: { path: `${options.stage}/rootfs`, readonly: !options.writable },
+    process: processSpec(options),
     mounts: mounts(options),
     linux: {
       namespaces: ['pid', 'mount', 'ipc', 'uts', 'network', 'cgroup', 'user'].map((type) => ({ type })),

@@ -1,0 +1,106 @@
+// A further process in a container that runs: joins its namespaces, limits and seccomp filter through the runtime's
+// `exec`, under a process of ours (native/init.c) that reports how it ended. It ends at the latest with its container.
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { BabelhostError } from '../errors.ts';
+import { containerFolders } from './cgroup-placement.ts';
+import { exitOf, type ContainerExit } from './exit.ts';
+import { explainSystemError } from './failures.ts';
+import { newContainerId } from './id.ts';
+import { resourceLimits, substituteLimits } from './isolation.ts';
+import { launch, LaunchFailure, type Launched } from './launch.ts';
+import { explainLaunch, identityArguments, processUser, type BootContext, type BootOptions } from './boot.ts';
+import { executeArguments } from './runtime-program.ts';
+import { processSpec, type ContainerProcess } from './spec.ts';
+
+/** A process that was started in a running container. */
+export interface ExecutedProcess {
+  /** The host's id of the process of ours that it runs under. */
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** How it ended. Never rejects. */
+  readonly exited: Promise<ContainerExit>;
+  /** Sends a signal to the process and its group. */
+  signal(signal: number): void;
+}
+
+/** A container as its boot left it. */
+export interface ExecutionPlace {
+  readonly context: BootContext;
+  readonly options: BootOptions;
+  /** Where the runtime keeps its state. */
+  readonly state: string;
+  readonly bundle: string;
+}
+
+/**
+ * Starts a process in a container; resolves when its command has been executed.
+ * @throws BabelhostError `containerFailed`, `timeout`; the signal's reason if it is aborted
+ */
+export async function executeInContainer(
+  place: ExecutionPlace,
+  process: ContainerProcess & { readonly user: string },
+  signal: AbortSignal | undefined,
+): Promise<ExecutedProcess> {
+  const { context, options, state } = place;
+  signal?.throwIfAborted();
+  const folder = path.join(place.bundle, 'processes', newContainerId());
+  const log = path.join(folder, 'log.json');
+  const pidFile = path.join(folder, 'pid');
+  const specification = path.join(folder, 'process.json');
+  const endBoot = context.reapings.beginBoot();
+  try {
+    const spec = processSpec({
+      process,
+      user: await processUser(context.identity, options.rootfs, process.user),
+      rlimits: resourceLimits(options.limits, context.highestLimits),
+      initArguments: substituteLimits(context.placement, options.limits),
+      oomScoreAdj: context.oomScoreAdj,
+    });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFile(specification, JSON.stringify(spec));
+    const joined = context.placement.maker === 'joined' ? containerFolders(context.placement, options.id) : [];
+    const launched = await launch({
+      bootstrap: context.bootstrap,
+      arguments: [
+        ...identityArguments(context.identity),
+        ...joined.flatMap((cgroup) => ['--join', cgroup]),
+        ...['--stage', context.stage, '--rootfs', options.rootfs, '--pid-file', pidFile],
+        ...['--', ...executeArguments(context.runtime, { state, log, pidFile, specification }, options.id)],
+      ],
+      guard: context.guard.processFolder.fd,
+      timeoutMs: context.bootTimeoutMs,
+      signal,
+    });
+    return follow(context, folder, launched);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    if (error instanceof LaunchFailure) throw await explainLaunch(error, context, log);
+    throw error instanceof BabelhostError ? error : explainSystemError('start a process in a container', error);
+  } finally {
+    endBoot();
+  }
+}
+
+function follow(context: BootContext, folder: string, launched: Launched): ExecutedProcess {
+  const { control, guardPid, pid, stdin, stdout, stderr } = launched;
+  const letHostEnd = context.guard.keepHostAlive();
+  const exited = Promise.all([control.ended, context.reapings.wait(guardPid)])
+    .then((): ContainerExit => exitOf(launched.lastReport(), false, undefined))
+    .finally(letHostEnd);
+  // With the container's bundle at the latest; a fault here is no fault of the process.
+  void exited.then(() => rm(folder, { recursive: true, force: true }).catch(() => undefined));
+  return {
+    pid,
+    stdin,
+    stdout,
+    stderr,
+    exited,
+    signal: (number) => {
+      control.signal(number);
+    },
+  };
+}
