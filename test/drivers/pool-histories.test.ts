@@ -57,6 +57,8 @@ interface Sent {
   readonly controller: AbortController;
   /** What came, each in its order: there must be one. */
   readonly outcomes: unknown[];
+  readonly deadline: number;
+  settledAt?: number;
 }
 
 /** A pool of fakes with the books of a test. */
@@ -110,21 +112,24 @@ class History {
   send(behaviour: Behaviour, client = 0, priority: Priority = 'interactive', timeoutMs = this.#limits.timeoutMs): Sent {
     const id = this.sent.length;
     const controller = new AbortController();
-    const sent: Sent = { id, behaviour, client, controller, outcomes: [] };
+    const deadline = performance.now() + timeoutMs;
+    const sent: Sent = { id, behaviour, client, controller, outcomes: [], deadline };
+    const settle = (outcome: unknown): void => {
+      sent.outcomes.push(outcome);
+      sent.settledAt = performance.now();
+    };
     this.sent.push(sent);
     const content = JSON.stringify({ id, behaviour });
     this.pool
       .request({
         line: Buffer.from(`${JSON.stringify({ content })}\n`),
-        timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+        timing: { deadline, timeoutMs },
         source: this.clients[client] ?? { clogged: false },
         priority,
         signal: controller.signal,
       })
-      .then(
-        (answer) => sent.outcomes.push(JSON.parse(Buffer.concat(answer.ast).toString())),
-        (error: unknown) => sent.outcomes.push(error),
-      );
+      .then((answer) => JSON.parse(Buffer.concat(answer.ast).toString()) as unknown)
+      .then(settle, settle);
     return sent;
   }
 
@@ -146,9 +151,14 @@ class History {
       case 'kill':
         this.alive[step.which % Math.max(this.alive.length, 1)]?.die();
         break;
-      case 'cancel':
-        this.sent[step.which % Math.max(this.sent.length, 1)]?.controller.abort();
+      case 'cancel': {
+        const sent = this.sent[step.which % Math.max(this.sent.length, 1)];
+        sent?.controller.abort();
+        await this.pass(0);
+        // Whatever its driver does: the client is free at once.
+        if (sent !== undefined) expect(sent.outcomes).toHaveLength(1);
         break;
+      }
       case 'clog':
         (this.clients[step.client] as { clogged: boolean }).clogged = step.clogged;
         if (!step.clogged) this.pool.dispatch();
@@ -169,8 +179,9 @@ class History {
 
   /** Each request has had one outcome: its own answer, or a reason that there can be. */
   check(): void {
-    for (const { id, behaviour, outcomes, controller } of this.sent) {
+    for (const { id, behaviour, outcomes, controller, deadline, settledAt = Infinity } of this.sent) {
       expect(outcomes).toHaveLength(1);
+      expect(settledAt).toBeLessThanOrEqual(deadline + 1);
       const [outcome] = outcomes;
       if (outcome instanceof CancelledError) expect(controller.signal.aborted).toBe(true);
       else if (outcome instanceof BabelhostError) {
@@ -274,6 +285,27 @@ describe('where no driver fails, a pool', () => {
           await pool.pass(480 * 400 + 70 * 1000);
           for (const { id, outcomes } of pool.sent) expect(outcomes).toEqual([id]);
           for (const asked of pool.asked.values()) expect(asked).toBe(1);
+        });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('keeps nobody waiting for clients that do not read', async () => {
+    const clog = fc.record({ step: fc.constant('clog' as const), client: fc.nat(1), clogged: fc.boolean() });
+    const steps = fc.array(fc.oneof({ weight: 2, arbitrary: peaceful }, { weight: 1, arbitrary: clog }), {
+      maxLength: 30,
+    });
+    await fc.assert(
+      fc.asyncProperty(shapes, steps, async (shape, before) => {
+        await history({ ...shape, timeoutMs: 1_000_000 }, async (pool) => {
+          for (const step of before) await pool.do(step);
+          await pool.pass(480 * 400);
+          const mine = pool.send({ does: 'answer', afterMs: 10 }, 2);
+          await pool.pass(200);
+          expect(mine.outcomes).toEqual([mine.id]);
+          await pool.recover();
+          pool.check();
         });
       }),
       { numRuns: 100 },
