@@ -27,11 +27,15 @@ export const commands: Readonly<Record<string, CommandEntry | CommandGroup>> = {
     },
   },
   image: {
-    summary: 'build and look at images',
+    summary: 'build, fetch, send and look at images',
     commands: {
       build: { summary: 'make an image from a recipe folder', load: () => import('./commands/image-build.ts') },
+      pull: { summary: 'bring images into the store', load: () => import('./commands/image-pull.ts') },
+      push: { summary: 'send an image of the store to a registry', load: () => import('./commands/image-push.ts') },
       list: { summary: 'list the images in the store', load: () => import('./commands/image-list.ts') },
       inspect: { summary: 'show all of one image', load: () => import('./commands/image-inspect.ts') },
+      remove: { summary: 'remove images from the store', load: () => import('./commands/image-remove.ts') },
+      prune: { summary: 'remove what nothing refers to', load: () => import('./commands/image-prune.ts') },
     },
   },
   status: { summary: 'show the host and its pools', load: () => import('./commands/status.ts') },

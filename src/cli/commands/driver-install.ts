@@ -1,55 +1,78 @@
 // driver install: one image after another, each with its progress; one that fails does not keep the others from trying.
+// Which ones, the arguments say, or a catalogue file.
+import path from 'node:path';
 import { isBabelhostError } from '../../errors.ts';
-import type { Result } from '../../protocol/methods.ts';
+import type { Params, Result } from '../../protocol/methods.ts';
 import { command, type Context, type ExitStatus } from '../command.ts';
+import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
 import { errorObject, printFailure, UsageError } from '../failure.ts';
-import { ProgressDisplay, TransferBars } from '../progress.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
+import { transfer } from '../transfer.ts';
 
-interface Options {
+interface Options extends CredentialOptions {
   readonly update?: true;
   readonly force?: true;
+  readonly all?: true;
+  readonly recommended?: true;
+  readonly catalogue?: string;
   readonly platform?: string;
+}
+
+/** What one request installs, with what the user calls it. */
+interface Wanted {
+  readonly called: string;
+  readonly params: Params<'driver/install'>;
 }
 
 export default command<Options>({
   configure(command) {
     command
-      .argument('<arguments...>', '[LANGUAGE] REFERENCE…')
-      .usage('[options] [LANGUAGE] REFERENCE…')
+      .argument('[arguments...]', '[LANGUAGE] REFERENCE…')
+      .usage('[options] [LANGUAGE] REFERENCE… | --all | --recommended')
       .option('--update', 'put it in the place of a driver that is installed for the language')
       .option('--force', 'take a driver that is installed already for no failure')
+      .option('--all', 'install every driver of the catalogue file that is not installed')
+      .option('--recommended', 'of these, those whose status is at least beta')
+      .option('--catalogue <file>', 'the catalogue file, in place of the host’s (env: BABELHOST_CATALOGUE)')
       .option('--platform <platform>', 'os/architecture[/variant] of the image, in place of this machine’s')
       .addHelpText(
         'after',
         [
           '',
-          'References: docker://REGISTRY/NAME:TAG (or just that, without docker://), oci:DIR[:TAG], oci-archive:FILE.',
+          'References: docker://REGISTRY/NAME:TAG (or just that, without docker://), oci:DIR[:TAG], oci-archive:FILE,',
+          'docker-archive:FILE, docker-daemon:NAME.',
           'With a LANGUAGE before the reference, an image that serves another language is refused.',
           '',
-          "Examples: 'babelhost driver install oci:./images:python', 'babelhost driver install python docker://host/python-driver:1'",
+          "Examples: 'babelhost driver install oci:./images:python', 'babelhost driver install python docker://host/python-driver:1',",
+          "'babelhost driver install --recommended'",
         ].join('\n'),
       );
+    declareCredentials(command);
   },
 
   async run(context, args, options) {
-    const { language, references } = readArguments(args);
+    const fromCatalogue = options.all === true || options.recommended === true;
+    checkUsage(args, options, fromCatalogue);
+    const given = fromCatalogue ? [] : readArguments(args);
+    const credentials = await readCredentials(options, context.signal);
+    const wanted = fromCatalogue ? await readCatalogue(context, options) : given;
     const results: object[] = [];
     let status: ExitStatus = 0;
-    for (const reference of references) {
+    for (const { called, params } of wanted) {
       try {
-        results.push(await install(context, reference, language, options));
+        results.push({ reference: called, ...(await install(context, { ...params, ...credentials }, options)) });
       } catch (error) {
         if (context.signal.aborted) throw error;
-        if (options.force === true && isBabelhostError(error, 'driverAlreadyInstalled')) {
-          context.say(`${onOneLine(reference)}: ${onOneLine(String(error.data['language']))} is installed already`);
-          results.push({ reference, skipped: errorObject(error) });
+        // Asked for all there are, one that is there is as it should be.
+        if ((options.force === true || fromCatalogue) && isBabelhostError(error, 'driverAlreadyInstalled')) {
+          context.say(`${onOneLine(called)}: ${onOneLine(String(error.data['language']))} is installed already`);
+          results.push({ reference: called, skipped: errorObject(error) });
           continue;
         }
         status = 1;
         printFailure(error, context.global.json);
-        results.push({ reference, error: errorObject(error) });
+        results.push({ reference: called, error: errorObject(error) });
       }
     }
     if (context.global.json) context.output.json({ installed: results });
@@ -57,51 +80,83 @@ export default command<Options>({
   },
 });
 
-async function install(
-  { global, signal, output, session }: Context,
-  reference: string,
-  language: string | undefined,
-  { update, platform }: Options,
-): Promise<object> {
-  const opened = await session();
-  const bars = new TransferBars();
-  let installed: Result<'driver/install'>;
-  {
-    using display = new ProgressDisplay(!global.json, opened);
-    display.show(() => bars.lines(display.columns));
-    installed = await opened.client.request(
-      'driver/install',
-      {
-        reference: absoluteReference(reference),
-        ...(language !== undefined && { language }),
-        ...(update !== undefined && { update }),
-        ...(platform !== undefined && { platform }),
-      },
-      {
-        signal,
-        onProgress: (progress) => {
-          bars.update(progress);
-        },
-      },
+function checkUsage(args: readonly string[], options: Options, fromCatalogue: boolean): void {
+  const { all, recommended, catalogue, username, passwordStdin } = options;
+  if (!fromCatalogue) {
+    if (args.length === 0) {
+      throw new UsageError('There is nothing to install: name a REFERENCE, or give --all or --recommended.');
+    }
+    if (catalogue !== undefined) throw new UsageError('--catalogue goes with --all or --recommended.');
+    return;
+  }
+  if (args.length > 0) throw new UsageError('--all and --recommended take no REFERENCE: the catalogue file has them.');
+  if (all === true && recommended === true) throw new UsageError('Give --all or --recommended, not both.');
+  if (username !== undefined || passwordStdin !== undefined) {
+    throw new UsageError(
+      '--username and --password-stdin are for the registry of a REFERENCE; a catalogue file may name several.',
     );
   }
+}
+
+/** What a catalogue file has to install. */
+async function readCatalogue({ session, signal }: Context, options: Options): Promise<Wanted[]> {
+  const { client } = await session();
+  // A host that runs elsewhere has an environment of its own.
+  const catalogue = options.catalogue ?? process.env['BABELHOST_CATALOGUE'] ?? '';
+  const { drivers } = await client.request(
+    'driver/catalogue',
+    {
+      select: options.all === true ? 'all' : 'recommended',
+      ...(catalogue !== '' && { file: path.resolve(catalogue) }),
+    },
+    { signal },
+  );
+  return drivers.map((driver) => {
+    const { language, reference, recipe, platform } = driver;
+    return {
+      called: reference ?? recipe ?? language,
+      params: {
+        language,
+        ...(reference !== undefined && { reference }),
+        ...(recipe !== undefined && { recipe }),
+        ...(platform !== undefined && { platform }),
+      },
+    };
+  });
+}
+
+async function install(
+  context: Context,
+  params: Params<'driver/install'>,
+  { update, platform }: Options,
+): Promise<Result<'driver/install'>> {
+  const { global, output } = context;
+  const installed = await transfer(context, 'driver/install', {
+    ...params,
+    ...(update !== undefined && { update }),
+    ...(platform !== undefined && { platform }),
+  });
   const { driver, unchanged, replaced } = installed;
   if (!global.json) {
     const done = unchanged ? 'Unchanged' : replaced === undefined ? 'Installed' : 'Updated';
     const version = driver.manifest.version === undefined ? '' : ` ${driver.manifest.version}`;
     output.write(`${done} ${onOneLine(`${driver.language}${version}`)} ${output.style('dim', driver.digest)}\n`);
   }
-  return { reference, ...installed };
+  return installed;
 }
 
 /** A first argument is a language where it looks like no reference and one follows. */
-function readArguments(args: readonly string[]): { language?: string; references: readonly string[] } {
+function readArguments(args: readonly string[]): Wanted[] {
   const [first = '', ...rest] = args;
-  if (rest.length === 0 || /[/:]/.test(first)) return { references: args };
+  const wanted = (reference: string, language?: string): Wanted => ({
+    called: reference,
+    params: { reference: absoluteReference(reference), ...(language !== undefined && { language }) },
+  });
+  if (rest.length === 0 || /[/:]/.test(first)) return args.map((reference) => wanted(reference));
   if (rest.length > 1) {
     throw new UsageError(
       `A LANGUAGE goes with one REFERENCE: '${first}' is followed by ${rest.length}. (An image of that name is docker://${first}.)`,
     );
   }
-  return { language: first, references: rest };
+  return rest.map((reference) => wanted(reference, first));
 }

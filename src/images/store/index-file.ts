@@ -69,7 +69,8 @@ export async function writeIndex(layout: StoreLayout, entries: readonly IndexEnt
 }
 
 /**
- * The index with `added` in it: its names now mean it and no other image, and `replaced` images are gone from it.
+ * The index with `added` in it: its names now mean it and no other image, and `replaced` images are gone from it. Of an
+ * image's names, those that it was given last come last.
  */
 export function withImage(
   entries: readonly IndexEntry[],
@@ -84,7 +85,7 @@ export function withImage(
     ...others,
     {
       ...added,
-      names: [...new Set([...(before?.names ?? []), ...added.names])],
+      names: [...(before?.names ?? []).filter((name) => !added.names.includes(name)), ...added.names],
       annotations: { ...before?.annotations, ...added.annotations },
     },
   ];

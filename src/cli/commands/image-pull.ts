@@ -1,0 +1,53 @@
+// image pull: images into the store, one after another; one that fails does not keep the others from coming.
+import { command, type ExitStatus } from '../command.ts';
+import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
+import { errorObject, printFailure } from '../failure.ts';
+import { formatBytes, formatCount } from '../quantities.ts';
+import { absoluteReference } from '../references.ts';
+import { onOneLine } from '../text.ts';
+import { transfer } from '../transfer.ts';
+
+interface Options extends CredentialOptions {
+  readonly platform?: string;
+}
+
+export default command<Options>({
+  configure(command) {
+    command
+      .argument('<references...>', 'where the images are')
+      .usage('[options] REFERENCE…')
+      .option('--platform <platform>', 'os/architecture[/variant] of the image, in place of this machine’s')
+      .addHelpText(
+        'after',
+        '\nReferences: docker://REGISTRY/NAME:TAG (or just that, without docker://), oci:DIR[:TAG], oci-archive:FILE,\ndocker-archive:FILE, docker-daemon:NAME.',
+      );
+    declareCredentials(command);
+  },
+
+  async run(context, references, { platform, ...given }) {
+    const { global, signal, output } = context;
+    const credentials = await readCredentials(given, signal);
+    const results: object[] = [];
+    let status: ExitStatus = 0;
+    for (const reference of references) {
+      try {
+        const image = await transfer(context, 'image/pull', {
+          reference: absoluteReference(reference),
+          ...(platform !== undefined && { platform }),
+          ...credentials,
+        });
+        results.push({ reference, image });
+        if (global.json) continue;
+        const size = `${formatBytes(image.sizeBytes)}, ${formatCount(image.layers.length, 'layer')}`;
+        output.write(`Pulled ${onOneLine(reference)} ${output.style('dim', image.digest)} (${size})\n`);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        status = 1;
+        printFailure(error, global.json);
+        results.push({ reference, error: errorObject(error) });
+      }
+    }
+    if (global.json) output.json({ pulled: results });
+    return status;
+  },
+});
