@@ -8,3 +8,4 @@ export { protections, type IsolationItem, type IsolationReport, type Protection 
 export { defaultLimits, type Limits } from './limits.ts';
 export type { OwnerMap } from './owners.ts';
 export { examineMachine, type Finding, type MachineReport } from './machine.ts';
+export * from './lifecycle/index.ts';

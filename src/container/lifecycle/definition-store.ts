@@ -1,0 +1,323 @@
+// Definitions on disk, so that a process killed at any instant leaves the old one or the new one:
+//
+//   <folder>/<id>/<generation>.json     the definition; the highest generation counts
+//                 files/<name>          contents of files that are to be copied at the next start
+//                 layer/{upper,work}    what the container wrote to its root, where that is kept
+//                 running.<host>        marks that a host (by the name of its folder) runs the container
+//
+// A generation is entered by link(2), which fails where another process has entered it before: commits of several hosts
+// on one store exclude each other without a lock. What is half made has a name that begins with a dot and has its maker
+// in it, and is removed once that process is gone.
+import { chmod, chown, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ulid } from 'ulid';
+import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { isContainerId, type ContainerId } from '../id.ts';
+import type { OwnerMap } from '../owners.ts';
+import type { CopiedFile } from './copy.ts';
+import { parseDefinition, type Definition, type PendingFile } from './definition.ts';
+
+/** What a store needs of the machine. */
+export interface StoreSurroundings {
+  readonly folder: string;
+  readonly owners: OwnerMap;
+  /** Removes a folder with files of containers' own ids in it. */
+  readonly removeLayer: (folder: string) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** A definition that is written, and not yet entered. */
+export interface Staged {
+  /** The container's folder. */
+  readonly folder: string;
+  /** @throws BabelhostError `conflict`, `notFound` */
+  enter(): Promise<void>;
+  /** Removes what was written. */
+  abandon(): Promise<void>;
+}
+
+export class DefinitionStore {
+  readonly #surroundings: StoreSurroundings;
+
+  constructor(surroundings: StoreSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  folderOf(id: ContainerId): string {
+    return path.join(this.#surroundings.folder, id);
+  }
+
+  /** Removes what processes left half made that have died. */
+  async sweep(): Promise<void> {
+    for (const name of await namesIn(this.#surroundings.folder)) {
+      const folder = path.join(this.#surroundings.folder, name);
+      if (name.startsWith('.')) {
+        if (!(await makerLives(name))) await this.#removeTree(folder);
+        continue;
+      }
+      const staged = (await namesIn(folder)).filter((each) => each.startsWith('.'));
+      const dead = [];
+      for (const each of staged) if (!(await makerLives(each))) dead.push(each);
+      for (const each of dead) await rm(path.join(folder, each), { force: true });
+      const abandoned = dead.length > 0 && dead.length === staged.length;
+      if (abandoned && (await this.#newest(folder)) === undefined) await this.#removeTree(folder);
+    }
+  }
+
+  /** All ids, oldest first. */
+  async ids(): Promise<ContainerId[]> {
+    return (await namesIn(this.#surroundings.folder)).filter(isContainerId).sort();
+  }
+
+  /**
+   * A definition as it is now; undefined if there is none.
+   * @throws BabelhostError `storageDirty` if it cannot be understood
+   */
+  async find(id: ContainerId): Promise<Definition | undefined> {
+    const folder = this.folderOf(id);
+    for (;;) {
+      const generation = await this.#newest(folder);
+      if (generation === undefined) return undefined;
+      const file = path.join(folder, `${generation}.json`);
+      try {
+        return parseDefinition(await readFile(file));
+      } catch (error) {
+        // Another host has entered the next one meanwhile and removed this, or the whole container.
+        if (systemErrorCode(error) === 'ENOENT') continue;
+        throw new BabelhostError(
+          'storageDirty',
+          `The definition of the container ${id} at ${file} cannot be read (${messageOf(error)}): remove its folder.`,
+          { path: file, id },
+          { cause: error },
+        );
+      }
+    }
+  }
+
+  /** Reads what is to be copied into a container at its start. */
+  async pendingFiles(definition: Definition): Promise<CopiedFile[]> {
+    const folder = path.join(this.folderOf(definition.id), 'files');
+    return await Promise.all(
+      definition.pending.map(async ({ path: at, mode, name }) => ({
+        path: at,
+        mode,
+        content: await readFile(path.join(folder, name)),
+      })),
+    );
+  }
+
+  /**
+   * Writes the next generation of a definition, to be entered when everything else that belongs to it was done.
+   * @param added files to be copied at the next start, after those that `definition` has already
+   */
+  async stage(definition: Definition, added: readonly CopiedFile[]): Promise<Staged> {
+    const folder = this.folderOf(definition.id);
+    const isNew = definition.generation === 1;
+    const staged = path.join(folder, `.staged-${await makerName()}`);
+    const pending: PendingFile[] = [];
+    const written: string[] = [];
+    const abandon = async () => {
+      if (isNew) {
+        await this.remove(definition.id);
+        return;
+      }
+      for (const file of [staged, ...written]) await rm(file, { force: true });
+    };
+    try {
+      if (isNew) await this.#makeFolder(definition, path.basename(staged));
+      for (const { path: at, mode, content } of added) {
+        const name = ulid();
+        const file = path.join(folder, 'files', name);
+        written.push(file);
+        await writeFile(file, content, { flag: 'wx', mode: 0o600, flush: true });
+        pending.push({ path: at, mode, size: content.length, name });
+      }
+      const next: Definition = { ...definition, pending: [...definition.pending, ...pending] };
+      await writeFile(staged, `${JSON.stringify(next, undefined, 2)}\n`, { mode: 0o600, flush: true });
+      const enter = async () => {
+        await this.#enter(next, folder, staged);
+      };
+      return { folder, enter, abandon };
+    } catch (error) {
+      await abandon();
+      throw storageFault(error, folder, definition.id);
+    }
+  }
+
+  /** Takes a container away, in one instant; its files go after that. */
+  async remove(id: ContainerId): Promise<void> {
+    const gone = path.join(this.#surroundings.folder, `.gone-${await makerName()}`);
+    try {
+      await rename(this.folderOf(id), gone);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    await syncFolder(this.#surroundings.folder);
+    await this.#removeTree(gone);
+  }
+
+  /** A new container's folder has a staged file from its first instant: that tells whose it is. */
+  async #makeFolder(definition: Definition, stagedName: string): Promise<void> {
+    const { folder, owners } = this.#surroundings;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const making = path.join(folder, `.new-${await makerName()}`);
+    await mkdir(path.join(making, 'files'), { recursive: true, mode: 0o700 });
+    await writeFile(path.join(making, stagedName), '', { mode: 0o600 });
+    if (definition.writable) {
+      const upper = path.join(making, 'layer', 'upper');
+      await mkdir(upper, { recursive: true, mode: 0o755 });
+      await mkdir(path.join(making, 'layer', 'work'), { mode: 0o700 });
+      // Apart from mkdir, whose mode the umask would change.
+      await chmod(upper, 0o755);
+      if (owners.kind === 'mapped') await chown(upper, owners.base, owners.base);
+    }
+    await rename(making, this.folderOf(definition.id));
+  }
+
+  async #enter(definition: Definition, folder: string, staged: string): Promise<void> {
+    const { id, generation } = definition;
+    try {
+      await link(staged, path.join(folder, `${generation}.json`));
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') throw committedMeanwhile(id);
+      throw storageFault(error, folder, id);
+    }
+    await syncFolder(folder);
+    // From here on it is entered. What it replaces is removed now, or by the next one that is entered.
+    const needed = new Set(definition.pending.map(({ name }) => name));
+    const superseded = (await namesIn(folder)).filter((name) => Number(/^(\d+)\.json$/.exec(name)?.[1]) < generation);
+    const unused = (await namesIn(path.join(folder, 'files'))).filter((name) => !needed.has(name));
+    const removals = [staged, ...superseded.map((name) => path.join(folder, name))];
+    for (const name of unused) removals.push(path.join(folder, 'files', name));
+    for (const result of await Promise.allSettled(removals.map((file) => rm(file, { force: true })))) {
+      if (result.status === 'rejected') this.#surroundings.logger.warn({ container: id }, messageOf(result.reason));
+    }
+  }
+
+  async #newest(folder: string): Promise<number | undefined> {
+    let newest: number | undefined;
+    for (const name of await namesIn(folder)) {
+      const generation = Number(/^([1-9]\d{0,14})\.json$/.exec(name)?.[1]);
+      if (generation > (newest ?? 0)) newest = generation;
+    }
+    return newest;
+  }
+
+  async #removeTree(folder: string): Promise<void> {
+    if ((await namesIn(path.join(folder, 'layer'))).length > 0) await this.#surroundings.removeLayer(folder);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export function committedMeanwhile(id: ContainerId): BabelhostError {
+  return new BabelhostError(
+    'conflict',
+    `Another commit has changed the container ${id} since this handle was taken: take a new handle and see what it is now.`,
+    { id },
+  );
+}
+
+function storageFault(error: unknown, folder: string, id: ContainerId): unknown {
+  if (error instanceof BabelhostError) return error;
+  switch (systemErrorCode(error)) {
+    case 'ENOENT':
+      return new BabelhostError('notFound', `The container ${id} was destroyed meanwhile.`, { id });
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new BabelhostError(
+        'storageFull',
+        `There is no room left for the definition of a container at ${folder}: free some space.`,
+        { path: folder },
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+/** The names in a folder; none if it is not there. */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, 'r');
+  await handle.sync();
+}
+
+/** When a process was started, in the kernel's ticks since boot (proc_pid_stat(5)); undefined if it is gone. */
+async function startOf(pid: number | 'self'): Promise<string | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** A name that nobody else makes, and that tells which process did: ids of processes are reused, with another start. */
+async function makerName(): Promise<string> {
+  return `${process.pid}-${(await startOf('self')) ?? ''}-${ulid()}`;
+}
+
+async function makerLives(name: string): Promise<boolean> {
+  const [, pid = '', start] = name.split('-');
+  return start !== undefined && (await startOf(Number(pid))) === start;
+}
+
+/** Marks a container as run by this host, so that no other host on the same store runs it too. */
+export class RunningMark {
+  readonly #file: string;
+
+  private constructor(file: string) {
+    this.#file = file;
+  }
+
+  /**
+   * @param folder the container's
+   * @param hostFolder this host's own among the hosts' folders: it is there while the host's guard lives, and those of
+   * dead hosts were removed when this host's guard was started
+   * @throws BabelhostError `conflict` if another host runs it. Of two that try at once, both may fail, never none.
+   */
+  static async take(folder: string, hostFolder: string): Promise<RunningMark> {
+    const own = `running.${path.basename(hostFolder)}`;
+    const mark = new RunningMark(path.join(folder, own));
+    await writeFile(mark.#file, '', { mode: 0o600 });
+    for (const name of await namesIn(folder)) {
+      if (!name.startsWith('running.') || name === own) continue;
+      const other = path.join(path.dirname(hostFolder), name.slice('running.'.length));
+      if (await isThere(other)) {
+        await mark.release();
+        const id = path.basename(folder);
+        throw new BabelhostError('conflict', `Another babelhost on this store runs the container ${id}.`, { id });
+      }
+      await rm(path.join(folder, name), { force: true });
+    }
+    return mark;
+  }
+
+  /** The names of the folders of the hosts that say that they run the container: they may be dead. */
+  static async holders(folder: string): Promise<string[]> {
+    return (await namesIn(folder)).flatMap((name) =>
+      name.startsWith('running.') ? [name.slice('running.'.length)] : [],
+    );
+  }
+
+  async release(): Promise<void> {
+    await rm(this.#file, { force: true });
+  }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,93 @@
+// The limits of containers that are handled through definitions: those of every container, with two that only somebody
+// who follows a container can keep; and the bounds of the lifecycle itself.
+import { BabelhostError } from '../../errors.ts';
+import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
+
+export interface RunLimits extends Limits {
+  /** How long it may run after each start, in milliseconds of wall-clock time; 0 for as long as it likes. */
+  readonly runTimeMs: number;
+  /** What its writable layer may hold, in bytes. Looked at every `layerCheckMs`: a fast writer gets a little further. */
+  readonly layerBytes: number;
+}
+
+export const defaultRunLimits: RunLimits = { ...defaultLimits, runTimeMs: 0, layerBytes: 1024 ** 3 };
+
+/** Limits as a client gives them: -1 stands for the default, and what is not named stays as it is. */
+export type LimitChanges = { readonly [Name in keyof RunLimits]?: number | undefined };
+
+/**
+ * Applies changes to the limits that a definition sets itself.
+ * @throws BabelhostError `containerFailed` naming the limit that cannot be so
+ */
+export function changeLimits(own: Partial<RunLimits>, changes: LimitChanges): Partial<RunLimits> {
+  const changed: Record<string, number> = { ...own };
+  for (const [name, value] of Object.entries(changes) as [keyof RunLimits, number | undefined][]) {
+    if (value === undefined) continue;
+    if (value === -1) Reflect.deleteProperty(changed, name);
+    else changed[name] = value;
+  }
+  fullLimits(changed);
+  return changed;
+}
+
+/**
+ * All limits of a container, its own before the defaults.
+ * @throws BabelhostError `containerFailed`
+ */
+export function fullLimits(own: Partial<RunLimits>): RunLimits {
+  const limits = { ...defaultRunLimits, ...own };
+  const { runTimeMs, layerBytes, ...rest } = limits;
+  checkLimits(rest);
+  if (!Number.isSafeInteger(runTimeMs) || runTimeMs < 0 || runTimeMs > longestTimer) {
+    const message = `The limit runTimeMs is a whole number up to ${longestTimer}, or 0 for none, not ${runTimeMs}.`;
+    throw new BabelhostError('containerFailed', message, { name: 'runTimeMs', value: runTimeMs });
+  }
+  if (!Number.isSafeInteger(layerBytes) || layerBytes <= 0) {
+    const message = `The limit layerBytes is a positive number, not ${layerBytes}.`;
+    throw new BabelhostError('containerFailed', message, { name: 'layerBytes', value: layerBytes });
+  }
+  return limits;
+}
+
+/** Those of them that the kernel keeps, as ContainerRuntime.boot takes them. */
+export function bootLimits(own: Partial<RunLimits>): Limits {
+  const { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes } = fullLimits(own);
+  return { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes };
+}
+
+/** The most that setTimeout takes, in milliseconds: 24 days. */
+const longestTimer = 2 ** 31 - 1;
+
+/** The bounds of a registry of containers. Sizes in bytes, times in milliseconds. */
+export interface LifecycleLimits {
+  /** Definitions in a store. */
+  readonly definitions: number;
+  /** Handles that are open at once. */
+  readonly handles: number;
+  /** A handle that nobody used for so long is gone. */
+  readonly handleMs: number;
+  /** Files that one handle, or the definition of one stopped container, may hold to be copied, and one file out. */
+  readonly copyBytes: number;
+  readonly copyFiles: number;
+  /** What is kept of a container's output, and of a further process's. */
+  readonly logBytes: number;
+  readonly processLogBytes: number;
+  /** Further processes that run in a container at once; of those that ended, as many are remembered. */
+  readonly processes: number;
+  /** How long a container has to end after SIGTERM before it is killed. */
+  readonly stopMs: number;
+  readonly layerCheckMs: number;
+}
+
+export const defaultLifecycleLimits: LifecycleLimits = {
+  definitions: 10_000,
+  handles: 256,
+  handleMs: 10 * 60_000,
+  copyBytes: 32 * 1024 ** 2,
+  copyFiles: 1024,
+  logBytes: 1024 ** 2,
+  processLogBytes: 256 * 1024,
+  processes: 64,
+  stopMs: 10_000,
+  layerCheckMs: 2000,
+};

@@ -1,0 +1,252 @@
+// One run of a container: from its start to its end, with its further processes. Holds what the run needs (the image's
+// root, the mark that this host runs it) and lets it go at the end.
+import path from 'node:path';
+import { ulid } from 'ulid';
+import { BabelhostError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import type { Container } from '../container.ts';
+import type { ContainerRuntime } from '../runtime.ts';
+import { copyFailure, filesArePlaced, receivingFirst, sendFiles, type CopiedFile } from './copy.ts';
+import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
+import { RunningMark } from './definition-store.ts';
+import { bootLimits, fullLimits, type LifecycleLimits, type RunLimits } from './limits.ts';
+import { OutputLog } from './output-log.ts';
+import { TrackedProcess } from './tracked-process.ts';
+
+/** Where root file systems come from: an image store. */
+export interface RootSource {
+  /** Keeps the root file system of an image in place until it is released. */
+  lease(image: string): Promise<{ readonly rootfs: string; release(): Promise<void> }>;
+}
+
+export interface RunSurroundings {
+  readonly runtime: ContainerRuntime;
+  readonly roots: RootSource;
+  readonly limits: LifecycleLimits;
+  readonly logger: Logger;
+}
+
+/** What a run holds, to be let go in the opposite order. */
+type Releases = (() => Promise<unknown>)[];
+
+export class Run {
+  readonly definition: Definition;
+  readonly container: Container;
+  readonly main: TrackedProcess;
+  /** Resolves when it has ended and nothing of it is left. Never rejects. */
+  readonly ended: Promise<void>;
+  /** Running ones, and of the ended ones those that ended last. */
+  readonly processes = new Map<string, TrackedProcess>();
+  readonly #surroundings: RunSurroundings;
+  #starting = 0;
+
+  private constructor(
+    definition: Definition,
+    folder: string,
+    container: Container,
+    around: RunSurroundings,
+    releases: Releases,
+  ) {
+    this.definition = definition;
+    this.container = container;
+    this.#surroundings = around;
+    const { args } = definition.entryPoint;
+    const log = new OutputLog(around.limits.logBytes);
+    log.follow(container.stdout, container.stderr);
+    this.main = new TrackedProcess(definition.id, true, args, container, log);
+    this.processes.set(this.main.id, this.main);
+    const stopWatching = this.#watch(
+      fullLimits(definition.limits),
+      definition.writable ? path.join(folder, 'layer') : undefined,
+    );
+    this.ended = this.main.ended.then(async () => {
+      stopWatching();
+      await container.kill();
+      await Promise.allSettled([...this.processes.values()].map((process) => process.ended));
+      await release(releases, around.logger, definition.id);
+    });
+  }
+
+  /**
+   * Starts a container as `definition` has it; resolves when its command has been executed, with `files` in place.
+   * @param folder the container's, with its layer
+   * @throws BabelhostError what leasing, booting and copying throw; `conflict` if another host runs it
+   */
+  static async start(
+    definition: Definition,
+    folder: string,
+    files: readonly CopiedFile[],
+    around: RunSurroundings,
+    signal?: AbortSignal,
+  ): Promise<Run> {
+    const releases: Releases = [];
+    try {
+      const mark = await RunningMark.take(folder, await around.runtime.hostFolder());
+      releases.push(() => mark.release());
+      const root = await around.roots.lease(definition.image);
+      releases.push(() => root.release());
+      const { args, env, cwd, user } = definition.entryPoint;
+      const container = await around.runtime.boot(
+        {
+          id: definition.id,
+          rootfs: root.rootfs,
+          process: { args: files.length > 0 ? receivingFirst(args) : args, env, cwd, user },
+          limits: bootLimits(definition.limits),
+          hostname: definition.hostname,
+          ...(definition.writable && { layer: path.join(folder, 'layer') }),
+        },
+        signal,
+      );
+      releases.push(() => container.kill());
+      if (files.length > 0) await place(container, files, signal);
+      container.stdin.end();
+      return new Run(definition, folder, container, around, releases);
+    } catch (error) {
+      await release(releases, around.logger, definition.id);
+      throw error;
+    }
+  }
+
+  get running(): boolean {
+    return this.main.running;
+  }
+
+  /** Ends it: SIGTERM, and SIGKILL when `stopMs` are over or `signal` is aborted. Resolves when nothing of it is left. */
+  async stop(signal?: AbortSignal): Promise<void> {
+    const { stopMs } = this.#surroundings.limits;
+    this.main.signal(15);
+    const impatient = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, stopMs);
+      signal?.addEventListener('abort', () => {
+        resolve();
+      });
+      if (signal?.aborted === true) resolve();
+      void this.ended.then(() => {
+        clearTimeout(timer);
+      });
+    });
+    await Promise.race([this.ended, impatient]);
+    if (this.running)
+      this.main.blame(`It did not end within ${stopMs} ms after SIGTERM and was killed (limit: stopMs).`);
+    await this.container.kill();
+    await this.ended;
+  }
+
+  /**
+   * Starts a further process.
+   * @throws BabelhostError `overloaded`, and what Container.execute throws
+   */
+  async execute(entryPoint: EntryPoint, input: Uint8Array, signal?: AbortSignal): Promise<TrackedProcess> {
+    checkEntryPoint(entryPoint);
+    const { processes, processLogBytes } = this.#surroundings.limits;
+    const running = [...this.processes.values()].filter((process) => process.running).length - 1 + this.#starting;
+    if (running >= processes) {
+      throw new BabelhostError(
+        'overloaded',
+        `${processes} further processes run in the container ${this.definition.id}: end some (limit: processes).`,
+        { id: this.definition.id, processes, limit: 'processes' },
+      );
+    }
+    this.#starting += 1;
+    try {
+      const started = await this.container.execute(entryPoint, signal);
+      started.stdin.end(input);
+      const log = new OutputLog(processLogBytes);
+      log.follow(started.stdout, started.stderr);
+      const process = new TrackedProcess(ulid(), false, entryPoint.args, started, log);
+      this.processes.set(process.id, process);
+      this.#forgetEnded();
+      return process;
+    } finally {
+      this.#starting -= 1;
+    }
+  }
+
+  #forgetEnded(): void {
+    const ended = [...this.processes.values()].filter((process) => !process.running && process !== this.main);
+    for (const { id } of ended.slice(0, -this.#surroundings.limits.processes)) this.processes.delete(id);
+  }
+
+  /** Keeps the limits that no part of the kernel keeps for us. */
+  #watch({ runTimeMs, layerBytes }: RunLimits, layer: string | undefined): () => void {
+    const timers: NodeJS.Timeout[] = [];
+    const end = (reason: string) => {
+      this.main.blame(reason);
+      void this.container.kill();
+    };
+    if (runTimeMs > 0) {
+      const late = `It ran for longer than its limit of ${runTimeMs} ms (limit: runTimeMs).`;
+      timers.push(
+        setTimeout(() => {
+          end(late);
+        }, runTimeMs),
+      );
+    }
+    const { runtime, limits, logger } = this.#surroundings;
+    if (layer !== undefined) {
+      let measuring = false;
+      timers.push(
+        setInterval(() => {
+          if (measuring) return;
+          measuring = true;
+          measureLayer(runtime, layer)
+            .then((bytes) => {
+              if (bytes > layerBytes) {
+                end(`Its writable layer held more than its limit of ${layerBytes} bytes (limit: layerBytes).`);
+              }
+            })
+            .catch((error: unknown) => {
+              logger.warn({ err: error, container: this.definition.id }, 'a writable layer could not be measured');
+            })
+            .finally(() => {
+              measuring = false;
+            });
+        }, limits.layerCheckMs),
+      );
+    }
+    return () => {
+      for (const timer of timers) clearTimeout(timer);
+    };
+  }
+}
+
+/** Hands the files to the container's first program and waits until it says that they are in place. */
+async function place(container: Container, files: readonly CopiedFile[], signal?: AbortSignal): Promise<void> {
+  let complaints = '';
+  const collect = (bytes: Buffer) => {
+    complaints = (complaints + bytes.toString('utf8')).slice(-8192);
+  };
+  const end = () => {
+    void container.kill();
+  };
+  signal?.addEventListener('abort', end, { once: true });
+  try {
+    const done = filesArePlaced(container.stdout);
+    await sendFiles(container.stdin, files);
+    if (await done) return;
+    container.stderr.on('data', collect);
+    await container.exited;
+    await new Promise((resolve) => container.stderr.once('close', resolve).resume());
+    signal?.throwIfAborted();
+    throw copyFailure(complaints, 'copied into the container, and it was not started');
+  } finally {
+    signal?.removeEventListener('abort', end);
+  }
+}
+
+/** What lies in a layer, in bytes of disk. Files of containers' own ids may be closed to us: measured beside them. */
+async function measureLayer(runtime: ContainerRuntime, layer: string): Promise<number> {
+  const { output } = await runtime.runBeside(['du', '-s', '--block-size=1', path.join(layer, 'upper')]);
+  // A file that goes while it is counted makes for another exit status, not for another sum.
+  const bytes = Number.parseInt(output, 10);
+  if (Number.isNaN(bytes)) throw new Error(`du wrote '${output}'`);
+  return bytes;
+}
+
+async function release(releases: Releases, logger: Logger, container: string): Promise<void> {
+  for (const each of releases.reverse()) {
+    await each().catch((error: unknown) => {
+      logger.warn({ err: error, container }, 'part of a container could not be released');
+    });
+  }
+}
