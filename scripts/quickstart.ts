@@ -13,6 +13,7 @@ import type { Result } from '../src/protocol/methods.ts';
 const project = fileURLToPath(new URL('..', import.meta.url));
 const home = path.join(project, '.babelhost');
 const root = path.join(home, 'root');
+const catalogue = path.join(project, 'catalog', 'drivers.toml');
 const program = path.join(project, 'dist', 'cli', 'main.js');
 
 const samples = [
@@ -69,22 +70,24 @@ async function fingerprint(folder: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Builds and installs one driver of the catalogue, unless the one that is installed was made of the same files. */
-async function installDriver(client: Client, name: string): Promise<void> {
-  const folder = path.join(project, 'catalog', name);
-  const mark = path.join(home, `${name}.made-of`);
-  const wanted = await fingerprint(folder);
+/** Installs one driver of the catalogue file, unless the one that is installed was made of the same files. */
+async function installDriver(
+  client: Client,
+  { language, recipe }: Result<'driver/catalogue'>['drivers'][number],
+): Promise<void> {
+  if (recipe === undefined) throw new Error(`the catalogue's driver for ${language} has no recipe`);
+  const mark = path.join(home, `${language}.made-of`);
+  const wanted = await fingerprint(recipe);
   const made = await readFile(mark, 'utf8').catch(() => '');
   const { drivers } = await client.request('driver/list', {});
-  if (made === wanted && drivers.some((driver) => driver.language === name)) {
-    step(`The ${name} driver is installed already.`);
+  if (made === wanted && drivers.some((driver) => driver.language === language)) {
+    step(`The ${language} driver is installed already.`);
     return;
   }
-  const layout = `oci:${path.join(home, 'images', name)}:latest`;
-  const image = await client.request('image/build', { directory: folder, output: layout });
-  step(`Built the ${name} driver's image: ${(image.sizeBytes / 1e6).toFixed(0)} MB, ${image.digest.slice(0, 19)}…`);
-  const { driver } = await client.request('driver/install', { reference: layout, update: true });
-  step(`Installed it for ${[driver.language, ...driver.manifest.aliases].join(', ')}.`);
+  const { driver } = await client.request('driver/install', { recipe, language, update: true });
+  const { digest, sizeBytes, manifest } = driver;
+  step(`Built the ${language} driver's image: ${(sizeBytes / 1e6).toFixed(0)} MB, ${digest.slice(0, 19)}…`);
+  step(`Installed it for ${[driver.language, ...manifest.aliases].join(', ')}.`);
   await writeFile(`${mark}.new`, wanted);
   await rename(`${mark}.new`, mark);
 }
@@ -122,7 +125,9 @@ await withHost(async (client) => {
     `The host runs: babelhost ${info.version}, Node ${info.node}, ${info.runtime.name}; ` +
       (weak.length === 0 ? 'every protection is in force.' : `weaker than could be: ${weak.join(', ')} (see doctor).`),
   );
-  for (const name of ['python', 'javascript']) await installDriver(client, name);
+  // What `babelhost driver install --all` installs.
+  const { drivers } = await client.request('driver/catalogue', { file: catalogue });
+  for (const driver of drivers) await installDriver(client, driver);
   for (const sample of samples) await parseSample(client, sample);
   const { instances } = await client.request('host/instances', {});
   step(
