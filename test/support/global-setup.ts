@@ -3,6 +3,7 @@
 import type { TestProject } from 'vitest/node';
 import { buildCatalogue } from './driver-images.ts';
 import { leftovers } from './leftovers.ts';
+import { announceLeftOut } from './privileges.ts';
 import { makeTemporaryFolder, removeFolder } from './temporary-folder.ts';
 
 declare module 'vitest' {
@@ -13,6 +14,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  announceLeftOut();
   const before = new Set(await leftovers());
   const catalogue = await makeTemporaryFolder();
   await buildCatalogue(catalogue);
