@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { ContainerRuntime } from './container/index.ts';
+import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
 import { DriverCatalogue, type Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
@@ -13,7 +13,7 @@ import { layout } from './drivers/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
-import { ImageStore } from './images/index.ts';
+import { ImageStore, parseDigest } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
 import type { HostServices } from './protocol/services.ts';
@@ -28,6 +28,8 @@ export interface HostOptions {
   /** The OCI runtime: `runc` (the default), `crun`, or a path. */
   readonly runtime?: string;
   readonly limits?: Partial<DriverLimits>;
+  /** Protections that must be fully in force (`host/info` lists them): no container is started where one is not. */
+  readonly require?: readonly string[];
   /** Languages whose drivers are started at once and kept running; one that is not installed is an error in the log. */
   readonly warm?: readonly string[];
   /** The loopback port at which metrics for Prometheus are served, 0 for any that is free; none where it is not given. */
@@ -86,11 +88,19 @@ export class Host implements AsyncDisposable {
       directory: path.join(root, 'containers'),
       logger,
       ...(options.runtime !== undefined && { runtime: options.runtime }),
+      ...(options.require !== undefined && { require: options.require }),
     });
     let store: ImageStore | undefined;
     try {
       store = await ImageStore.open(root, { logger, owners: runtime.owners });
       const opened = store;
+      const containers = await ContainerRegistry.open({
+        // Not below containers/: whatever lies there belongs to a host, and is swept once that is gone.
+        folder: path.join(root, 'container-definitions'),
+        runtime,
+        roots: { lease: (digest) => opened.lease(parseDigest(digest)) },
+        logger,
+      });
       const catalogue = new DriverCatalogue(root, opened, logger);
       const pools = new Pools(limits, (driver) => ({
         language: driver.language,
@@ -107,6 +117,7 @@ export class Host implements AsyncDisposable {
         limits,
         store,
         runtime,
+        containers,
         catalogue,
         pools,
         parser: new Parser(catalogue, pools, limits, metrics),
@@ -151,10 +162,11 @@ export class Host implements AsyncDisposable {
   /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing ??= (async () => {
-      const { pools, runtime, store, metrics, tracer, unwinding } = this.#services;
+      const { pools, containers, runtime, store, metrics, tracer, unwinding } = this.#services;
       await pools.close();
       await metrics?.[Symbol.asyncDispose]();
       await tracer?.close();
+      await containers[Symbol.asyncDispose]();
       await runtime[Symbol.asyncDispose]();
       await Promise.all(unwinding);
       await store[Symbol.asyncDispose]();

@@ -6,6 +6,7 @@ import type { Pool } from '../drivers/pool.ts';
 import type { ParseAnswer, ParseRequest } from '../drivers/parser.ts';
 import { BabelhostError } from '../errors.ts';
 import { version } from '../version.ts';
+import { containerHandlers } from './handlers/container.ts';
 import { driverHandlers } from './handlers/driver.ts';
 import { rounded, type Handlers, type RequestContext } from './handlers/handler.ts';
 import { imageHandlers } from './handlers/image.ts';
@@ -22,6 +23,7 @@ export type HandledMethod = Exclude<MethodName, 'initialize' | 'shutdown'>;
 export const handlers: Handlers<HandledMethod> = {
   ...driverHandlers,
   ...imageHandlers,
+  ...containerHandlers,
 
   'rpc.discover': () => openRpcDocument(),
 

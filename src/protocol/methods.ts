@@ -2,6 +2,7 @@
 // docs/protocol.md are derived from it.
 import { z } from 'zod';
 import { progressToken, type Notification } from './method.ts';
+import { containerMethods } from './methods/container.ts';
 import { driverMethods } from './methods/driver.ts';
 import { hostMethods } from './methods/host.ts';
 import { imageMethods } from './methods/image.ts';
@@ -14,6 +15,7 @@ export const methods = {
   ...driverMethods,
   ...parseMethods,
   ...imageMethods,
+  ...containerMethods,
 };
 
 export const notifications = {

@@ -1,5 +1,5 @@
 // What the methods work on: the parts of a host, wired by src/host.ts.
-import type { ContainerRuntime } from '../container/index.ts';
+import type { ContainerRegistry, ContainerRuntime } from '../container/index.ts';
 import type { DriverCatalogue } from '../drivers/catalogue.ts';
 import type { DriverLimits } from '../drivers/limits.ts';
 import type { DriverObserver, Tracer } from '../drivers/observer.ts';
@@ -13,6 +13,7 @@ export interface HostServices {
   readonly limits: DriverLimits;
   readonly store: ImageStore;
   readonly runtime: ContainerRuntime;
+  readonly containers: ContainerRegistry;
   readonly catalogue: DriverCatalogue;
   readonly pools: Pools;
   readonly parser: Parser;

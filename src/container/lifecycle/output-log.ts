@@ -26,6 +26,16 @@ export class OutputLog {
     return this.#ended.promise;
   }
 
+  /** Resolves when both have ended, or after `patienceMs`. */
+  async settled(patienceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const impatient = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, patienceMs, undefined);
+    });
+    await Promise.race([this.ended, impatient]);
+    clearTimeout(timer);
+  }
+
   /** How many bytes were lost. */
   get droppedBytes(): number {
     return this.#dropped;
