@@ -42,6 +42,8 @@ export interface FrameReaderOptions {
    * end still wants the answers.
    */
   readonly onEnd?: () => void;
+  /** Told of each message before it is handed on. */
+  readonly onMessage?: () => void;
   /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
   readonly decode?: (content: Buffer) => unknown;
 }
@@ -114,6 +116,7 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         this.#state = { in: 'header' };
         const message = this.#decode(content);
         if (message !== undefined) {
+          this.#options.onMessage?.();
           if (Message.isRequest(message)) this.#requests += 1;
           callback(message);
         }
@@ -239,6 +242,7 @@ function contentLength(header: string): number | undefined {
 export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
   readonly #stream: Writable;
   #failures = 0;
+  #pending = 0;
 
   constructor(stream: Writable) {
     super();
@@ -246,6 +250,11 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
     this.#stream.on('error', (error: Error) => {
       this.fireError(error, undefined, ++this.#failures);
     });
+  }
+
+  /** Messages that the stream has not handed on yet. */
+  get pending(): number {
+    return this.#pending;
   }
 
   /** Resolves when the stream has handed the frame on: whoever waits for it has back-pressure. */
@@ -257,12 +266,14 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
         reject(new Error('the stream is closed'));
         return;
       }
+      this.#pending += 1;
       this.#stream.cork();
       this.#stream.write(`Content-Length: ${length}\r\n\r\n`, 'latin1');
       for (const [index, piece] of pieces.entries()) {
         if (index < pieces.length - 1) this.#stream.write(piece);
         else {
           this.#stream.write(piece, (error) => {
+            this.#pending -= 1;
             if (error) reject(error);
             else resolve();
           });

@@ -40,8 +40,18 @@ const progressType = new ProgressType<unknown>();
 /** A client that has left more than this unread, in bytes, is not served before it reads. */
 const unreadBytes = 64 * 1024 * 1024;
 
-/** Sources of more bytes than this in requests at once, and the client is not read from until some are answered. */
+/** A client that has left this many messages unread as well is not read from either: it might ask without end. */
+const unreadMessages = 1000;
+
+/** Requests of more bytes than this at once, and the client is not read from until some are answered. */
 const askedBytes = 256 * 1024 * 1024;
+
+/** What a request costs besides its source, in bytes or nearly so; and one whose source is a file that is yet to be read. */
+const requestBytes = 4 * 1024;
+const fileBytes = 256 * 1024;
+
+/** A client that is so many messages ahead of what the connection has taken up is not read from for a while. */
+const messagesAhead = 1000;
 
 /** How often it is looked whether the process that `initialize` named still lives, in milliseconds. */
 const parentCheckMs = 1000;
@@ -61,6 +71,11 @@ export class ServerConnection {
   readonly #input: Readable;
   /** Bytes of sources in requests that are being worked on. */
   #heldBytes = 0;
+  /** Messages that were read and, one in each turn of the event loop, are taken up by the connection. */
+  #ahead = 0;
+  #countingDown = false;
+  /** Why the client is not read from now: each reason suffices. */
+  readonly #full = new Set<'asks' | 'leaves unread' | 'is ahead'>();
   readonly #name: string;
   #called = 0;
   readonly #inFlight = new Set<Promise<unknown>>();
@@ -83,6 +98,7 @@ export class ServerConnection {
       },
     };
     output.on('drain', () => {
+      this.#stopReading('leaves unread', false);
       services.pools.dispatch();
     });
     const closing = new Promise<ConnectionEnd>((resolve) => {
@@ -90,7 +106,11 @@ export class ServerConnection {
     });
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
+      onMessage: () => {
+        this.#read();
+      },
       onFault: (fault) => {
+        this.#read();
         this.#refuse(fault);
       },
       onEnd: () => {
@@ -231,6 +251,8 @@ export class ServerConnection {
     this.#stopLog = undefined;
     if (value === 'off') return;
     this.#stopLog = this.#services.relay.subscribe((line) => {
+      // A log is no answer: what a client has no room for is not kept for it.
+      if (this.#client.clogged) return;
       this.#connection.sendNotification('window/logMessage', line).catch(() => undefined);
     });
   }
@@ -266,10 +288,34 @@ export class ServerConnection {
 
   /** A client that asks faster than it is answered is not read from for a while: what it sent is bounded. */
   #hold(bytes: number): void {
-    const before = this.#heldBytes;
     this.#heldBytes += bytes;
-    if (before <= askedBytes && this.#heldBytes > askedBytes) this.#input.pause();
-    else if (before > askedBytes && this.#heldBytes <= askedBytes) this.#input.resume();
+    this.#stopReading('asks', this.#heldBytes > askedBytes);
+  }
+
+  /** Notes a message that was read. */
+  #read(): void {
+    if (this.#client.clogged && this.#writer.pending > unreadMessages) this.#stopReading('leaves unread', true);
+    this.#ahead += 1;
+    // vscode-jsonrpc takes up one message in a turn of the event loop, however many are read in it.
+    if (this.#ahead > messagesAhead && !this.#countingDown) {
+      this.#countingDown = true;
+      this.#stopReading('is ahead', true);
+      const countDown = (): void => {
+        this.#ahead -= 1;
+        this.#countingDown = this.#ahead > 0;
+        if (this.#countingDown) setImmediate(countDown);
+        else this.#stopReading('is ahead', false);
+      };
+      setImmediate(countDown);
+    }
+  }
+
+  #stopReading(reason: 'asks' | 'leaves unread' | 'is ahead', full: boolean): void {
+    const before = this.#full.size;
+    if (full) this.#full.add(reason);
+    else this.#full.delete(reason);
+    if (before === 0 && this.#full.size > 0) this.#input.pause();
+    else if (before > 0 && this.#full.size === 0) this.#input.resume();
   }
 
   async #track<T>(work: Promise<T>): Promise<T> {
@@ -320,7 +366,8 @@ export class ServerConnection {
             message: fault.message,
             data: { kind: fault.kind === 'invalid' ? 'invalidRequest' : 'parseError' },
           };
-    this.#logger.warn({ fault: fault.kind }, error.message);
+    // Not the message: it may quote what the client sent.
+    this.#logger.warn({ fault: fault.kind, client: this.#name }, 'a message of the client was refused');
     const answered = this.#writer.write({ jsonrpc: '2.0', id, error } as never).catch(() => undefined);
     // Where one frame ends and the next begins is lost with its header: nothing after it can be understood.
     if (fault.kind === 'header') {
@@ -355,9 +402,10 @@ function kindOf(error: unknown): string | undefined {
 }
 
 /** What a request holds while it is worked on, in bytes or nearly so. */
-function heldBytes({ content, uris }: Readonly<Record<string, unknown>>): number {
-  if (typeof content === 'string') return content.length;
-  return Array.isArray(uris) ? 100 * uris.length : 0;
+function heldBytes({ content, uri, uris }: Readonly<Record<string, unknown>>): number {
+  if (typeof content === 'string') return requestBytes + content.length;
+  if (typeof uri === 'string') return fileBytes;
+  return requestBytes + (Array.isArray(uris) ? 100 * uris.length : 0);
 }
 
 function isToken(token: unknown): token is string | number {

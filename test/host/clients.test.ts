@@ -1,0 +1,204 @@
+// Many clients on one host: each has its own cancellation and progress, and none can hold up another, whatever it does.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Client } from '../../src/protocol/client.ts';
+import { buildScriptDriver } from '../support/driver-images.ts';
+import { collect, runProgram, startProgram } from '../support/program.ts';
+import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+
+/** Answers with 4 MB where the source says so, after a second where it says that, at once else. */
+const script = `
+large=$(busybox head -c 4000000 /dev/zero | busybox tr '\\0' x)
+while IFS= read -r line; do
+  case "$line" in
+    *large*) printf '{"status":"ok","errors":[],"ast":"%s"}\\n' "$large" ;;
+    *slow*) busybox sleep 1; printf '{"status":"ok","errors":[],"ast":"slow"}\\n' ;;
+    *) printf '{"status":"ok","errors":[],"ast":"quick"}\\n' ;;
+  esac
+done`;
+
+let folder: string;
+let socket: string;
+let host: ReturnType<typeof startProgram>;
+let ended: ReturnType<typeof collect>;
+
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+  socket = path.join(folder, 'socket');
+  const root = path.join(folder, 'root');
+  const reference = await buildScriptDriver(folder, { language: 'echo', script });
+  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
+  const options = ['--root', root, '--log-level', 'error', '--max-instances', '2', '--timeout', '20s'];
+  host = startProgram(['serve', '--listen', `unix:${socket}`, ...options]);
+  ended = collect(host);
+  await once(host.stderr, 'data');
+});
+
+afterAll(async () => {
+  host.kill('SIGTERM');
+  await ended;
+  await removeFolder(folder);
+});
+
+async function clientOf(): Promise<{ client: Client; stream: Socket } & Disposable> {
+  const stream = connect(socket);
+  await once(stream, 'connect');
+  const client = new Client(stream, stream);
+  return {
+    client,
+    stream,
+    [Symbol.dispose]: () => {
+      client[Symbol.dispose]();
+      stream.destroy();
+    },
+  };
+}
+
+const parse = (client: Client, content: string, signal?: AbortSignal) =>
+  client.request('parse', { content, language: 'echo' }, signal === undefined ? {} : { signal });
+
+const frame = (message: object): string => {
+  const content = JSON.stringify({ jsonrpc: '2.0', ...message });
+  return `Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`;
+};
+
+async function residentMegabytes(): Promise<number> {
+  const status = await readFile(`/proc/${host.pid ?? 0}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}
+
+/** Asks every now and then until `work` is done. @returns the longest that an answer took, in milliseconds */
+async function meanwhile(client: Client, work: Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let going = true as boolean;
+  const done = work.finally(() => (going = false));
+  while (going) {
+    const startedAt = performance.now();
+    expect(await parse(client, `quick ${startedAt}`)).toMatchObject({ uast: 'quick' });
+    longest = Math.max(longest, performance.now() - startedAt);
+  }
+  await done;
+  return longest;
+}
+
+describe('a host of many clients', () => {
+  it('cancels for the one that cancels, also where ids and sources are the same', async () => {
+    using one = await clientOf();
+    using other = await clientOf();
+    const controller = new AbortController();
+    // The first request of each: both have the same id, and share one parse.
+    const cancelled = parse(one.client, 'slow', controller.signal).catch((error: unknown) => error);
+    const kept = parse(other.client, 'slow');
+    setTimeout(() => {
+      controller.abort();
+    }, 100);
+    expect(await cancelled).toMatchObject({ code: -32800 });
+    expect(await kept).toMatchObject({ uast: 'slow' });
+  });
+
+  it('reports progress and results to the one that asked, also where tokens are the same', async () => {
+    using one = await clientOf();
+    using other = await clientOf();
+    const uris = [1, 2, 3].map((number) => `file://${folder}/none-${number}`);
+    const found: string[][] = [[], []];
+    const ask = ({ client }: { client: Client }, which: number) =>
+      client.request(
+        'parse/files',
+        { uris: uris.slice(which), language: 'echo' },
+        { onPartialResult: (results) => found[which]?.push(...results.map(({ uri }) => uri)) },
+      );
+    await Promise.all([ask(one, 0), ask(other, 1)]);
+    expect(found.map((each) => each.sort())).toEqual([uris, uris.slice(1)]);
+  });
+
+  it('is not held up by one that reads no answers, whose trees wait in bounded memory', async () => {
+    using reader = await clientOf();
+    await parse(reader.client, 'quick');
+    using deaf = await clientOf();
+    deaf.stream.pause();
+    const before = await residentMegabytes();
+    // 400 MB of trees, each of a source of its own.
+    const asked = Array.from({ length: 100 }, (_, index) =>
+      parse(deaf.client, `large ${index}`).then(
+        () => 'answered',
+        (error: unknown) => (error as { kind?: string }).kind,
+      ),
+    );
+    const longest = await meanwhile(reader.client, new Promise((resolve) => setTimeout(resolve, 4000)));
+    expect(longest).toBeLessThan(2000);
+    expect((await residentMegabytes()) - before).toBeLessThan(250);
+    // It reads at last: what was not given up meanwhile comes.
+    deaf.stream.resume();
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(['answered']));
+  });
+
+  it('is not held up by one that asks without end and reads nothing', async () => {
+    using reader = await clientOf();
+    await parse(reader.client, 'quick');
+    const deaf = connect(socket);
+    await once(deaf, 'connect');
+    deaf.on('error', () => undefined).pause();
+    const before = await residentMegabytes();
+    const batch = Array.from({ length: 1000 }, (_, id) => frame({ id, method: 'rpc.discover' })).join('');
+    let sent = 0;
+    let blocked = false;
+    const flood = (async () => {
+      while (sent < 200 && !blocked) {
+        sent += 1;
+        if (deaf.write(batch)) continue;
+        blocked = await Promise.race([
+          once(deaf, 'drain').then(() => false),
+          new Promise<boolean>((resolve) =>
+            setTimeout(() => {
+              resolve(true);
+            }, 3000),
+          ),
+        ]);
+      }
+    })();
+    expect(await meanwhile(reader.client, flood)).toBeLessThan(2000);
+    // The host has stopped to read: the client has nowhere to put more.
+    expect(blocked).toBe(true);
+    expect((await residentMegabytes()) - before).toBeLessThan(400);
+    deaf.destroy();
+    expect(await parse(reader.client, 'quick')).toMatchObject({ uast: 'quick' });
+  });
+
+  it('is not held up by one that sends what is no request', async () => {
+    using reader = await clientOf();
+    await parse(reader.client, 'quick');
+    const noisy = connect(socket);
+    await once(noisy, 'connect');
+    noisy.on('error', () => undefined).resume();
+    const before = await residentMegabytes();
+    const batch = frame({ method: 'nothing/known', params: {} }).repeat(1000);
+    const flood = (async () => {
+      for (let sent = 0; sent < 100; sent += 1) if (!noisy.write(batch)) await once(noisy, 'drain');
+    })();
+    expect(await meanwhile(reader.client, flood)).toBeLessThan(2000);
+    expect((await residentMegabytes()) - before).toBeLessThan(100);
+    noisy.destroy();
+  });
+
+  it('gives up what a client that vanished has asked for', async () => {
+    using watcher = await clientOf();
+    const gone = await clientOf();
+    const asked = Array.from({ length: 50 }, (_, index) => parse(gone.client, `slow ${index}`).catch(() => undefined));
+    const pool = async () => (await watcher.client.request('host/status', {})).pools[0];
+    await expect.poll(pool).toMatchObject({ busy: 2 });
+    gone[Symbol.dispose]();
+    await Promise.all(asked);
+    await expect.poll(pool).toMatchObject({ busy: 0, waiting: 0 });
+  });
+
+  it.runIf(process.getuid?.() === 0)('refuses another user', async () => {
+    const program = `require('net').connect(${JSON.stringify(socket)}).on('connect', () => process.exit(0))
+      .on('error', ({ code }) => { console.log(code); process.exit(1); });`;
+    const stranger = await collect(spawn(process.execPath, ['-e', program], { uid: 65_534, gid: 65_534 }));
+    expect(stranger).toMatchObject({ status: 1, stdout: 'EACCES\n' });
+  });
+});
