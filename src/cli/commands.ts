@@ -38,6 +38,17 @@ export const commands: Readonly<Record<string, CommandEntry | CommandGroup>> = {
       prune: { summary: 'remove what nothing refers to', load: () => import('./commands/image-prune.ts') },
     },
   },
+  container: {
+    summary: 'look at containers, and run commands in them',
+    commands: {
+      list: { summary: 'list the containers', load: () => import('./commands/container-list.ts') },
+      inspect: { summary: 'show all of one container', load: () => import('./commands/container-inspect.ts') },
+      exec: { summary: 'run a command in a running container', load: () => import('./commands/container-exec.ts') },
+      logs: { summary: 'print what a container wrote last', load: () => import('./commands/container-logs.ts') },
+      kill: { summary: 'send a signal to a container', load: () => import('./commands/container-kill.ts') },
+      destroy: { summary: 'remove stopped containers', load: () => import('./commands/container-destroy.ts') },
+    },
+  },
   status: { summary: 'show the host and its pools', load: () => import('./commands/status.ts') },
   instances: { summary: 'list or end the running drivers', load: () => import('./commands/instances.ts') },
   doctor: {

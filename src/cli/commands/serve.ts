@@ -16,6 +16,7 @@ interface Options {
   readonly maxClients: number;
   readonly warm?: readonly string[];
   readonly metricsPort?: number;
+  readonly require?: readonly string[];
 }
 
 type Connection = ReturnType<Host['serve']>;
@@ -27,6 +28,7 @@ export default command<Options>({
       .option('--listen <address>', 'many clients, on a socket: unix:PATH')
       .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
       .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList)
+      .option('--require <protections>', 'start no container where one of these is weaker: memory,cpu', parseList)
       .option('--metrics-port <port>', 'serve metrics for Prometheus at 127.0.0.1', parsePort);
   },
 
@@ -39,6 +41,7 @@ export default command<Options>({
     context.answerSignals();
     const { host, logger, serving } = await startHostWith(context.global, 'info', {
       ...(options.warm !== undefined && { warm: options.warm }),
+      ...(options.require !== undefined && { require: options.require }),
       ...(options.metricsPort !== undefined && { metricsPort: options.metricsPort }),
     });
     try {
