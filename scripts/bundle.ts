@@ -96,7 +96,14 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     entryFileNames: '[name].cjs',
     chunkFileNames: 'program-[name].cjs',
     comments: false,
-    codeSplitting: { groups: [{ debugName: 'parts', name: (id) => partOf.get(id) ?? null }] },
+    codeSplitting: {
+      // The later part requires the earlier one, never the other way round: hence the order.
+      groups: Object.keys(parts).map((name, index) => ({
+        name,
+        test: (id: string) => partOf.get(id) === name,
+        priority: Object.keys(parts).length - index,
+      })),
+    },
   });
   for (const file of output) {
     if (file.type === 'chunk') await writeFile(path.join(folder, file.fileName), asciiOnly(file.code));
