@@ -16,9 +16,35 @@ export interface Method<Params extends z.ZodObject = z.ZodObject, Result extends
   readonly partialResult?: z.ZodType;
 }
 
-/** Keeps the exact types of an entry while checking its shape. */
-export function method<const Entry extends Method>(entry: Entry): Entry {
-  return entry;
+/**
+ * Keeps the exact types of an entry while checking its shape. The entry is made when something of it is first asked for:
+ * the schemas of all methods take longer to make than the rest of a host takes to start, and a client calls few of them.
+ */
+export function method<const Entry extends Method>(make: () => Entry): Entry {
+  let made: Entry | undefined;
+  const entry = (): Entry => (made ??= make());
+  const lazy: Method = {
+    get summary() {
+      return entry().summary;
+    },
+    get params() {
+      return entry().params;
+    },
+    get result() {
+      return entry().result;
+    },
+    get errors() {
+      return entry().errors;
+    },
+    // Optional ones are asked for by those who write documents, and are then undefined where there are none.
+    get description() {
+      return entry().description as string;
+    },
+    get partialResult() {
+      return entry().partialResult as z.ZodType;
+    },
+  };
+  return lazy as Entry;
 }
 
 export interface Notification {

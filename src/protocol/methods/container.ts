@@ -71,7 +71,7 @@ const encoding = z.enum(['utf8', 'base64']).default('utf8').describe('How `conte
 const handleErrors = ['notFound', 'containerFailed'] as const;
 
 export const containerMethods = {
-  'container/create': method({
+  'container/create': method(() => ({
     summary: 'A handle whose commit creates a container of an image of the store.',
     params: z.strictObject({
       image: name.describe('A name, a digest, or the start of a digest that is no other’s.'),
@@ -85,33 +85,33 @@ export const containerMethods = {
     }),
     result: handleInfo,
     errors: ['imageNotFound', 'containerFailed', 'overloaded'],
-  }),
-  'container/handle': method({
+  })),
+  'container/handle': method(() => ({
     summary: 'A handle on a container, to record changes in.',
     description: 'It expires when it is not used for ten minutes; a commit fails if another came in between.',
     params: z.strictObject({ id: container }),
     result: handleInfo,
     errors: ['notFound', 'overloaded'],
-  }),
-  'container/setEntryPoint': method({
+  })),
+  'container/setEntryPoint': method(() => ({
     summary: 'Records what the container is to execute from its next start on.',
     params: z.strictObject({ handle, ...someEntryPoint }),
     result: recorded,
     errors: handleErrors,
-  }),
-  'container/setLimits': method({
+  })),
+  'container/setLimits': method(() => ({
     summary: 'Records limits. They are passed over, with a note, if the container goes on running.',
     params: z.strictObject({ handle, ...limitChanges }),
     result: recorded,
     errors: handleErrors,
-  }),
-  'container/setRunState': method({
+  })),
+  'container/setRunState': method(() => ({
     summary: 'Records whether the container is to run. `created` is no state that a container can be put into.',
     params: z.strictObject({ handle, runState: z.enum(['running', 'stopped']) }),
     result: recorded,
     errors: ['notFound'],
-  }),
-  'container/copyTo': method({
+  })),
+  'container/copyTo': method(() => ({
     summary: 'Records files to copy into the container: at the commit if it runs, else at its next start.',
     description:
       'They are written with the rights of the container’s user, all or none, into folders that must be there.',
@@ -131,20 +131,20 @@ export const containerMethods = {
     }),
     result: recorded,
     errors: [...handleErrors, 'contentTooLarge'],
-  }),
-  'container/commit': method({
+  })),
+  'container/commit': method(() => ({
     summary: 'Does all that was recorded in a handle, or nothing, and answers when it is done.',
     params: z.strictObject({ handle }),
     result: committed,
     errors: ['conflict', 'notFound', 'containerFailed', 'imageNotFound', 'timeout', 'storageFull', 'contentTooLarge'],
-  }),
-  'container/destroy': method({
+  })),
+  'container/destroy': method(() => ({
     summary: 'Removes a stopped container with all that it has written.',
     params: z.strictObject({ id: container }),
     result: z.object({ destroyed: z.string() }),
     errors: ['notFound', 'conflict'],
-  }),
-  'container/list': method({
+  })),
+  'container/list': method(() => ({
     summary: 'The containers, all or those of a status.',
     params: z.strictObject({ status: status.optional() }),
     result: z.object({
@@ -159,8 +159,8 @@ export const containerMethods = {
       ),
     }),
     errors: ['storageDirty'],
-  }),
-  'container/config': method({
+  })),
+  'container/config': method(() => ({
     summary: 'What a container is defined by.',
     params: z.strictObject({ id: container }),
     result: z.object({
@@ -177,14 +177,14 @@ export const containerMethods = {
         .describe('Files that are copied into it at its next start.'),
     }),
     errors: ['notFound'],
-  }),
-  'container/state': method({
+  })),
+  'container/state': method(() => ({
     summary: 'Whether a container runs, and its processes: the main one and those of `container/exec`.',
     params: z.strictObject({ id: container }),
     result: z.object({ id: z.string(), status, processes: z.array(processState) }),
     errors: ['notFound'],
-  }),
-  'container/copyFrom': method({
+  })),
+  'container/copyFrom': method(() => ({
     summary: 'The content of a file of a running container, read with the rights of its own user.',
     params: z.strictObject({ id: container, path: z.string().max(4095) }),
     result: z.object({
@@ -194,8 +194,8 @@ export const containerMethods = {
       content: z.string().describe('In base64.'),
     }),
     errors: ['notFound', 'conflict', 'contentTooLarge', 'containerFailed'],
-  }),
-  'container/exec': method({
+  })),
+  'container/exec': method(() => ({
     summary: 'Starts a further process in a running container; what is not given is as in its entry point.',
     params: z.strictObject({
       id: container,
@@ -211,8 +211,8 @@ export const containerMethods = {
       droppedBytes: z.int().optional().describe('How much it wrote before that, which was not kept.'),
     }),
     errors: ['notFound', 'conflict', 'overloaded', 'containerFailed', 'timeout'],
-  }),
-  'container/signal': method({
+  })),
+  'container/signal': method(() => ({
     summary: 'Sends a signal to a process and its group: by its id, or by its container’s for the main one.',
     params: z.strictObject({
       id: id.describe('The id of a process or of a container.'),
@@ -220,8 +220,8 @@ export const containerMethods = {
     }),
     result: z.object({ signal: z.int() }),
     errors: ['notFound', 'conflict', 'containerFailed'],
-  }),
-  'container/logs': method({
+  })),
+  'container/logs': method(() => ({
     summary: 'What a process wrote last to its stdout and stderr: by its id, or by its container’s for the main one.',
     params: z.strictObject({ id: id.describe('The id of a process or of a container.') }),
     result: z.object({
@@ -229,5 +229,5 @@ export const containerMethods = {
       droppedBytes: z.int().describe('How much it wrote before that, which was not kept.'),
     }),
     errors: ['notFound', 'conflict'],
-  }),
+  })),
 };

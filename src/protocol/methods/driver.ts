@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { method, name, workDone } from '../method.ts';
 import { statuses } from '../../drivers/manifest.ts';
+import { runLimitsSchema } from '../../drivers/run-limits.ts';
 import { manifest } from './host.ts';
 import { credentials, platform } from './image.ts';
 
@@ -11,13 +12,14 @@ export const driver = z.object({
   digest: z.string().describe('The digest of the image manifest.'),
   sizeBytes: z.int().describe('The size of the image’s blobs.'),
   installedAt: z.string().optional(),
+  limits: runLimitsSchema.optional().describe('The limits of its containers that were given at its installation.'),
   manifest,
 });
 
 const language = name.describe('A language or an alias of one.');
 
 export const driverMethods = {
-  'driver/install': method({
+  'driver/install': method(() => ({
     summary: 'Installs a driver image: fetched, verified, unpacked, and visible all at once or not at all.',
     description:
       'Give `reference` or `recipe`. Cancelling (`$/cancelRequest`) ends fetches at once and leaves the store as it was.',
@@ -33,6 +35,9 @@ export const driverMethods = {
           .describe('A folder with image.toml, an absolute path: the image is built first, as `image/build` does.'),
         language: name.optional().describe('Refuse the image unless its manifest names this language.'),
         update: z.boolean().optional().describe('Replace the driver that is installed for the language.'),
+        limits: runLimitsSchema
+          .optional()
+          .describe('Limits of its containers, before those of the host and of the manifest; an update keeps them.'),
         platform: platform.optional(),
         credentials: credentials.optional(),
         ...workDone,
@@ -61,8 +66,8 @@ export const driverMethods = {
       'timeout',
       'notFound',
     ],
-  }),
-  'driver/catalogue': method({
+  })),
+  'driver/catalogue': method(() => ({
     summary: 'The drivers of a catalogue file, to install: which images, for which languages, in which status.',
     description:
       'Without `file`, it is what `BABELHOST_CATALOGUE` names for the host, else `catalogue.toml` or `catalogue.json` in its ' +
@@ -88,23 +93,23 @@ export const driverMethods = {
       ),
     }),
     errors: ['notFound', 'imageInvalid'],
-  }),
-  'driver/list': method({
+  })),
+  'driver/list': method(() => ({
     summary: 'The installed drivers.',
     params: z.looseObject({}),
     result: z.object({ drivers: z.array(driver) }),
     errors: ['storageDirty'],
-  }),
-  'driver/inspect': method({
+  })),
+  'driver/inspect': method(() => ({
     summary: 'One installed driver.',
     params: z.strictObject({ language }),
     result: driver,
     errors: ['driverNotInstalled', 'storageDirty'],
-  }),
-  'driver/remove': method({
+  })),
+  'driver/remove': method(() => ({
     summary: 'Removes a driver. Requests in flight finish; where a language is dirty, all its images go.',
     params: z.strictObject({ language }),
     result: z.object({ removed: z.array(z.string()).describe('Digests of the images removed.') }),
     errors: ['driverNotInstalled'],
-  }),
+  })),
 };

@@ -1,5 +1,6 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
+import { runLimitsSchema } from '../../drivers/run-limits.ts';
 import { method, name } from '../method.ts';
 
 /** One protection, with how it is enforced here. */
@@ -47,10 +48,11 @@ export const manifest = z.object({
   status: z.string().optional(),
   features: z.array(z.string()),
   documentation: z.string().optional(),
+  limits: runLimitsSchema.optional().describe('What it asks for; it can only have less than the defaults.'),
 });
 
 export const hostMethods = {
-  'host/info': method({
+  'host/info': method(() => ({
     summary: 'Version, runtime, and the isolation that is in force on this machine.',
     params: z.looseObject({}),
     result: z.object({
@@ -69,29 +71,29 @@ export const hostMethods = {
       limits: z.record(z.string(), z.number()).describe('The limits in force: sizes in bytes, times in milliseconds.'),
     }),
     errors: ['runtimeMissing', 'containerFailed'],
-  }),
-  'host/status': method({
+  })),
+  'host/status': method(() => ({
     summary: 'The pools, one for each language that has been asked for since the host started.',
     params: z.looseObject({}),
     result: z.object({ uptimeMs: z.number(), memoryBytes: z.int(), pools: z.array(poolStatus) }),
     errors: [],
-  }),
-  'host/instances': method({
+  })),
+  'host/instances': method(() => ({
     summary: 'The driver processes that run now.',
     params: z.looseObject({ language: name.optional() }),
     result: z.object({ instances: z.array(instanceStatus) }),
     errors: [],
-  }),
-  'host/kill': method({
+  })),
+  'host/kill': method(() => ({
     summary: 'Ends one instance, or all. Their requests in flight are tried once more on others.',
     params: z.strictObject({ id: name.optional(), all: z.literal(true).optional() }),
     result: z.object({ killed: z.array(z.string()) }),
     errors: ['notFound'],
-  }),
-  'host/languages': method({
+  })),
+  'host/languages': method(() => ({
     summary: "The installed drivers' manifests.",
     params: z.looseObject({}),
     result: z.object({ languages: z.array(manifest) }),
     errors: ['storageDirty'],
-  }),
+  })),
 };

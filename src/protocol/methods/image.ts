@@ -38,7 +38,7 @@ export const image = z.object({
 });
 
 export const imageMethods = {
-  'image/build': method({
+  'image/build': method(() => ({
     summary: 'Makes an OCI image from a recipe folder (image.toml), without Docker and without network.',
     params: z.strictObject({
       directory: name.describe('The folder with image.toml: an absolute path.'),
@@ -51,8 +51,8 @@ export const imageMethods = {
     }),
     result: image,
     errors: ['imageInvalid', 'imageNotFound', 'storageFull', 'notFound'],
-  }),
-  'image/pull': method({
+  })),
+  'image/pull': method(() => ({
     summary: 'Brings an image into the store: fetched, verified, unpacked, and visible all at once or not at all.',
     description:
       'What the store has already is not fetched again. Cancelling (`$/cancelRequest`) ends fetches at once.',
@@ -66,8 +66,8 @@ export const imageMethods = {
     }),
     result: image,
     errors: ['imageNotFound', 'imageUnauthorized', 'imageInvalid', 'digestMismatch', 'storageFull', 'timeout'],
-  }),
-  'image/push': method({
+  })),
+  'image/push': method(() => ({
     summary: 'Writes an image of the store to a registry, or to a layout or an archive of one.',
     description:
       'What the registry has already is not sent again. Cancelling (`$/cancelRequest`) ends uploads at once.',
@@ -84,8 +84,8 @@ export const imageMethods = {
       reference: z.string().describe('Where it is now.'),
     }),
     errors: ['imageNotFound', 'imageUnauthorized', 'imageInvalid', 'timeout'],
-  }),
-  'image/remove': method({
+  })),
+  'image/remove': method(() => ({
     summary: 'Removes an image, under all its names. What runs on it goes on; its files go when nothing does.',
     params: z.strictObject({
       name: name.describe('A name, a digest, or the start of a digest that is no other’s.'),
@@ -93,8 +93,8 @@ export const imageMethods = {
     }),
     result: z.object({ removed: z.string().describe('The digest of the image removed.'), names: z.array(z.string()) }),
     errors: ['imageNotFound', 'conflict'],
-  }),
-  'image/prune': method({
+  })),
+  'image/prune': method(() => ({
     summary: 'Removes what nothing refers to: images that have no name and are no driver, and blobs of no image.',
     params: z.looseObject({}),
     result: z.object({
@@ -102,17 +102,17 @@ export const imageMethods = {
       freedBytes: z.int().describe('The size of the blobs; what was unpacked of them is not counted.'),
     }),
     errors: ['storageDirty', 'timeout'],
-  }),
-  'image/list': method({
+  })),
+  'image/list': method(() => ({
     summary: 'The images in the store.',
     params: z.looseObject({}),
     result: z.object({ images: z.array(image) }),
     errors: [],
-  }),
-  'image/inspect': method({
+  })),
+  'image/inspect': method(() => ({
     summary: 'One image: a name, a digest, or the start of a digest that is no other’s.',
     params: z.strictObject({ name }),
     result: image,
     errors: ['imageNotFound'],
-  }),
+  })),
 };

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { method } from '../method.ts';
 
 export const lifecycleMethods = {
-  initialize: method({
+  initialize: method(() => ({
     summary: 'Says hello, as an editor does. Optional: every method works without it.',
     description: 'With `processId`, the host ends by itself when that process does.',
     params: z.looseObject({
@@ -20,17 +20,17 @@ export const lifecycleMethods = {
       serverInfo: z.object({ name: z.string(), version: z.string() }),
     }),
     errors: [],
-  }),
-  shutdown: method({
+  })),
+  shutdown: method(() => ({
     summary: 'Stops taking requests and finishes those in flight; then only `exit` is accepted.',
     params: z.looseObject({}),
     result: z.null(),
     errors: [],
-  }),
-  'rpc.discover': method({
+  })),
+  'rpc.discover': method(() => ({
     summary: 'The OpenRPC document of all methods.',
     params: z.looseObject({}),
     result: z.looseObject({ openrpc: z.string() }),
     errors: [],
-  }),
+  })),
 };

@@ -39,7 +39,7 @@ export const fileResult = z.union([
 const globs = z.array(z.string().min(1).max(4096)).max(1000);
 
 export const parseMethods = {
-  parse: method({
+  parse: method(() => ({
     summary: 'Parses one source and returns its tree.',
     description:
       'Give `content` or `uri`. A source with syntax errors is a result with `status: "error"`, not an RPC error. ' +
@@ -81,8 +81,8 @@ export const parseMethods = {
       'containerFailed',
       'runtimeMissing',
     ],
-  }),
-  'parse/files': method({
+  })),
+  'parse/files': method(() => ({
     summary: 'Parses many files; results stream on `partialResultToken` as they are done.',
     description:
       'Files are those of `uris`, or those below `root` that match `include` and not `exclude`. Below `root`, files ' +
@@ -116,5 +116,5 @@ export const parseMethods = {
     }),
     partialResult: z.array(fileResult),
     errors: ['notFound', 'modeNotSupported', 'storageDirty'],
-  }),
+  })),
 };
