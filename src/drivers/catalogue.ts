@@ -196,11 +196,30 @@ export class DriverCatalogue {
       [...byLanguage.values()].find((all) => all.some((driver) => driver.manifest.aliases.includes(wanted)));
     if (drivers === undefined) throw notInstalled(name);
     const digests = drivers.map((driver) => driver.digest);
+    await this.removeImages(digests);
+    return digests;
+  }
+
+  /**
+   * Removes images, drivers among them or not.
+   * @throws BabelhostError `imageNotFound`
+   */
+  async removeImages(digests: readonly Digest[]): Promise<void> {
     await this.#store.remove(digests);
     this.#forget();
     await this.#writeDerived();
-    this.#logger.info({ language: name, digests }, 'driver removed');
-    return digests;
+    this.#logger.info({ digests }, 'images removed');
+  }
+
+  /**
+   * What has taken the place of a driver whose image is gone from the store, as after another process's update; undefined
+   * where it is installed still.
+   * @throws BabelhostError `driverNotInstalled`, `storageDirty`
+   */
+  async replacementOf({ language, digest }: Driver): Promise<Driver | undefined> {
+    this.#forget();
+    const driver = await this.find(language);
+    return driver.digest === digest ? undefined : driver;
   }
 
   #forget(): void {
@@ -214,7 +233,10 @@ export class DriverCatalogue {
       if (performance.now() - snapshot.checkedAt < freshMs) return snapshot;
       const stamp = await this.#stamp();
       if (stamp === snapshot.stamp) {
-        this.#snapshot = Promise.resolve({ ...snapshot, checkedAt: performance.now() });
+        // Unless it has been read anew meanwhile: what was true before we looked must not come back.
+        if (this.#snapshot === held) {
+          this.#snapshot = Promise.resolve({ ...snapshot, checkedAt: performance.now() });
+        }
         return snapshot;
       }
       if (this.#snapshot === held) this.#snapshot = undefined;

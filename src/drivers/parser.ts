@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
@@ -10,6 +10,7 @@ import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
 import type { ParseObserver, TraceSpan } from './observer.ts';
 import type { Pools } from './pools.ts';
+import type { RequestTiming } from './request.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
 
@@ -96,21 +97,50 @@ export class Parser {
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
     const loaded = await this.#load(request);
-    const { asked, driver } = await this.#driverFor(request, loaded);
+    const { asked, driver: found } = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
-    if (mode !== 'native') {
-      throw new BabelhostError(
-        'modeNotSupported',
-        `The ${driver.language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
-        { language: driver.language, mode, supported: ['native'] },
-      );
+    const ask = async (driver: Driver): Promise<NativeAnswer> => {
+      checkMode(mode, driver);
+      const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
+      return await this.#ask(driver, line, request, timing, signal);
+    };
+    request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
+    let driver = found;
+    let answer: NativeAnswer | undefined;
+    while (answer === undefined) {
+      try {
+        answer = await ask(driver);
+      } catch (error) {
+        // Another process has updated the driver since we looked: its image was gone before an instance had started.
+        const gone = isBabelhostError(error, 'imageNotFound') && error.data['image'] === driver.digest;
+        const replacement = gone ? await this.#catalogue.replacementOf(driver) : undefined;
+        if (replacement === undefined) throw error;
+        driver = replacement;
+      }
     }
-    const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
-    const { client: source, priority, id, span } = request;
-    span?.annotate({ 'babelhost.language': driver.language, 'babelhost.content_bytes': loaded.contentBytes });
+    return {
+      language: driver.language,
+      mode,
+      ...this.#judge(answer, driver),
+      driver,
+      elapsedMs: performance.now() - startedAt,
+      ast: answer.ast,
+      contentBytes: loaded.contentBytes,
+    };
+  }
+
+  /** Has a driver's pool parse, unless the answer is known or another is being given it. */
+  async #ask(
+    driver: Driver,
+    line: Buffer,
+    { client: source, priority, id, span }: ParseRequest,
+    timing: RequestTiming,
+    signal: AbortSignal | undefined,
+  ): Promise<NativeAnswer> {
+    span?.annotate({ 'babelhost.language': driver.language });
     // The whole request says what is asked; the digest, whom. All of them are the native mode's.
     const key = `${driver.digest} ${priority} ${line.toString('latin1')}`;
-    const answer = await this.#shared.run(key, { source, timing, ...(signal !== undefined && { signal }) }, (given) =>
+    return await this.#shared.run(key, { source, timing, ...(signal !== undefined && { signal }) }, (given) =>
       this.#cache.get(driver.digest, line, () =>
         this.#pools.of(driver).request({
           line,
@@ -123,15 +153,6 @@ export class Parser {
         }),
       ),
     );
-    return {
-      language: driver.language,
-      mode,
-      ...this.#judge(answer, driver),
-      driver,
-      elapsedMs: performance.now() - startedAt,
-      ast: answer.ast,
-      contentBytes: loaded.contentBytes,
-    };
   }
 
   /** `fatal` is the driver's own failure on a request; the other two are results. */
@@ -243,6 +264,15 @@ export class Parser {
       { contentBytes, limitBytes },
     );
   }
+}
+
+function checkMode(mode: Mode, { language }: Driver): void {
+  if (mode === 'native') return;
+  throw new BabelhostError(
+    'modeNotSupported',
+    `The ${language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
+    { language, mode, supported: ['native'] },
+  );
 }
 
 /** The path of a `file:` URI. */

@@ -50,7 +50,8 @@ export class Pools {
 
   /** Another image has taken the place of a language's: its pool is made at once where it is to be warm. */
   replaced(driver: Driver): void {
-    this.retire(driver.language);
+    // A request may have been sooner than whoever tells this, and have made the new one's pool already.
+    if (this.#active.get(driver.language)?.digest !== driver.digest) this.retire(driver.language);
     if (this.#warm.has(driver.language)) this.of(driver);
   }
 

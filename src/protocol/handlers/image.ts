@@ -77,7 +77,7 @@ export const imageHandlers: Handlers<ImageMethod> = {
         { image: name, digest, language },
       );
     }
-    await store.remove([digest]);
+    await catalogue.removeImages([digest]);
     for (const each of languages) {
       metrics?.removed(each, digest);
       pools.retire(each);
