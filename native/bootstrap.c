@@ -153,6 +153,8 @@ int main(int count, char **arguments) {
     int (*face)(char **);
   } faces[] = {{"guard", guard_main}, {"run", run_main}, {"init", init_main},
                {"lock", lock_main},   {"put", put_main}, {"get", get_main}};
+  /* As a list of processes shows it: the path that we were executed by may be /proc/PID/fd/N. */
+  if (prctl(PR_SET_NAME, "bootstrap") != 0) fail("cannot name this process");
   for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
     if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);
   }

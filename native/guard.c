@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -78,28 +79,34 @@ static struct options parse_options(char **arguments) {
 /*
  * The stage: a small tmpfs in P's mount namespace, on a folder that everybody can reach. A container's root is an
  * unprivileged id that may not search the folders above the image store or above this program, and the runtime's
- * mounts are made with that id; so what the runtime is to mount is bound here first. `rootfs` is a place that
- * `bootstrap run` binds on in a mount namespace of its own.
+ * mounts are made with that id; so what the runtime is to mount is put here first. `rootfs` is a place that
+ * `bootstrap run` binds on in a mount namespace of its own. `init` is a copy of this program and not a bind of it: the
+ * program's file may have been replaced or removed since it was executed, and what has no name cannot be bound.
  */
 static void make_stage(const char *stage) {
-  if (mount("tmpfs", stage, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=16,mode=0755") != 0) {
-    fail("cannot mount a tmpfs on %s", stage);
-  }
+  int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  if (program < 0 || fstat(program, &status) != 0) fail("cannot open this program");
+  char choices[64];
+  snprintf(choices, sizeof choices, "size=%ldk,nr_inodes=16,mode=0755", status.st_size / 1024 + 64);
+  if (mount("tmpfs", stage, "tmpfs", MS_NOSUID | MS_NODEV, choices) != 0) fail("cannot mount a tmpfs on %s", stage);
   int fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail("cannot open %s", stage);
   if (mkdirat(fd, "rootfs", 0755) != 0) fail("cannot make %s/rootfs", stage);
   int target = openat(fd, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
   if (target < 0) fail("cannot make %s/init", stage);
+  for (off_t copied = 0; copied < status.st_size;) {
+    ssize_t length = sendfile(target, program, &copied, (size_t)(status.st_size - copied));
+    if (length < 0) fail("cannot copy this program to %s/init", stage);
+    if (length == 0) fail_plainly("cannot copy this program to %s/init: its file is shorter than it was", stage);
+  }
   close(target);
-  char path[4096];
-  snprintf(path, sizeof path, "%s/init", stage);
-  /* By its name in this mount namespace: what /proc/self/exe itself leads to is in the host's, and cannot be bound. */
-  char program[4096];
-  ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (length < 0) fail("cannot find this program");
-  program[length] = '\0';
-  if (mount(program, path, NULL, MS_BIND, NULL) != 0) fail("cannot bind %s on %s", program, path);
+  close(program);
   close(fd);
+  /* Every container has it: nobody may change it from here on. */
+  if (mount(NULL, stage, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0) {
+    fail("cannot make %s read-only", stage);
+  }
 }
 
 static void set_up_mounts(const struct options *options) {

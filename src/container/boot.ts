@@ -195,12 +195,30 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
   const cgroups = containerCgroups(context.placement, id);
   let killed = false;
   let patience: NodeJS.Timeout | undefined;
+  let outOfTime: number | undefined;
+  const end = () => {
+    if (killed) return;
+    killed = true;
+    control.close();
+    patience = setTimeout(() => {
+      killProcess(pid);
+    }, endPatienceMs);
+  };
+  const { runTimeMs = 0 } = limits;
+  const runTime =
+    runTimeMs === 0
+      ? undefined
+      : setTimeout(() => {
+          if (!killed) outOfTime = runTimeMs;
+          end();
+        }, runTimeMs);
   // Process 1 has said its last word, and the kernel has ended everything else before the guard could reap it.
   const gone = Promise.all([control.ended, context.reapings.wait(guardPid)]);
   const exited = gone.then(async (): Promise<ContainerExit> => {
     clearTimeout(patience);
+    clearTimeout(runTime);
     const outOfMemory = (await countOutOfMemory(cgroups)) > 0 ? limits.memoryBytes : undefined;
-    const exit = exitOf(launched.lastReport(), killed, outOfMemory);
+    const exit = exitOf(launched.lastReport(), killed, outOfMemory, outOfTime);
     context.logger.debug({ container: id, pid, exit }, 'a container has ended');
     return exit;
   });
@@ -220,14 +238,7 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
     },
     execute: (process, signal) =>
       executeInContainer({ context, options, state: files.state, bundle: files.bundle }, process, signal),
-    end: () => {
-      if (killed) return;
-      killed = true;
-      control.close();
-      patience = setTimeout(() => {
-        killProcess(pid);
-      }, endPatienceMs);
-    },
+    end,
   });
 }
 

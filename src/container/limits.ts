@@ -15,6 +15,8 @@ export interface Limits {
   readonly fileSizeBytes: number;
   /** The size of /tmp, and of /dev/shm, each a file system in memory of its own, in bytes. */
   readonly temporaryBytes: number;
+  /** How long it may run from its boot on, in milliseconds of wall-clock time; 0, the default, for as long as it likes. */
+  readonly runTimeMs?: number;
 }
 
 const MiB = 1024 * 1024;
@@ -27,11 +29,23 @@ export const defaultLimits: Limits = {
   openFiles: 1024,
   fileSizeBytes: 256 * MiB,
   temporaryBytes: 64 * MiB,
+  runTimeMs: 0,
 };
+
+/** The most that setTimeout takes, in milliseconds: 24 days. */
+const longestRunTimeMs = 2 ** 31 - 1;
 
 /** @throws BabelhostError `containerFailed` if a limit is no positive number, or not a whole one where only that counts */
 export function checkLimits(limits: Limits): void {
-  for (const [name, value] of Object.entries(limits) as [keyof Limits, number][]) {
+  const { runTimeMs = 0, ...rest } = limits;
+  if (!Number.isSafeInteger(runTimeMs) || runTimeMs < 0 || runTimeMs > longestRunTimeMs) {
+    throw new BabelhostError(
+      'containerFailed',
+      `The limit runTimeMs is a whole number up to ${longestRunTimeMs}, or 0 for none, not ${runTimeMs}.`,
+      { name: 'runTimeMs', value: runTimeMs },
+    );
+  }
+  for (const [name, value] of Object.entries(rest) as [keyof Limits, number][]) {
     const valid = name === 'cpus' ? Number.isFinite(value) : Number.isSafeInteger(value);
     if (valid && value > 0) continue;
     throw new BabelhostError('containerFailed', `The limit ${name} is a positive number, not ${value}.`, {

@@ -3,7 +3,6 @@ import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
-import { requireBootstrap } from '../native.ts';
 import { bootContainer, runInGuard, type BootContext } from './boot.ts';
 import { makeHostCgroups, placeCgroups, type CgroupPlacement } from './cgroup-placement.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
@@ -15,6 +14,7 @@ import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport }
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './owners.ts';
 import { makeMountPoints } from './mount-points.ts';
+import { OpenedBootstrap } from './opened-bootstrap.ts';
 import { Reapings } from './reapings.ts';
 import { findRuntime, type RuntimeProgram } from './runtime-program.ts';
 import type { ContainerProcess } from './spec.ts';
@@ -77,6 +77,7 @@ export class ContainerRuntime implements AsyncDisposable {
   readonly #boots = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   #prepared: Promise<Prepared> | undefined;
+  #bootstrap: Promise<OpenedBootstrap> | undefined;
 
   private constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout) {
     this.#options = options;
@@ -166,6 +167,8 @@ export class ContainerRuntime implements AsyncDisposable {
     await Promise.allSettled([...this.#running].map((container) => container.kill()));
     const prepared = await this.#prepared?.catch(() => undefined);
     await prepared?.guard.close();
+    const bootstrap = await this.#bootstrap?.catch(() => undefined);
+    await bootstrap?.[Symbol.asyncDispose]();
   }
 
   async #boot(
@@ -210,7 +213,7 @@ export class ContainerRuntime implements AsyncDisposable {
     const name = newContainerId();
     const cgroup = `babelhost-${name}`;
     const [bootstrap, runtime, placement, highestLimits, ownScore] = await Promise.all([
-      requireBootstrap(),
+      this.#openBootstrap(),
       findRuntime(this.#options.runtime ?? 'runc'),
       this.#place(cgroup),
       readFile('/proc/self/limits', 'utf8').then(parseHardLimits),
@@ -219,9 +222,9 @@ export class ContainerRuntime implements AsyncDisposable {
     ]);
     checkRequired(reportIsolation(runtime.name, this.#identity, placement), required);
     const reapings = new Reapings();
-    const stage = await findStage([directory, bootstrap, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
+    const stage = await findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
-      bootstrap,
+      bootstrap: bootstrap.path,
       directory,
       name,
       stage,
@@ -246,7 +249,7 @@ export class ContainerRuntime implements AsyncDisposable {
       throw error;
     }
     const context: BootContext = {
-      bootstrap,
+      bootstrap: bootstrap.path,
       runtime,
       guard,
       reapings,
@@ -261,6 +264,14 @@ export class ContainerRuntime implements AsyncDisposable {
       logger: this.#logger,
     };
     return { context, guard };
+  }
+
+  #openBootstrap(): Promise<OpenedBootstrap> {
+    this.#bootstrap ??= OpenedBootstrap.open().catch((error: unknown) => {
+      this.#bootstrap = undefined;
+      throw error;
+    });
+    return this.#bootstrap;
   }
 
   #place(cgroup: string): Promise<CgroupPlacement> {

@@ -16,7 +16,8 @@ export async function spawnProcess(
   args: readonly string[],
   options: SpawnOptions,
 ): Promise<ChildProcess> {
-  const child = spawn(program, args, options);
+  // The program may be given as /proc/PID/fd/N, which tells nobody anything in a list of processes.
+  const child = spawn(program, args, { argv0: 'bootstrap', ...options });
   if (child.pid !== undefined) return child;
   const [error] = (await once(child, 'error').catch((cause: unknown) => [cause])) as [unknown];
   throw explainFailure(step, messageOf(error));

@@ -7,6 +7,8 @@ export type GuestExit =
   | { readonly reason: 'exited'; readonly code: number }
   | { readonly reason: 'signaled'; readonly signal: number }
   | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
+  /** It lived for longer than its limit. */
+  | { readonly reason: 'outOfTime'; readonly limitMs: number }
   | { readonly reason: 'killed' };
 
 export interface Guest {
@@ -34,7 +36,9 @@ export function describeExit(exit: GuestExit): string {
     case 'signaled':
       return `it was ended by signal ${exit.signal}`;
     case 'outOfMemory':
-      return `it used more memory than its limit of ${exit.limitBytes} bytes`;
+      return `it used more memory than its limit of ${exit.limitBytes} bytes (limit: memoryBytes)`;
+    case 'outOfTime':
+      return `it lived for longer than its limit of ${exit.limitMs} ms`;
     case 'killed':
       return 'it was ended';
   }

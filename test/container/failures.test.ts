@@ -1,11 +1,12 @@
 // What goes wrong on machines: each fault has its error, which names what to change; when its cause is gone, it works.
 import { execFile } from 'node:child_process';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { explainFailure } from '../../src/container/failures.ts';
-import { Workplace, type Setting, type TestHost } from './settings.ts';
+import { bootstrapPath } from '../../src/native.ts';
+import { eventually, Workplace, type Setting, type TestHost } from './settings.ts';
 
 const execute = promisify(execFile);
 
@@ -71,6 +72,35 @@ describe('a runtime', () => {
 
   it('that is too old says so', () => {
     expect(explainFailure('start', 'unknown flag --preserve-fds').message).toMatch(/too old; babelhost needs runc 1.1/);
+  });
+});
+
+describe('the bootstrap', () => {
+  it('may be replaced or removed while a host runs', async () => {
+    const place = await workplace(root);
+    const program = path.join(place.folder, 'bootstrap');
+    await copyFile(bootstrapPath(), program);
+    const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${program}`]);
+    const { guard } = await host.prepare();
+    // As an upgrade does it: one that knows nothing of what this host asks for.
+    await copyFile('/bin/false', `${program}.new`);
+    await rename(`${program}.new`, program);
+    expect(await hello(host)).toBe('hello\n');
+    await rm(program);
+    expect(await hello(host)).toBe('hello\n');
+    // A new guard is the same program too.
+    process.kill(guard, 'SIGKILL');
+    await eventually(async () => (await host.prepare()).guard !== guard);
+    expect(await hello(host)).toBe('hello\n');
+  });
+
+  it('that is not there is looked for again', async () => {
+    const place = await workplace(root);
+    const program = path.join(place.folder, 'bootstrap');
+    const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${program}`]);
+    await expect(hello(host)).rejects.toMatchObject({ kind: 'runtimeMissing', data: { mend: 'make -C native' } });
+    await copyFile(bootstrapPath(), program);
+    expect(await hello(host)).toBe('hello\n');
   });
 });
 

@@ -83,6 +83,18 @@ describe.each(settings)('limits ($name)', (setting) => {
     await container.kill();
   });
 
+  it('end a container that has run for as long as it may, and no other', async () => {
+    const limits = { runTimeMs: 300 };
+    const stubborn = await host.boot({ args: ['sh', '-c', 'trap "" TERM; sleep 1000 & wait'], limits });
+    expect(await stubborn.exited()).toEqual({ reason: 'outOfTime', limitMs: 300 });
+    expect((await host.run({ args: ['sh', '-c', 'exit 3'], limits })).exit).toEqual({ reason: 'exited', code: 3 });
+    const killed = await host.boot({ args: ['sleep', '1000'], limits: { runTimeMs: 600_000 } });
+    expect(await killed.kill()).toEqual({ reason: 'killed' });
+    await expect(host.boot({ args: ['true'], limits: { runTimeMs: 2 ** 31 } })).rejects.toThrow(
+      /^The limit runTimeMs is a whole number up to 2147483647, or 0 for none, not 2147483648\.$/,
+    );
+  });
+
   it('can be required to be fully in force', async () => {
     const strict = await place.host({ require: ['seccomp', 'memory'] });
     const booted = strict.run({ args: ['true'] });

@@ -88,6 +88,8 @@ function describe(exit: ContainerExit): string {
       return `It was ended by signal ${exit.signal}.`;
     case 'outOfMemory':
       return `It used more memory than its limit of ${exit.limitBytes} bytes (limit: memoryBytes).`;
+    case 'outOfTime':
+      return `It had run for as long as it may, ${exit.limitMs} ms (limit: runTimeMs).`;
     case 'killed':
       return 'It was ended from outside, or with its container.';
   }
