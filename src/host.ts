@@ -5,14 +5,14 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { bootDriver } from './boot-driver.ts';
 import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
-import { DriverCatalogue, type Driver } from './drivers/catalogue.ts';
-import type { Guest } from './drivers/guest.ts';
+import { DriverCatalogue } from './drivers/catalogue.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
-import { layout } from './drivers/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
+import { runLimits, type ConfiguredRunLimits } from './drivers/run-limits.ts';
 import { ImageStore, parseDigest } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
@@ -28,6 +28,8 @@ export interface HostOptions {
   /** The OCI runtime: `runc` (the default), `crun`, or a path. */
   readonly runtime?: string;
   readonly limits?: Partial<DriverLimits>;
+  /** Limits of drivers' containers, by language, or for all under `*`; those given at an installation go before them. */
+  readonly driverLimits?: ConfiguredRunLimits;
   /** Protections that must be fully in force (`host/info` lists them): no container is started where one is not. */
   readonly require?: readonly string[];
   /** Languages whose drivers are started at once and kept running; one that is not installed is an error in the log. */
@@ -106,7 +108,12 @@ export class Host implements AsyncDisposable {
         language: driver.language,
         digest: driver.digest,
         logger,
-        boot: (signal) => bootDriver(opened, runtime, driver, signal),
+        boot: async (signal) => {
+          // Its limits as they are now: an installation may have changed them and nothing else.
+          const current = await catalogue.lookUp([driver.language]);
+          const limited = current?.digest === driver.digest ? current : driver;
+          return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), signal);
+        },
       }));
       const [metrics, tracer] = await Promise.all([
         startMetrics(options.metricsPort, pools, logger),
@@ -130,6 +137,8 @@ export class Host implements AsyncDisposable {
         unwinding: new Set(),
         startedAt,
       });
+      // What is required is looked at now, and not at the first request.
+      if ((options.require ?? []).length > 0) await runtime.prepare();
       for (const language of options.warm ?? []) void host.#warm(language);
       return host;
     } catch (error) {
@@ -196,40 +205,4 @@ async function startTracer(logger: Logger): Promise<Tracer | undefined> {
   if (endpoint === '' || off) return undefined;
   const { OpenTelemetryTracer } = await import('./telemetry/traces.ts');
   return new OpenTelemetryTracer(logger);
-}
-
-/** Boots a driver's container. Its image stays leased while it runs, so that an update cannot take its files away. */
-async function bootDriver(
-  store: ImageStore,
-  runtime: ContainerRuntime,
-  driver: Driver,
-  signal: AbortSignal,
-): Promise<Guest> {
-  const lease = await store.lease(driver.digest);
-  try {
-    const { config } = lease;
-    const container = await runtime.boot(
-      {
-        rootfs: lease.rootfs,
-        process: {
-          args: [layout.native],
-          env: Object.fromEntries(config.env.map(splitVariable)),
-          cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
-          user: config.user,
-        },
-      },
-      signal,
-    );
-    void container.exited.then(() => lease.release());
-    return container;
-  } catch (error) {
-    await lease.release();
-    throw error;
-  }
-}
-
-/** `NAME=value`, as image configurations have it. */
-function splitVariable(text: string): [string, string] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
 }

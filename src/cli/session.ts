@@ -29,7 +29,7 @@ export async function openSession(options: GlobalOptions): Promise<Session> {
 export async function startHostWith(
   options: GlobalOptions,
   level: 'warn' | 'info',
-  more: Pick<HostOptions, 'warm' | 'metricsPort' | 'require'> = {},
+  more: Pick<HostOptions, 'warm' | 'metricsPort' | 'require' | 'driverLimits'> = {},
 ) {
   const [{ Host }, { createLogger, LogRelay }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
   const { messageBytes, drainMs, ...limits } = options.limits;

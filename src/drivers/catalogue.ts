@@ -21,12 +21,14 @@ import {
 import type { Logger } from '../log.ts';
 import { languageNames } from './detection.ts';
 import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
+import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
 
 /** Annotations on a driver's entry in the index, under a name of our own (OCI image spec, "Annotations"). */
 const annotations = {
   language: 'io.babelhost.driver.language',
   reference: 'io.babelhost.driver.reference',
   installed: 'io.babelhost.driver.installed',
+  limits: 'io.babelhost.driver.limits',
 } as const;
 
 export interface Driver {
@@ -36,6 +38,8 @@ export interface Driver {
   readonly digest: Digest;
   readonly sizeBytes: number;
   readonly installedAt?: string;
+  /** Those that were given when it was installed. */
+  readonly limits?: RunLimitsTable;
   readonly manifest: Manifest;
 }
 
@@ -44,6 +48,8 @@ export interface InstallOptions {
   readonly language?: string;
   /** Replace what is installed for the language. */
   readonly update?: boolean;
+  /** Limits of its containers; an update without them keeps those of the driver that it replaces. */
+  readonly limits?: RunLimitsTable;
   readonly platform?: Platform;
   /** For a registry, in place of those that this machine has. Never logged or stored. */
   readonly credentials?: Credentials;
@@ -150,8 +156,11 @@ export class DriverCatalogue {
         }
         unchanged = existing?.digest === candidate.digest;
         if (existing !== undefined && !unchanged) replaced = existing.digest;
+        const limits =
+          options.limits === undefined ? existing?.annotations[annotations.limits] : JSON.stringify(options.limits);
         return {
           annotations: {
+            ...(limits !== undefined && { [annotations.limits]: limits }),
             [annotations.language]: language,
             [annotations.reference]: formatReference(parsed),
             [annotations.installed]: new Date().toISOString(),
@@ -271,12 +280,14 @@ export class DriverCatalogue {
   async #describe(image: StoredImage, known?: Manifest): Promise<Driver> {
     const manifest = known ?? (await readManifest((file) => this.#store.read(image.digest, file, manifestBytes)));
     const installedAt = image.annotations[annotations.installed];
+    const limits = parseLimits(image.annotations[annotations.limits]);
     return {
       language: image.annotations[annotations.language] ?? manifest.language,
       reference: image.annotations[annotations.reference] ?? image.names[0] ?? '',
       digest: image.digest,
       sizeBytes: image.size,
       ...(installedAt !== undefined && { installedAt }),
+      ...(limits !== undefined && { limits }),
       manifest,
     };
   }
@@ -323,7 +334,23 @@ const derivedManifest = z.object({
   status: z.string().optional(),
   features: z.array(z.string()),
   documentation: z.string().optional(),
+  limits: runLimitsSchema.optional(),
 });
+
+/** @throws BabelhostError `storageDirty` for what nobody of us wrote */
+function parseLimits(annotation: string | undefined): RunLimitsTable | undefined {
+  if (annotation === undefined) return undefined;
+  try {
+    return runLimitsSchema.parse(JSON.parse(annotation));
+  } catch (error) {
+    throw new BabelhostError(
+      'storageDirty',
+      `The store's index has limits of a driver that are none (${annotation.slice(0, 200)}): install the driver again, with --update.`,
+      { limits: annotation.slice(0, 1000) },
+      { cause: error },
+    );
+  }
+}
 
 async function readManifest(read: (file: string, limitBytes: number) => Promise<Uint8Array>): Promise<Manifest> {
   let bytes: Uint8Array;

@@ -2,6 +2,7 @@
 import { parse as parseToml } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../errors.ts';
+import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
 
 /** Where Babelfish's layout has a driver's files in its image. */
 export const layout = {
@@ -37,6 +38,7 @@ const manifestSchema = z.looseObject({
   version: z.string().max(256).optional(),
   status: z.string().max(256).optional(),
   features: z.array(z.string().max(256)).max(100).default([]),
+  limits: runLimitsSchema.optional(),
   documentation: z
     .union([z.string(), z.looseObject({ description: z.string().optional(), caveats: z.string().optional() })])
     .optional(),
@@ -51,6 +53,8 @@ export interface Manifest {
   readonly status?: string;
   readonly features: readonly string[];
   readonly documentation?: string;
+  /** What it asks for, of the limits of its containers; it can only have less than the defaults. */
+  readonly limits?: RunLimitsTable;
 }
 
 /**
@@ -72,7 +76,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
       checked.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`).join('; '),
     );
   }
-  const { name, language, aliases, version, status, features, documentation } = checked.data;
+  const { name, language, aliases, version, status, features, documentation, limits } = checked.data;
   const text = typeof documentation === 'string' ? documentation : documentation?.description;
   return {
     name: name ?? language,
@@ -82,6 +86,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     ...(status !== undefined && { status }),
     features,
     ...(text !== undefined && { documentation: text }),
+    ...(limits !== undefined && { limits }),
   };
 }
 

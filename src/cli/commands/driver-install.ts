@@ -5,6 +5,7 @@ import { isBabelhostError } from '../../errors.ts';
 import type { Params, Result } from '../../protocol/methods.ts';
 import { command, type Context, type ExitStatus } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
+import { driverLimitNames, parseLimit, type DriverLimits } from '../driver-limits.ts';
 import { errorObject, printFailure, UsageError } from '../failure.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
@@ -17,6 +18,7 @@ interface Options extends CredentialOptions {
   readonly recommended?: true;
   readonly catalogue?: string;
   readonly platform?: string;
+  readonly limit?: DriverLimits;
 }
 
 /** What one request installs, with what the user calls it. */
@@ -36,6 +38,7 @@ export default command<Options>({
       .option('--recommended', 'of these, those whose status is at least beta')
       .option('--catalogue <file>', 'the catalogue file, in place of the host’s (env: BABELHOST_CATALOGUE)')
       .option('--platform <platform>', 'os/architecture[/variant] of the image, in place of this machine’s')
+      .option('--limit <limit>', `NAME=VALUE, a limit of its containers: ${driverLimitNames}`, parseLimit)
       .addHelpText(
         'after',
         [
@@ -128,12 +131,13 @@ async function readCatalogue({ session, signal }: Context, options: Options): Pr
 async function install(
   context: Context,
   params: Params<'driver/install'>,
-  { update, platform }: Options,
+  { update, platform, limit }: Options,
 ): Promise<Result<'driver/install'>> {
   const { global, output } = context;
   const installed = await transfer(context, 'driver/install', {
     ...params,
     ...(update !== undefined && { update }),
+    ...(limit !== undefined && { limits: limit }),
     ...(platform !== undefined && { platform }),
   });
   const { driver, unchanged, replaced } = installed;

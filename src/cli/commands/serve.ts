@@ -4,6 +4,7 @@ import type { Host, ServeOptions } from '../../host.ts';
 import type { Logger } from '../../log.ts';
 import { InvalidArgumentError } from 'commander';
 import { command, type Context, type ExitStatus } from '../command.ts';
+import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../driver-limits.ts';
 import { UsageError } from '../failure.ts';
 import { listen } from '../listen.ts';
 import { parseSocketAddress } from '../options.ts';
@@ -17,6 +18,7 @@ interface Options {
   readonly warm?: readonly string[];
   readonly metricsPort?: number;
   readonly require?: readonly string[];
+  readonly limit?: Readonly<Record<string, DriverLimits>>;
 }
 
 type Connection = ReturnType<Host['serve']>;
@@ -29,6 +31,7 @@ export default command<Options>({
       .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
       .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList)
       .option('--require <protections>', 'start no container where one of these is weaker: memory,cpu', parseList)
+      .option('--limit <limit>', `[LANGUAGE:]NAME=VALUE, a limit of drivers: ${driverLimitNames}`, parseLanguageLimit)
       .option('--metrics-port <port>', 'serve metrics for Prometheus at 127.0.0.1', parsePort);
   },
 
@@ -42,6 +45,7 @@ export default command<Options>({
     const { host, logger, serving } = await startHostWith(context.global, 'info', {
       ...(options.warm !== undefined && { warm: options.warm }),
       ...(options.require !== undefined && { require: options.require }),
+      ...(options.limit !== undefined && { driverLimits: options.limit }),
       ...(options.metricsPort !== undefined && { metricsPort: options.metricsPort }),
     });
     try {

@@ -1,4 +1,4 @@
-// The limits of containers that are handled through definitions: those of every container, with two that only somebody
+// The limits of containers that are handled through definitions: those of every container, with one that only somebody
 // who follows a container can keep; and the bounds of the lifecycle itself.
 import { BabelhostError } from '../../errors.ts';
 import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
@@ -36,12 +36,8 @@ export function changeLimits(own: Partial<RunLimits>, changes: LimitChanges): Pa
  */
 export function fullLimits(own: Partial<RunLimits>): RunLimits {
   const limits = { ...defaultRunLimits, ...own };
-  const { runTimeMs, layerBytes, ...rest } = limits;
+  const { layerBytes, ...rest } = limits;
   checkLimits(rest);
-  if (!Number.isSafeInteger(runTimeMs) || runTimeMs < 0 || runTimeMs > longestTimer) {
-    const message = `The limit runTimeMs is a whole number up to ${longestTimer}, or 0 for none, not ${runTimeMs}.`;
-    throw new BabelhostError('containerFailed', message, { name: 'runTimeMs', value: runTimeMs });
-  }
   if (!Number.isSafeInteger(layerBytes) || layerBytes <= 0) {
     const message = `The limit layerBytes is a positive number, not ${layerBytes}.`;
     throw new BabelhostError('containerFailed', message, { name: 'layerBytes', value: layerBytes });
@@ -49,14 +45,11 @@ export function fullLimits(own: Partial<RunLimits>): RunLimits {
   return limits;
 }
 
-/** Those of them that the kernel keeps, as ContainerRuntime.boot takes them. */
+/** Those of them that ContainerRuntime.boot takes. */
 export function bootLimits(own: Partial<RunLimits>): Limits {
-  const { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes } = fullLimits(own);
-  return { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes };
+  const { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes, runTimeMs } = fullLimits(own);
+  return { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes, runTimeMs };
 }
-
-/** The most that setTimeout takes, in milliseconds: 24 days. */
-const longestTimer = 2 ** 31 - 1;
 
 /** The bounds of a registry of containers. Sizes in bytes, times in milliseconds. */
 export interface LifecycleLimits {

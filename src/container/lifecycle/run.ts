@@ -9,7 +9,7 @@ import type { ContainerRuntime } from '../runtime.ts';
 import { copyFailure, filesArePlaced, receivingFirst, sendFiles, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
 import { RunningMark } from './definition-store.ts';
-import { bootLimits, fullLimits, type LifecycleLimits, type RunLimits } from './limits.ts';
+import { bootLimits, fullLimits, type LifecycleLimits } from './limits.ts';
 import { OutputLog } from './output-log.ts';
 import { TrackedProcess } from './tracked-process.ts';
 
@@ -55,12 +55,11 @@ export class Run {
     log.follow(container.stdout, container.stderr);
     this.main = new TrackedProcess(definition.id, true, args, container, log);
     this.processes.set(this.main.id, this.main);
-    const stopWatching = this.#watch(
-      fullLimits(definition.limits),
-      definition.writable ? path.join(folder, 'layer') : undefined,
-    );
+    const stopWatching = definition.writable
+      ? this.#watch(path.join(folder, 'layer'), fullLimits(definition.limits).layerBytes)
+      : undefined;
     this.ended = this.main.ended.then(async () => {
-      stopWatching();
+      stopWatching?.();
       await container.kill();
       await Promise.allSettled([...this.processes.values()].map((process) => process.ended));
       await release(releases, around.logger, definition.id);
@@ -167,45 +166,26 @@ export class Run {
     for (const { id } of ended.slice(0, -this.#surroundings.limits.processes)) this.processes.delete(id);
   }
 
-  /** Keeps the limits that no part of the kernel keeps for us. */
-  #watch({ runTimeMs, layerBytes }: RunLimits, layer: string | undefined): () => void {
-    const timers: NodeJS.Timeout[] = [];
-    const end = (reason: string) => {
-      this.main.blame(reason);
-      void this.container.kill();
-    };
-    if (runTimeMs > 0) {
-      const late = `It ran for longer than its limit of ${runTimeMs} ms (limit: runTimeMs).`;
-      timers.push(
-        setTimeout(() => {
-          end(late);
-        }, runTimeMs),
-      );
-    }
+  /** Keeps the limit that nothing else keeps. */
+  #watch(layer: string, layerBytes: number): () => void {
     const { runtime, limits, logger } = this.#surroundings;
-    if (layer !== undefined) {
-      let measuring = false;
-      timers.push(
-        setInterval(() => {
-          if (measuring) return;
-          measuring = true;
-          measureLayer(runtime, layer)
-            .then((bytes) => {
-              if (bytes > layerBytes) {
-                end(`Its writable layer held more than its limit of ${layerBytes} bytes (limit: layerBytes).`);
-              }
-            })
-            .catch((error: unknown) => {
-              logger.warn({ err: error, container: this.definition.id }, 'a writable layer could not be measured');
-            })
-            .finally(() => {
-              measuring = false;
-            });
-        }, limits.layerCheckMs),
-      );
-    }
+    let measuring = false;
+    const look = async () => {
+      if (measuring) return;
+      measuring = true;
+      try {
+        if ((await measureLayer(runtime, layer)) <= layerBytes) return;
+        this.main.blame(`Its writable layer held more than its limit of ${layerBytes} bytes (limit: layerBytes).`);
+        await this.container.kill();
+      } catch (error) {
+        logger.warn({ err: error, container: this.definition.id }, 'a writable layer could not be measured');
+      } finally {
+        measuring = false;
+      }
+    };
+    const timer = setInterval(() => void look(), limits.layerCheckMs);
     return () => {
-      for (const timer of timers) clearTimeout(timer);
+      clearInterval(timer);
     };
   }
 }

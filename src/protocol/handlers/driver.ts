@@ -8,7 +8,7 @@ type DriverMethod = `driver/${'install' | 'catalogue' | 'list' | 'inspect' | 're
 
 export const driverHandlers: Handlers<DriverMethod> = {
   'driver/install': async (params, context, services) => {
-    const { reference = '', recipe, language, update, platform, credentials } = params;
+    const { reference = '', recipe, language, update, platform, credentials, limits } = params;
     const { signal, progress, span } = context;
     const { catalogue, store, pools, metrics } = services;
     progress.begin(`Installing ${recipe ?? reference}`);
@@ -17,6 +17,7 @@ export const driverHandlers: Handlers<DriverMethod> = {
       onProgress: transferProgress(progress),
       ...(language !== undefined && { language }),
       ...(update !== undefined && { update }),
+      ...(limits !== undefined && { limits }),
       ...(platform !== undefined && { platform: parsePlatform(platform) }),
       ...(credentials !== undefined && { credentials }),
     };
@@ -26,7 +27,9 @@ export const driverHandlers: Handlers<DriverMethod> = {
           ? await catalogue.install(reference, options)
           : await (await import('../../drivers/recipe-install.ts')).installRecipe(store, catalogue, recipe, options);
       const { driver, unchanged, replaced } = installed;
-      if (replaced !== undefined) pools.replaced(driver);
+      // Instances with the limits that it had before go when they have nothing to do.
+      if (unchanged && limits !== undefined) pools.retire(driver.language);
+      if (replaced !== undefined || limits !== undefined) pools.replaced(driver);
       span?.annotate({ 'babelhost.language': driver.language, 'babelhost.image': driver.digest });
       metrics?.installed(driver.language, driver.digest);
       return { driver: wireDriver(driver), unchanged, ...(replaced !== undefined && { replaced }) };

@@ -1,0 +1,45 @@
+// Boots a driver's container for its pool: the image's root, leased for as long as it runs, and the driver's limits.
+import type { ContainerRuntime } from './container/index.ts';
+import type { Driver } from './drivers/catalogue.ts';
+import type { Guest } from './drivers/guest.ts';
+import { layout } from './drivers/manifest.ts';
+import type { DriverRunLimits } from './drivers/run-limits.ts';
+import type { ImageStore } from './images/index.ts';
+
+/** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
+export async function bootDriver(
+  store: ImageStore,
+  runtime: ContainerRuntime,
+  driver: Driver,
+  limits: DriverRunLimits,
+  signal: AbortSignal,
+): Promise<Guest> {
+  const lease = await store.lease(driver.digest);
+  try {
+    const { config } = lease;
+    const container = await runtime.boot(
+      {
+        rootfs: lease.rootfs,
+        process: {
+          args: [layout.native],
+          env: Object.fromEntries(config.env.map(splitVariable)),
+          cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
+          user: config.user,
+        },
+        limits,
+      },
+      signal,
+    );
+    void container.exited.then(() => lease.release());
+    return container;
+  } catch (error) {
+    await lease.release();
+    throw error;
+  }
+}
+
+/** `NAME=value`, as image configurations have it. */
+function splitVariable(text: string): [string, string] {
+  const equals = text.indexOf('=');
+  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+}

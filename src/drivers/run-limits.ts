@@ -1,0 +1,67 @@
+// What a driver's containers may use. Three have a say: the image's manifest ([limits]), the host's configuration, and
+// whoever installs the driver. The image is a stranger's, so its manifest can only ask for less than the defaults.
+import { z } from 'zod';
+import { defaultLimits, type Limits } from '../container/index.ts';
+
+/** The limits of a driver's container: see Limits of the container room. */
+export interface DriverRunLimits extends Limits {
+  /** How long an instance may live, in milliseconds; 0 for as long as it likes. */
+  readonly runTimeMs: number;
+}
+
+export const defaultRunLimits: DriverRunLimits = { ...defaultLimits, runTimeMs: 0 };
+
+const whole = z.int().positive();
+
+/** A table of limits, each optional, under the names that `DriverRunLimits` has. */
+export const runLimitsSchema = z
+  .strictObject({
+    memoryBytes: whole,
+    cpus: z.number().positive().max(100_000),
+    processes: whole,
+    openFiles: whole,
+    fileSizeBytes: whole,
+    temporaryBytes: whole,
+    // What a timer can wait for: 24 days.
+    runTimeMs: z
+      .int()
+      .nonnegative()
+      .max(2 ** 31 - 1),
+  })
+  .partial();
+
+export type RunLimitsTable = z.output<typeof runLimitsSchema>;
+
+/** Limits that a host gives the drivers of a language, or of all of them under `*`. */
+export type ConfiguredRunLimits = Readonly<Record<string, RunLimitsTable>>;
+
+/** Removes what is set to undefined, as checked tables may have it. */
+function given(table: RunLimitsTable): Partial<DriverRunLimits> {
+  return Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * The limits in force: those given at the installation, before the host's for the language, before the host's for all,
+ * before the defaults, which the manifest can lower.
+ */
+export function runLimits(
+  driver: {
+    readonly language: string;
+    readonly limits?: RunLimitsTable;
+    readonly manifest: { limits?: RunLimitsTable };
+  },
+  configured: ConfiguredRunLimits = {},
+): DriverRunLimits {
+  const lowered: Record<string, number> = { ...defaultRunLimits };
+  for (const [name, value] of Object.entries(given(driver.manifest.limits ?? {}))) {
+    const most = lowered[name] ?? 0;
+    // No limit at all (0, of the time) is more than any.
+    if (value !== 0 && (most === 0 || value < most)) lowered[name] = value;
+  }
+  return {
+    ...(lowered as unknown as DriverRunLimits),
+    ...given(configured['*'] ?? {}),
+    ...given(configured[driver.language] ?? {}),
+    ...given(driver.limits ?? {}),
+  };
+}
