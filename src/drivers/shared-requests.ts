@@ -100,9 +100,12 @@ export class SharedRequests<Result> {
     } finally {
       if (cancel !== undefined) signal?.removeEventListener('abort', cancel);
       shared.sharers -= 1;
-      if (shared.sharers === 0) shared.giveUp.abort();
+      if (shared.sharers === 0) shared.giveUp.abort(nobodyWaits);
     }
   }
 }
+
+/** Made once: without a reason, each abort makes an exception with its stack, for requests that are long done, too. */
+const nobodyWaits = new CancelledError();
 
 const leftAlone = new Error('the client that asked first does not read');
