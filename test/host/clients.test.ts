@@ -195,6 +195,18 @@ describe('a host of many clients', () => {
     await expect.poll(pool).toMatchObject({ busy: 0, waiting: 0 });
   });
 
+  it('finishes what a client has in flight before it answers its shutdown, and takes no more from it', async () => {
+    using one = await clientOf();
+    using other = await clientOf();
+    const order: string[] = [];
+    const slow = parse(one.client, 'slow shutdown').then(() => order.push('slow'));
+    const shutdown = one.client.request('shutdown', {}).then(() => order.push('shutdown'));
+    await expect(parse(one.client, 'quick')).rejects.toMatchObject({ kind: 'shuttingDown' });
+    expect(await parse(other.client, 'quick')).toMatchObject({ uast: 'quick' });
+    await Promise.all([slow, shutdown]);
+    expect(order).toEqual(['slow', 'shutdown']);
+  });
+
   it.runIf(process.getuid?.() === 0)('refuses another user', async () => {
     const program = `require('net').connect(${JSON.stringify(socket)}).on('connect', () => process.exit(0))
       .on('error', ({ code }) => { console.log(code); process.exit(1); });`;
