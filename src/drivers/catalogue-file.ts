@@ -1,5 +1,5 @@
 // The catalogue file: which driver images there are to install, for which languages, in which status. One ships with the
-// project; a user's own takes its place. TOML, or JSON where its name ends so.
+// project; a user's own takes its place. TOML.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse as parseToml, TomlError } from 'smol-toml';
@@ -31,7 +31,7 @@ export interface CatalogueFile {
 export interface CataloguePlaces {
   /** Named by the user: it must be there. */
   readonly named: string | undefined;
-  /** A folder in which catalogue.toml or catalogue.json may be. */
+  /** A folder in which catalogue.toml may be. */
   readonly root: string;
   /** The project's own. */
   readonly shipped: string;
@@ -61,13 +61,11 @@ const fileSchema = z.strictObject({ driver: z.array(entrySchema).max(1000).defau
  */
 export async function readCatalogueFile({ named, root, shipped }: CataloguePlaces): Promise<CatalogueFile> {
   if (named !== undefined) return await readRequired(named);
-  for (const name of ['catalogue.toml', 'catalogue.json']) {
-    const file = path.join(root, name);
-    const text = await readText(file).catch((error: unknown) => {
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    });
-    if (text !== undefined) return parseCatalogue(file, text);
+  const own = path.join(root, 'catalogue.toml');
+  try {
+    return parseCatalogue(own, await readText(own));
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
   return await readRequired(shipped);
 }
@@ -117,7 +115,7 @@ async function readText(file: string): Promise<string> {
 }
 
 function parseCatalogue(file: string, text: string): CatalogueFile {
-  const checked = fileSchema.safeParse(file.endsWith('.json') ? parseJson(file, text) : parseTomlFile(file, text));
+  const checked = fileSchema.safeParse(parseDocument(file, text));
   if (!checked.success) {
     const [issue] = checked.error.issues;
     throw invalidField(file, issue?.path ?? [], issue?.message ?? 'does not fit');
@@ -151,7 +149,7 @@ function absoluteReference(text: string, file: string): string {
     : text;
 }
 
-function parseTomlFile(file: string, text: string): unknown {
+function parseDocument(file: string, text: string): unknown {
   try {
     return parseToml(text);
   } catch (error) {
@@ -159,19 +157,6 @@ function parseTomlFile(file: string, text: string): unknown {
     throw invalid(file, `line ${error.line}, column ${error.column}: ${error.message.split('\n')[0] ?? ''}`, {
       line: error.line,
       column: error.column,
-    });
-  }
-}
-
-function parseJson(file: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    // V8 tells a position, where it does, in characters from 0.
-    const position = /at position (\d+)/.exec(messageOf(error))?.[1];
-    const line = position === undefined ? undefined : text.slice(0, Number(position)).split('\n').length;
-    throw invalid(file, `${line === undefined ? '' : `line ${line}: `}${messageOf(error)}`, {
-      ...(line !== undefined && { line }),
     });
   }
 }

@@ -13,8 +13,8 @@ beforeEach(async () => {
 });
 
 /** Reads a file with this content. */
-async function read(content: string | Uint8Array, name = 'some.toml'): Promise<CatalogueFile> {
-  const named = path.join(folder, name);
+async function read(content: string | Uint8Array): Promise<CatalogueFile> {
+  const named = path.join(folder, 'some.toml');
   await writeFile(named, content);
   return await readCatalogueFile({ named, root: folder, shipped });
 }
@@ -37,8 +37,6 @@ describe('the catalogue file', () => {
     const entry = (language: string) => `[[driver]]\nlanguage = "${language}"\nstatus = "beta"\nrecipe = "x"\n`;
     const root = path.join(folder, 'root');
     await mkdir(root);
-    await writeFile(path.join(root, 'catalogue.json'), '{"driver":[]}');
-    expect((await readCatalogueFile({ named: undefined, root, shipped })).file).toBe(path.join(root, 'catalogue.json'));
     await writeFile(path.join(root, 'catalogue.toml'), entry('roots'));
     const places = { named: undefined, root, shipped };
     expect((await readCatalogueFile(places)).entries[0]?.language).toBe('roots');
@@ -51,25 +49,23 @@ describe('the catalogue file', () => {
     expect((await readCatalogueFile({ ...places, named })).entries[0]?.language).toBe('named');
   });
 
-  it('is TOML or JSON; what it names is relative to it', async () => {
-    const driver = [
-      { language: 'Go', status: 'Beta', reference: 'docker://127.0.0.1:5000/go-driver:v2', platform: 'linux/arm64/v8' },
-      { language: 'ruby', status: 'alpha', reference: 'oci:images/ruby:latest' },
-      { language: 'java', status: 'mature', recipe: '/recipes/java' },
-    ];
-    const json = await read(JSON.stringify({ driver }), 'some.json');
-    const toml = await read(
-      driver
-        .map(
-          (each) =>
-            `[[driver]]\n${Object.entries(each)
-              .map(([key, value]) => `${key} = "${value}"\n`)
-              .join('')}`,
-        )
-        .join(''),
-    );
-    expect(toml.entries).toEqual(json.entries);
-    expect(json.entries).toEqual([
+  it('tells what there is; what it names is relative to it', async () => {
+    const file = await read(`
+      [[driver]]
+      language = "Go"
+      status = "Beta"
+      reference = "docker://127.0.0.1:5000/go-driver:v2"
+      platform = "linux/arm64/v8"
+      [[driver]]
+      language = "ruby"
+      status = "alpha"
+      reference = "oci:images/ruby:latest"
+      [[driver]]
+      language = "java"
+      status = "mature"
+      recipe = "/recipes/java"
+    `);
+    expect(file.entries).toEqual([
       {
         language: 'go',
         status: 'beta',
@@ -85,70 +81,49 @@ describe('the catalogue file', () => {
       },
       { language: 'java', status: 'mature', recommended: true, source: { recipe: '/recipes/java' } },
     ]);
-    expect(selectDrivers(json, 'all')).toHaveLength(3);
-    expect(selectDrivers(json, 'recommended').map(({ language }) => language)).toEqual(['go', 'java']);
+    expect(selectDrivers(file, 'all')).toHaveLength(3);
+    expect(selectDrivers(file, 'recommended').map(({ language }) => language)).toEqual(['go', 'java']);
   });
 
+  const complete = 'language = "x"\nstatus = "beta"\n';
+
   it.each([
-    ['TOML that is broken', 'a.toml', '[[driver]]\nlanguage = \n', { line: 2 }, 'line 2'],
-    ['JSON that is broken', 'a.json', '{\n"driver": [\n}', { line: 3 }, 'line 3'],
-    ['JSON that ends early', 'a.json', '{', {}, ''],
-    ['no table', 'a.json', '[]', {}, 'expected object'],
-    ['a field that is not known', 'a.toml', 'drivers = []\n', {}, 'drivers'],
-    [
-      'no status',
-      'a.toml',
-      '[[driver]]\nlanguage = "x"\nrecipe = "x"\n',
-      { field: 'driver[1].status' },
-      'driver[1].status',
-    ],
+    ['what is no TOML', '[[driver]]\nlanguage = \n', { line: 2 }, 'line 2'],
+    ['a field that is not known', 'drivers = []\n', {}, 'drivers'],
+    ['no list', 'driver = 1\n', { field: 'driver' }, 'array'],
+    ['no status', '[[driver]]\nlanguage = "x"\nrecipe = "x"\n', { field: 'driver[1].status' }, 'driver[1].status'],
     [
       'a status of its own',
-      'a.toml',
       '[[driver]]\nlanguage = "x"\nrecipe = "x"\nstatus = "good"\n',
       { field: 'driver[1].status' },
       'beta',
     ],
-    [
-      'neither reference nor recipe',
-      'a.toml',
-      '[[driver]]\nlanguage = "x"\nstatus = "beta"\n',
-      { field: 'driver[1]' },
-      'either',
-    ],
-    [
-      'a language twice',
-      'a.json',
-      JSON.stringify({ driver: ['x', 'X'].map((language) => ({ language, status: 'beta', recipe: 'x' })) }),
-      { field: 'driver[2].language' },
-      'twice',
-    ],
+    ['neither reference nor recipe', `[[driver]]\n${complete}`, { field: 'driver[1]' }, 'either'],
+    ['both of them', `[[driver]]\n${complete}recipe = "x"\nreference = "x"\n`, { field: 'driver[1]' }, 'either'],
+    ['a language twice', `[[driver]]\n${complete}recipe = "x"\n`.repeat(2), { field: 'driver[2].language' }, 'twice'],
     [
       'a language that is a path',
-      'a.json',
-      '{"driver":[{"language":"../x","status":"beta","recipe":"x"}]}',
+      '[[driver]]\nlanguage = "../x"\nstatus = "beta"\nrecipe = "x"\n',
       { field: 'driver[1].language' },
       'word',
     ],
     [
       'a reference that is none',
-      'a.json',
-      '{"driver":[{"language":"x","status":"beta","reference":"UPPER CASE"}]}',
+      `[[driver]]\n${complete}reference = "UPPER CASE"\n`,
       { field: 'driver[1].reference' },
       'position',
     ],
     [
       'a platform that is none',
-      'a.json',
-      '{"driver":[{"language":"x","status":"beta","recipe":"x","platform":"pdp11"}]}',
+      `[[driver]]\n${complete}recipe = "x"\nplatform = "pdp11"\n`,
       { field: 'driver[1].platform' },
       'linux/amd64',
     ],
-  ])('with %s is refused, with the place', async (_what, name, content, data, words) => {
-    await expect(read(content, name)).rejects.toMatchObject({
+  ])('with %s is refused, with the place', async (_what, content, data, words) => {
+    await expect(read(content)).rejects.toMatchObject({
       kind: 'imageInvalid',
       message: expect.stringContaining(words) as string,
-      data: { path: path.join(folder, name), ...data },
+      data: { path: path.join(folder, 'some.toml'), ...data },
     });
   });
 

@@ -70,10 +70,10 @@ export const driverMethods = {
   'driver/catalogue': method(() => ({
     summary: 'The drivers of a catalogue file, to install: which images, for which languages, in which status.',
     description:
-      'Without `file`, it is what `BABELHOST_CATALOGUE` names for the host, else `catalogue.toml` or `catalogue.json` in its ' +
-      'root, else the project’s own. An empty selection is an error.',
+      'Without `file`, it is what `BABELHOST_CATALOGUE` names for the host, else `catalogue.toml` in its root, else ' +
+      'the project’s own. An empty selection is an error.',
     params: z.strictObject({
-      file: name.optional().describe('An absolute path; TOML, or JSON where it ends in `.json`.'),
+      file: name.optional().describe('An absolute path of a TOML file.'),
       select: z
         .enum(['all', 'recommended'])
         .default('all')
