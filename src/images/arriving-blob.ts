@@ -49,18 +49,20 @@ export class ArrivingBlob {
     this.grow();
   }
 
-  /** The bytes as they come. Throws what the fetch fails with. */
+  /** The bytes as they come, each chunk valid until the next is asked for. Throws what the fetch fails with. */
   async *follow(): AsyncGenerator<Buffer> {
     const handle = await this.#open();
+    // One for all: a new one for each reading would be as much garbage as the blob is long.
+    const memory = Buffer.allocUnsafeSlow(readSize);
     try {
       for (let offset = 0; ;) {
         // Both before reading: what comes in between is then met by another reading.
         const ended = this.#ended;
         const wake = this.#wake.promise;
-        const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(readSize), 0, readSize, offset);
+        const { bytesRead } = await handle.read(memory, 0, readSize, offset);
         if (bytesRead > 0) {
           offset += bytesRead;
-          yield buffer.subarray(0, bytesRead);
+          yield memory.subarray(0, bytesRead);
         } else if (ended) return;
         else await Promise.race([wake, this.#complete.promise]);
       }

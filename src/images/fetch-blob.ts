@@ -1,11 +1,14 @@
 // Brings one blob into a folder, verified: nothing that it should not be ever gets its name.
 import { createHash } from 'node:crypto';
-import { link, open, rename, rm, stat } from 'node:fs/promises';
+import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 import { digestMismatch, finish, hexOf } from './digest.ts';
 import { invalid, type Descriptor } from './documents.ts';
 import type { ImageSource } from './transports/source.ts';
+
+/** How many bytes are gathered before they are written: a call for each packet would take longer than the writing. */
+const writeSize = 512 * 1024;
 
 export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
@@ -39,6 +42,14 @@ export async function fetchBlob(
   try {
     const hash = createHash('sha256');
     let length = 0;
+    let gathered: Uint8Array[] = [];
+    let gatheredBytes = 0;
+    const flush = async () => {
+      await writeAll(handle, gathered, gatheredBytes);
+      gathered = [];
+      gatheredBytes = 0;
+      onBytes?.(length);
+    };
     for await (const chunk of source.blob(descriptor, { signal })) {
       signal?.throwIfAborted();
       length += chunk.length;
@@ -46,9 +57,11 @@ export async function fetchBlob(
         throw invalid(what, `it has more than the ${descriptor.size} bytes that its manifest says`);
       }
       hash.update(chunk);
-      await writeAll(handle, chunk);
-      onBytes?.(length);
+      gathered.push(chunk);
+      gatheredBytes += chunk.length;
+      if (gatheredBytes >= writeSize) await flush();
     }
+    await flush();
     const actual = finish(hash);
     if (length < descriptor.size) {
       throw invalid(what, `it ends after ${length} of the ${descriptor.size} bytes that its manifest says`);
@@ -85,9 +98,15 @@ async function linkKnown(known: string, target: string, size: number): Promise<b
   return false;
 }
 
-async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array): Promise<void> {
-  for (let done = 0; done < chunk.length;) {
-    const { bytesWritten } = await handle.write(chunk, done, chunk.length - done);
-    done += bytesWritten;
+/** Writes chunks in one call, or more where the kernel takes less. */
+async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[], length: number): Promise<void> {
+  if (length === 0) return;
+  let { bytesWritten } = await handle.writev(chunks);
+  if (bytesWritten === length) return;
+  for (const chunk of chunks) {
+    // What of this chunk is written already.
+    let done = Math.min(bytesWritten, chunk.length);
+    bytesWritten -= done;
+    while (done < chunk.length) done += (await handle.write(chunk, done, chunk.length - done)).bytesWritten;
   }
 }

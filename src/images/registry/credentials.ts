@@ -1,7 +1,6 @@
 // The credentials that people already have: Docker's config.json, podman's auth.json, and the helpers that these name.
 // containers-auth.json(5); docker-credential-helpers' protocol. What is found here goes to its registry and nowhere else:
 // not into logs, errors or files.
-import { execa } from 'execa';
 import { z } from 'zod';
 import { BabelhostError } from '../../errors.ts';
 import { readOrUndefined } from '../store/layout.ts';
@@ -107,6 +106,8 @@ function fromEntry(path: string, found: z.output<typeof entry>): Credentials | u
 async function fromHelper(path: string, helper: string, key: string): Promise<Credentials | undefined> {
   if (!/^[\w.-]+$/.test(helper)) throw unusable(path, 'the name of a credential helper in it is no name');
   const program = `docker-credential-${helper}`;
+  // Loaded by those who have a helper: it is a hundred modules.
+  const { execa } = await import('execa');
   const { stdout, exitCode, failed, ...rest } = await execa(program, ['get'], {
     input: key,
     reject: false,

@@ -1,21 +1,19 @@
 // One layer from its blob: decompresses, verifies the archive's own digest, and hands the entries to the unpacker.
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { digestMismatch, finish, type Digest } from '../digest.ts';
 import { invalid, type Compression } from '../documents.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
+import { decompressGzip } from './gzip.ts';
 import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
 const chunkSize = 256 * 1024;
 
 export interface LayerBlob {
-  /** The blob's bytes, which may be still on their way. */
+  /** The blob's bytes, which may be still on their way. Each chunk is done with when the next is asked for. */
   readonly chunks: AsyncIterable<Buffer>;
   readonly compression: Compression;
   /** The blob's size in bytes. */
@@ -44,8 +42,18 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
   const hash = createHash('sha256');
   let unpacked = 0;
   const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
-  const take = async (chunks: AsyncIterable<Buffer>) => {
-    for await (const chunk of chunks) {
+  const counted = async function* () {
+    let read = 0;
+    for await (const chunk of layer.chunks) {
+      read += chunk.length;
+      yield chunk;
+      onBytes?.(read);
+    }
+  };
+  try {
+    // Not a stream's pipeline: that would say that it has failed while the rest of a chunk still goes to the sink.
+    for await (const chunk of decompress(counted(), layer.compression)) {
+      signal?.throwIfAborted();
       unpacked += chunk.length;
       if (layer.compression !== 'none' && unpacked > most) {
         throw overLimit('ratio', limits.ratio, `${layer.what}: its archive, for each byte of the layer,`, {
@@ -58,35 +66,23 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
       hash.update(chunk);
       reader.write(chunk);
     }
-  };
-  const counted = async function* () {
-    let read = 0;
-    for await (const chunk of layer.chunks) {
-      read += chunk.length;
-      yield chunk;
-      onBytes?.(read);
-    }
-  };
-  const stream = Readable.from(counted(), { objectMode: false, highWaterMark: chunkSize });
-  const given = signal === undefined ? {} : { signal };
-  try {
-    switch (layer.compression) {
-      case 'none':
-        await pipeline(stream, take, given);
-        break;
-      case 'gzip':
-        await pipeline(stream, createGunzip({ chunkSize }), take, given);
-        break;
-      case 'zstd':
-        await pipeline(stream, (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, chunkSize), take, given);
-        break;
-    }
     reader.finish();
   } catch (error) {
     throw layerError(error, layer, signal);
   }
   const actual = finish(hash);
   if (actual !== layer.diffId) throw digestMismatch(`${layer.what}, unpacked,`, layer.diffId, actual);
+}
+
+function decompress(chunks: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
+  switch (compression) {
+    case 'none':
+      return chunks;
+    case 'gzip':
+      return decompressGzip(chunks, chunkSize);
+    case 'zstd':
+      return decompressZstd(chunks, chunkSize);
+  }
 }
 
 function layerError(error: unknown, layer: LayerBlob, signal: AbortSignal | undefined): unknown {
