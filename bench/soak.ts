@@ -38,6 +38,10 @@ const timeoutMs = 5000;
 const patienceMs = timeoutMs + 20_000;
 const faults = ['exit', 'abort', 'hang', 'garbage', 'half', 'memory', 'noise', 'leak', 'fatal', 'slow', 'late'];
 
+/** What requests may fail of here: what is done to their drivers, and what they do themselves. */
+const expected =
+  /^(requestCancelled|timeout|driverCrashed|driverProtocol|driverFailed|quarantined|overloaded)( \(of a file\))?$/;
+
 const books: Books = { sent: 0, doubled: 0 };
 const counts = { answered: 0, lost: 0, wrong: 0, abandoned: 0, files: 0 };
 const failed: Record<string, number> = {};
@@ -341,6 +345,7 @@ function finish(): void {
   const faulty: string[] = [];
   for (const name of ['lost', 'wrong'] as const) if (counts[name] > 0) faulty.push(`${counts[name]} ${name}`);
   if (books.doubled > 0) faulty.push(`${books.doubled} answered twice`);
+  for (const [kind, number] of Object.entries(failed)) if (!expected.test(kind)) faulty.push(`${number} ${kind}`);
   if (late > 0) faulty.push(`${late} answered later than their time and grace`);
   // Samples that follow one another are not independent: the error is taken four times, and what is little is no leak.
   if (megabytes > 4 * error && megabytes > 0.15 * mean) faulty.push('memory grows');

@@ -340,8 +340,10 @@ export class ServerConnection {
   /** Waits until every request that was read has been answered; those in the way of a shutdown for `drainMs` at most. */
   async #drain(): Promise<void> {
     const deadline = performance.now() + this.#options.drainMs;
-    // The connection calls the handlers of what it has read one by one, in turns of the event loop.
-    while (this.#handled < this.#reader.requests && performance.now() < deadline) await turn();
+    // The connection calls the handlers of what it has read one by one, in turns of the event loop; once it has ended, no
+    // more of them.
+    const unhandled = (): boolean => this.#handled < this.#reader.requests && !this.#gone.signal.aborted;
+    while (unhandled() && performance.now() < deadline) await turn();
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([
       Promise.allSettled([...this.#inFlight]),

@@ -71,6 +71,13 @@ async function residentMegabytes(): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }
 
+/** Processor time of the host so far. */
+async function processorMs(): Promise<number> {
+  const fields = (await readFile(`/proc/${host.pid ?? 0}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+  // utime and stime (proc(5)), of the fields that follow the name; a tick is ten milliseconds.
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
 /** Asks every now and then until `work` is done. @returns the longest that an answer took, in milliseconds */
 async function meanwhile(client: Client, work: Promise<unknown>): Promise<number> {
   let longest = 0;
@@ -193,6 +200,28 @@ describe('a host of many clients', () => {
     gone[Symbol.dispose]();
     await Promise.all(asked);
     await expect.poll(pool).toMatchObject({ busy: 0, waiting: 0 });
+  });
+
+  it('does nothing any more for a client that vanished before its requests were looked at', async () => {
+    using watcher = await clientOf();
+    await parse(watcher.client, 'quick');
+    for (let each = 0; each < 5; each += 1) {
+      const gone = connect(socket);
+      await once(gone, 'connect');
+      const written = new Promise((resolve) =>
+        gone.write(frame({ id: 1, method: 'host/status' }).repeat(900), resolve),
+      );
+      await written;
+      gone.destroy();
+    }
+    // In each second that is looked at; the first may still have their end in it.
+    const inASecond = async (): Promise<number> => {
+      const before = await processorMs();
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      return (await processorMs()) - before;
+    };
+    await inASecond();
+    expect(await inASecond()).toBeLessThan(300);
   });
 
   it('finishes what a client has in flight before it answers its shutdown, and takes no more from it', async () => {
