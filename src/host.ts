@@ -13,7 +13,7 @@ import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
 import { runLimits, type ConfiguredRunLimits } from './drivers/run-limits.ts';
-import { ImageStore, parseDigest } from './images/index.ts';
+import { ImageStore, parseDigest, type ImageLimits } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
 import type { HostServices } from './protocol/services.ts';
@@ -36,6 +36,8 @@ export interface HostOptions {
   readonly warm?: readonly string[];
   /** The loopback port at which metrics for Prometheus are served, 0 for any that is free; none where it is not given. */
   readonly metricsPort?: number;
+  /** Bounds on what an image may make this machine do. */
+  readonly imageLimits?: Partial<ImageLimits>;
   /** The catalogue file of drivers to install; `BABELHOST_CATALOGUE` where it is not given. */
   readonly catalogueFile?: string;
   readonly logger?: Logger;
@@ -94,7 +96,11 @@ export class Host implements AsyncDisposable {
     });
     let store: ImageStore | undefined;
     try {
-      store = await ImageStore.open(root, { logger, owners: runtime.owners });
+      store = await ImageStore.open(root, {
+        logger,
+        owners: runtime.owners,
+        ...(options.imageLimits !== undefined && { limits: options.imageLimits }),
+      });
       const opened = store;
       const containers = await ContainerRegistry.open({
         // Not below containers/: whatever lies there belongs to a host, and is swept once that is gone.

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import type { HostOptions, ServeOptions } from '../host.ts';
 import type { LogLevel } from '../log.ts';
 import { UsageError } from './failure.ts';
+import { imageLimitNames, parseImageLimit, type ImageLimits } from './image-limits.ts';
 import { orNone, parseBytes, parseCount, parseMilliseconds, parseShare } from './quantities.ts';
 
 /**
@@ -19,6 +20,7 @@ export interface GlobalOptions {
   readonly logLevel?: LogLevel;
   readonly json: boolean;
   readonly limits: LimitOptions;
+  readonly imageLimits?: ImageLimits;
 }
 
 /** As log.ts has them; that file loads the logger, which most ways of calling the program do not need. */
@@ -181,6 +183,11 @@ export function declareGlobalOptions(program: Command): void {
     const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
     program.addOption(environment === undefined ? option : option.env(environment));
   }
+  program.addOption(
+    new Option('--image-limit <limit>', `NAME=VALUE, a limit of images: ${imageLimitNames.join(', ')}`)
+      .argParser(parseImageLimit)
+      .helpGroup(limitsHeading),
+  );
 }
 
 /**
@@ -194,6 +201,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     runtime?: string;
     logLevel?: LogLevel;
     json?: true;
+    imageLimit?: ImageLimits;
   }>();
   const connect = values.connect === undefined ? undefined : parseSocketAddress(values.connect, '--connect');
   const given = (attribute: string): boolean => program.getOptionValueSource(attribute) === 'cli';
@@ -209,6 +217,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
   if (connect !== undefined) {
     // From the environment they are the host's settings as much as this program's: only given here are they a mistake.
     for (const attribute of ['root', 'runtime']) if (given(attribute)) throw withoutEffect(`--${attribute}`);
+    if (values.imageLimit !== undefined) throw withoutEffect('--image-limit');
   }
   return {
     ...(values.root !== undefined && { root: values.root }),
@@ -217,6 +226,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     ...(values.logLevel !== undefined && { logLevel: values.logLevel }),
     json: values.json === true,
     limits: found,
+    ...(values.imageLimit !== undefined && { imageLimits: values.imageLimit }),
   };
 }
 

@@ -45,7 +45,7 @@ export const defaultLimits: ImageLimits = {
 export function overLimit(limit: keyof ImageLimits, value: number, what: string, data: object = {}): BabelhostError {
   return new BabelhostError(
     'imageInvalid',
-    `${what} is over the limit '${limit}' of ${value}: if you trust the image, raise that limit.`,
+    `${what} is over the limit '${limit}' of ${value}: if you trust the image, raise it (--image-limit ${limit}=…).`,
     { ...data, reason: 'limit', limit, value },
   );
 }

@@ -73,6 +73,19 @@ describe('image', () => {
     }
   });
 
+  it('pull keeps the limits that it is given, and errors name them', async () => {
+    const reference = await buildScriptDriver(folder, { language: 'tongue', script: echo });
+    const refused = await run(['image', 'pull', reference, '--image-limit', 'entries=3', '--image-limit', 'layers=9']);
+    expect(refused).toMatchObject({ status: 1, stdout: '' });
+    expect(refused.stderr).toMatch(/'entries' of 3.*--image-limit entries=.*\(imageInvalid\)/);
+    const layers = await run(['image', 'pull', reference, '--image-limit', 'layers=1']);
+    expect(layers.stderr).toMatch(/--image-limit layers=/);
+    expect((await run(['image', 'pull', reference, '--image-limit', 'unpackedBytes=64M'])).status).toBe(0);
+    for (const wrong of ['entries', 'entries=', 'entries=-1', 'nonsense=1', 'constructor=1']) {
+      expect((await run(['image', 'pull', reference, '--image-limit', wrong])).status).toBe(2);
+    }
+  });
+
   it('pull shows a bar for each layer on a terminal, and leaves nothing of it on the screen', async () => {
     const reference = await buildScriptDriver(folder, { language: 'tongue', script: echo });
     const { status, stdout } = await runOnTerminal(['image', 'pull', reference, '--root', root]);
