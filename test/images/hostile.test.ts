@@ -1,5 +1,6 @@
 // Hostile and odd archives: nothing of them gets out of the image's root, nothing of what is refused stays, and what tools
 // really write is read as they mean it.
+import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createGzip, gzipSync, zstdCompressSync } from 'node:zlib';
@@ -171,6 +172,28 @@ describe('an archive that is wrong', () => {
       {},
     ],
     [
+      'gzip with garbage after it',
+      [
+        {
+          archive: tar(file('a')),
+          compression: 'gzip',
+          blob: Buffer.concat([gzipSync(tar(file('a'))), Buffer.alloc(700_000, 'garbage')]),
+        },
+      ],
+      {},
+    ],
+    [
+      'zstd with garbage after it',
+      [
+        {
+          archive: tar(file('a')),
+          compression: 'zstd',
+          blob: Buffer.concat([zstdCompressSync(tar(file('a'))), Buffer.alloc(700, 'garbage')]),
+        },
+      ],
+      {},
+    ],
+    [
       'zstd that is cut off',
       [{ archive: tar(file('a')), compression: 'zstd', blob: zstdCompressSync(tar(file('a'))).subarray(0, 30) }],
       {},
@@ -179,9 +202,18 @@ describe('an archive that is wrong', () => {
     await refused(layers, expected);
   });
 
-  it('may have garbage after its end, as its digest covers that too', async () => {
-    const archive = Buffer.concat([tar(file('a')), Buffer.alloc(700, 'garbage')]);
-    const { store, lease } = await install([{ archive, compression: 'gzip' }]);
+  it.each<[string, Layer]>([
+    ['its end', { archive: Buffer.concat([tar(file('a')), Buffer.alloc(700, 'garbage')]), compression: 'gzip' }],
+    [
+      'its compression, if it is zeros (records of a tape)',
+      {
+        archive: tar(file('a')),
+        compression: 'gzip',
+        blob: Buffer.concat([gzipSync(tar(file('a'))), Buffer.alloc(700_000)]),
+      },
+    ],
+  ])('may have garbage after %s, as its digest covers that too', async (_what, layer) => {
+    const { store, lease } = await install([layer]);
     expect(await readdir(lease.rootfs)).toEqual(['a']);
     await store[Symbol.asyncDispose]();
   });
@@ -235,6 +267,38 @@ describe('a limit', () => {
     const started = performance.now();
     await refused([{ archive: tar(), compression: 'gzip', blob: bomb }], { data: { limit: 'ratio', value: 200 } });
     expect(performance.now() - started).toBeLessThan(10_000);
+  });
+});
+
+describe('a bomb is refused by the bounds that hold unless others are given', () => {
+  it('of ten million entries', async () => {
+    // Whiteouts in a lowest layer, which leave nothing on disk; their names differ, so that the ratio is an ordinary one.
+    const member = gzipSync(
+      Buffer.concat(Array.from({ length: 10_000 }, () => blockOf({ name: `.wh.${randomBytes(24).toString('hex')}` }))),
+    );
+    const blob = Buffer.concat(Array<Buffer>(1000).fill(member));
+    await refused([{ archive: tar(), compression: 'gzip', blob }], { data: { limit: 'entries', value: 2_000_000 } });
+  });
+
+  it('of one file that is 100 GB long and hardly takes a block', async () => {
+    const layer = archived(
+      file('a', 'xxxx', { pax: { 'GNU.sparse.size': '100000000000', 'GNU.sparse.map': '99999999996,4' } }),
+    );
+    await refused(layer, { data: { limit: 'unpackedBytes', value: 32 * 1024 ** 3 } });
+  });
+
+  it('of 100 GB of zeros in one million bytes for each third of it', async () => {
+    // Zstandard repeats a byte 131072 times in four bytes (RFC 8878, 3.1.1.2, RLE_Block), which no gzip comes near.
+    const blockBytes = 2 ** 17;
+    const repeated = Buffer.concat([littleEndian((1 << 1) | (blockBytes << 3)), Buffer.alloc(1)]);
+    const zeros = Buffer.concat(Array<Buffer>(2 ** 32 / blockBytes).fill(repeated));
+    const files = Array.from({ length: 24 }, (_, index) =>
+      Buffer.concat([littleEndian(512 << 3), blockOf({ name: `zeros${index}`, size: 2 ** 32 }), zeros]),
+    );
+    // A frame that names nothing but its window, and an empty last block.
+    const blob = Buffer.concat([Buffer.from('28b52ffd0038', 'hex'), ...files, littleEndian(1)]);
+    expect(blob.length).toBeLessThan(3_200_000);
+    await refused([{ archive: tar(), compression: 'zstd', blob }], { data: { limit: 'ratio', value: 200 } });
   });
 });
 
@@ -483,6 +547,13 @@ describe('what tools write', () => {
     await store[Symbol.asyncDispose]();
   });
 });
+
+/** The header of a Zstandard block: three bytes, the lowest first. */
+function littleEndian(value: number): Buffer {
+  const bytes = Buffer.alloc(3);
+  bytes.writeUIntLE(value, 0, 3);
+  return bytes;
+}
 
 function damaged(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);

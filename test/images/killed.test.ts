@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -30,14 +31,16 @@ it(`leaves one whole state, ${rounds} times`, async () => {
     const { path: at } = await layoutWith(path.join(scratch, name), layers, { name });
     references.push(`oci:${at}:${name}`);
   }
+  const spread = await timeOfChanges(root, references);
   const seen = new Map<string, number>();
   for (let round = 0; round < rounds; round += 1) {
     const processes = [0, 1].map(() =>
       spawn(process.execPath, [program, root, ...references], { stdio: ['ignore', 'pipe', 'inherit'] }),
     );
     await Promise.all(processes.map((child) => once(child.stdout, 'data')));
+    for (const child of processes) child.stdout.resume();
     // An instant, not a wait: chance picks it.
-    await sleep(Math.random() * 120);
+    await sleep(Math.random() * spread);
     const exits = processes.map((child) => once(child, 'exit'));
     for (const child of processes) child.kill('SIGKILL');
     for (const [code, signal] of await Promise.all(exits))
@@ -62,3 +65,21 @@ it(`leaves one whole state, ${rounds} times`, async () => {
   // Each state was met, or the instants were not where things happen.
   expect([...seen.keys()].sort()).toEqual(['none', 'one', 'two']);
 }, 600_000);
+
+/** How long a process takes here and now, as loaded as the machine is, for one change of each kind, in milliseconds. */
+async function timeOfChanges(root: string, references: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [program, root, ...references], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout });
+  let began = 0;
+  let done = 0;
+  for await (const line of lines) {
+    if (line === 'ready') began = performance.now();
+    else done += 1;
+    if (done === references.length + 1) break;
+  }
+  const took = performance.now() - began;
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+  return took;
+}

@@ -312,10 +312,19 @@ describe('with faults on the way', () => {
       { kind: 'imageInvalid', data: { limit: 'manifestBytes' } },
     ],
     [
+      'a manifest of 100 MB that does not say so',
+      (incoming, outgoing) => {
+        if (incoming.url === '/v2/') return false;
+        send(outgoing, 100_000_000);
+        return true;
+      },
+      { kind: 'imageInvalid', data: { limit: 'manifestBytes' } },
+    ],
+    [
       'a manifest that never ends',
       (incoming, outgoing) => {
         if (incoming.url === '/v2/') return false;
-        endless(outgoing);
+        send(outgoing, Infinity);
         return true;
       },
       { kind: 'imageInvalid', data: { limit: 'manifestBytes' } },
@@ -324,10 +333,10 @@ describe('with faults on the way', () => {
       'a blob that never ends',
       (incoming, outgoing) => {
         if (!isBlob(incoming.url)) return false;
-        endless(outgoing);
+        send(outgoing, Infinity);
         return true;
       },
-      {},
+      { kind: 'imageInvalid' },
     ],
     ['an answer that never comes', (incoming) => incoming.url !== '/v2/', { kind: 'timeout' }],
   ])('%s is an error, and leaves nothing', async (_what, meddle, expected) => {
@@ -354,7 +363,7 @@ describe('with faults on the way', () => {
         answer.resume();
         return true;
       },
-      {},
+      { kind: 'imageInvalid' },
     ],
     [
       'a stalled blob',
@@ -365,7 +374,7 @@ describe('with faults on the way', () => {
         answer.resume();
         return true;
       },
-      {},
+      { kind: 'imageNotFound', data: { reason: 'broken', done: 0 } },
     ],
   ])('%s is an error, and leaves nothing', async (_what, change, expected) => {
     await refused(await front(() => false, change), expected, { idleTimeoutMs: 300, retries: 1 });
@@ -409,10 +418,14 @@ describe('with faults on the way', () => {
   });
 });
 
-function endless(outgoing: Parameters<Meddle>[1]): void {
+/** Answers with so many spaces. */
+function send(outgoing: Parameters<Meddle>[1], length: number): void {
   const piece = Buffer.alloc(65_536, ' ');
+  let sent = 0;
   const more = () => {
-    if (!outgoing.destroyed) outgoing.write(piece, more);
+    sent += piece.length;
+    if (sent >= length) outgoing.end();
+    else if (!outgoing.destroyed) outgoing.write(piece, more);
   };
   outgoing.writeHead(200);
   more();

@@ -50,9 +50,10 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
       onBytes?.(read);
     }
   };
+  const compressed = counted();
   try {
     // Not a stream's pipeline: that would say that it has failed while the rest of a chunk still goes to the sink.
-    for await (const chunk of decompress(counted(), layer.compression)) {
+    for await (const chunk of decompress(compressed, layer.compression)) {
       signal?.throwIfAborted();
       unpacked += chunk.length;
       if (layer.compression !== 'none' && unpacked > most) {
@@ -69,6 +70,9 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
     reader.finish();
   } catch (error) {
     throw layerError(error, layer, signal);
+  } finally {
+    // Lets go of the blob's file. Not waited for, as more of the blob may have to come before that is done.
+    compressed.return(undefined).catch(() => undefined);
   }
   const actual = finish(hash);
   if (actual !== layer.diffId) throw digestMismatch(`${layer.what}, unpacked,`, layer.diffId, actual);

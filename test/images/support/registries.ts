@@ -23,7 +23,6 @@ export interface RegistryOptions {
 /** A registry of its own in `folder`, ended with the test. Returns its `host:port`. */
 export async function startRegistry(folder: string, options: RegistryOptions = {}): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const port = await freePort();
   const auth: string[] = [];
   if (options.basic === true) {
     const { stdout } = await execa('/usr/bin/python3', [
@@ -47,6 +46,22 @@ export async function startRegistry(folder: string, options: RegistryOptions = {
     );
   }
   const tls = options.tls === true ? await makeCertificates(folder) : undefined;
+  const host = options.tls === true ? 'localhost' : '127.0.0.1';
+  // A port that was free a moment ago may be somebody else's by now: then the registry ends, and another one is tried.
+  for (let tries = 0; tries < 10; tries += 1) {
+    const port = await freePort();
+    if (await serveAt(port, folder, auth, tls)) return `${host}:${port}`;
+  }
+  throw new Error('docker-registry did not start: is it installed (apt-get install docker-registry)?');
+}
+
+/** Starts a registry at a port; false if it ended instead. */
+async function serveAt(
+  port: number,
+  folder: string,
+  auth: readonly string[],
+  tls: { certificate: string; key: string } | undefined,
+): Promise<boolean> {
   const lines = [
     'version: 0.1',
     'log: {level: error, accesslog: {disabled: true}}',
@@ -59,12 +74,17 @@ export async function startRegistry(folder: string, options: RegistryOptions = {
   const file = path.join(folder, 'config.yml');
   await writeFile(file, lines.join('\n'));
   const child = spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
-  onTestFinished(async () => {
+  const ended = once(child, 'exit');
+  const stop = async () => {
     child.kill('SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-  });
-  await listening(port);
-  return `${options.tls === true ? 'localhost' : '127.0.0.1'}:${port}`;
+    await ended;
+  };
+  if (await listensAt(port, () => child.exitCode !== null || child.signalCode !== null)) {
+    onTestFinished(stop);
+    return true;
+  }
+  await stop();
+  return false;
 }
 
 /** A certificate for localhost, and the authority that made it. */
@@ -230,17 +250,20 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function listening(port: number): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
+/** Waits until this machine's `port` is listened at by the process whose end `hasEnded` tells. */
+async function listensAt(port: number, hasEnded: () => boolean): Promise<boolean> {
+  for (let tries = 0; tries < 500 && !hasEnded(); tries += 1) {
     const socket = connect(port, '127.0.0.1');
     try {
       await once(socket, 'connect');
-      return;
+      // Whoever has taken the port in between would answer too: then the process is about to end, as it cannot have it.
+      await sleep(20);
+      return !hasEnded();
     } catch {
       await sleep(20);
     } finally {
       socket.destroy();
     }
   }
-  throw new Error(`The registry on port ${port} did not start.`);
+  return false;
 }

@@ -1,4 +1,5 @@
-// A process that changes a store without end, to be killed at it: installs one image over another, and removes.
+// A process that changes a store without end, to be killed at it: installs one image over another, and removes. Says
+// 'ready', and 'done' after each change.
 // Arguments: the store's root, and references.
 import { isBabelhostError } from '../../../src/errors.ts';
 import { ImageStore, parseReference } from '../../../src/images/index.ts';
@@ -21,4 +22,5 @@ for (let turn = process.pid; ; turn += 1) {
     });
     await (await store.lease(image.digest).catch(() => undefined))?.release();
   }
+  process.stdout.write('done\n');
 }
