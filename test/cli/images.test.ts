@@ -1,10 +1,14 @@
 // Pulling, pushing, removing and pruning images, and installing what a catalogue file lists, from the command line, with a
 // real registry.
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { startRegistry, user } from '../images/support/registries.ts';
+import { file, tar } from '../images/support/archives.ts';
+import { layoutWith } from '../images/support/layouts.ts';
+import { startFront, startRegistry, user, type Change } from '../images/support/registries.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { runOnTerminal, runProgram, type RunOptions } from '../support/program.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -87,10 +91,42 @@ describe('image', () => {
   });
 
   it('pull shows a bar for each layer on a terminal, and leaves nothing of it on the screen', async () => {
-    const reference = await buildScriptDriver(folder, { language: 'tongue', script: echo });
-    const { status, stdout } = await runOnTerminal(['image', 'pull', reference, '--root', root]);
+    const registry = await startRegistry(path.join(folder, 'registry'));
+    const contents = [randomBytes(6e6), randomBytes(5e6)];
+    const layout = path.join(folder, 'layout');
+    await layoutWith(
+      layout,
+      contents.map((content, index) => ({ archive: tar(file(`random-${index}`, content)) })),
+      { name: 'x' },
+    );
+    await execa('skopeo', ['copy', '--dest-tls-verify=false', `oci:${layout}:x`, `docker://${registry}/n/x:t`]);
+    // A slow network: half of each blob comes a second after the other.
+    const slow: Change = (_incoming, answer, outgoing) => {
+      const length = Number(answer.headers['content-length']);
+      if (!(length > 1e6)) return false;
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      void buffer(answer).then((bytes) => {
+        outgoing.write(bytes.subarray(0, length / 2));
+        setTimeout(() => outgoing.end(bytes.subarray(length / 2)), 1000);
+      });
+      return true;
+    };
+    const front = await startFront(registry, () => false, slow);
+    const { status, stdout } = await runOnTerminal(['image', 'pull', `${front}/n/x:t`, '--root', root]);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/Pulled oci:/);
+    const { images } = (await json('image', 'list')) as {
+      images: { layers: { digest: string; sizeBytes: number }[] }[];
+    };
+    for (const { digest } of images[0]?.layers ?? []) {
+      // Its first twelve digits, a bar that is half full, and the bytes.
+      expect(stdout).toMatch(new RegExp(`fetching +${digest.slice(7, 19)} .*━+.*─+.* [0-9.]+ MiB / [0-9.]+ MiB`));
+    }
+    // The bars are erased before the last line is written.
+    const end = stdout.slice(stdout.lastIndexOf('━'));
+    expect(end.indexOf('\u001b[2K')).toBeGreaterThan(0);
+    expect(end.indexOf('Pulled 127')).toBeGreaterThan(end.lastIndexOf('\u001b[2K'));
+    const piped = await run(['image', 'pull', `${registry}/n/x:t`]);
+    expect(piped.stdout + piped.stderr).not.toContain('━');
   });
 
   it('push, pull and driver install take a password from stdin, and keep it to themselves', async () => {
