@@ -52,7 +52,8 @@ export async function runOnTerminal(args: readonly string[], options: RunOptions
     ['--quiet', '--return', '--command', `stty rows 30 cols 100 && exec ${words.join(' ')}`, '/dev/null'],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TERM: 'xterm-256color', ...options.environment },
+      // Without CI: Node takes a terminal there to have no colours.
+      env: { ...process.env, CI: undefined, TERM: 'xterm-256color', ...options.environment },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     },
   );
