@@ -1,6 +1,7 @@
 // One run of a container: from its start to its end, with its further processes. Holds what the run needs (the image's
 // root, the mark that this host runs it) and lets it go at the end.
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { ulid } from 'ulid';
 import { BabelhostError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
@@ -192,10 +193,6 @@ export class Run {
 
 /** Hands the files to the container's first program and waits until it says that they are in place. */
 async function place(container: Container, files: readonly CopiedFile[], signal?: AbortSignal): Promise<void> {
-  let complaints = '';
-  const collect = (bytes: Buffer) => {
-    complaints = (complaints + bytes.toString('utf8')).slice(-8192);
-  };
   const end = () => {
     void container.kill();
   };
@@ -204,9 +201,8 @@ async function place(container: Container, files: readonly CopiedFile[], signal?
     const done = filesArePlaced(container.stdout);
     await sendFiles(container.stdin, files);
     if (await done) return;
-    container.stderr.on('data', collect);
-    await container.exited;
-    await new Promise((resolve) => container.stderr.once('close', resolve).resume());
+    // No command of the image's has been executed yet: what comes on stderr is our own, and short.
+    const [complaints] = await Promise.all([text(container.stderr), container.exited]);
     signal?.throwIfAborted();
     throw copyFailure(complaints, 'copied into the container, and it was not started');
   } finally {
