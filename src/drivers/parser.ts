@@ -106,6 +106,7 @@ export class Parser {
     };
     request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
     let driver = found;
+    let triedAgain = false;
     let answer: NativeAnswer | undefined;
     while (answer === undefined) {
       try {
@@ -113,9 +114,13 @@ export class Parser {
       } catch (error) {
         // Another process has updated the driver since we looked: its image was gone before an instance had started.
         const gone = isBabelhostError(error, 'imageNotFound') && error.data['image'] === driver.digest;
-        const replacement = gone ? await this.#catalogue.replacementOf(driver) : undefined;
-        if (replacement === undefined) throw error;
-        driver = replacement;
+        if (!gone) throw error;
+        this.#pools.abandon(driver);
+        const replacement = await this.#catalogue.replacementOf(driver);
+        // The very same image may be back, as where it was removed and installed again.
+        if (replacement === undefined && triedAgain) throw error;
+        triedAgain = true;
+        driver = replacement ?? driver;
       }
     }
     return {

@@ -68,6 +68,12 @@ export class Pools {
     this.#retire(pool);
   }
 
+  /** Lets a driver's pool go that fails because its image is gone: should the image come back, it begins anew. */
+  abandon({ language, digest }: Driver): void {
+    const pool = this.#active.get(language);
+    if (pool?.digest === digest && pool.state === 'failing') this.retire(language);
+  }
+
   /** All pools, those that are going included. */
   get all(): readonly Pool[] {
     return [...this.#active.values(), ...this.#retired.keys()];
