@@ -2,20 +2,21 @@
 import type { Logger } from '../log.ts';
 import { readInside } from './unpack/read-inside.ts';
 import { silentLogger } from '../log.ts';
-import { BabelhostError } from '../errors.ts';
 import path from 'node:path';
 import { arrivedBlob } from './arriving-blob.ts';
 import type { BuildOptions } from './build/build-into-store.ts';
-import { isDigest, type Digest } from './digest.ts';
+import type { Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
 import { pushFromStore, type PushImageOptions } from './push.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
 import type { OwnerMap } from './owners.ts';
-import { formatName, parseName, type DockerReference, type Reference } from './reference.ts';
+import { namesOf } from './names-of.ts';
+import type { Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
 import { StoreCore } from './store/core.ts';
-import { readIndex, type IndexEntry } from './store/index-file.ts';
+import { findEntry, notInStore } from './store/find-image.ts';
+import { readIndex } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
 import { namesIn, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
@@ -247,61 +248,4 @@ export class ImageStore implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#core.session.end();
   }
-}
-
-/** What an image is called that came from `reference`. */
-function namesOf(reference: Reference): string[] {
-  switch (reference.transport) {
-    case 'docker':
-      return reference.tag === undefined ? [] : [formatName(withoutDigest(reference))];
-    case 'oci':
-    case 'oci-archive':
-      return reference.name === undefined ? [] : [reference.name];
-    case 'docker-archive':
-      return reference.name === undefined ? [] : [formatName(parseName(reference.name))];
-    case 'docker-daemon':
-      return isDigest(reference.name) ? [] : [formatName(parseName(reference.name))];
-  }
-}
-
-function withoutDigest({ transport, registry, repository, tag }: DockerReference): DockerReference {
-  return { transport, registry, repository, ...(tag === undefined ? {} : { tag }) };
-}
-
-function findEntry(entries: readonly IndexEntry[], nameOrDigest: string): IndexEntry | undefined {
-  const exact = entries.find(({ digest, names }) => digest === nameOrDigest || names.includes(nameOrDigest));
-  if (exact !== undefined || isDigest(nameOrDigest)) return exact;
-  return findNamed(entries, nameOrDigest) ?? findByDigestStart(entries, nameOrDigest);
-}
-
-function findNamed(entries: readonly IndexEntry[], name: string): IndexEntry | undefined {
-  let full: string;
-  try {
-    full = formatName(parseName(name));
-  } catch {
-    // Not a name of an image, so no image has it.
-    return undefined;
-  }
-  return entries.find(({ names }) => names.includes(full));
-}
-
-/** The one whose digest begins so, with the algorithm before it or not. */
-function findByDigestStart(entries: readonly IndexEntry[], text: string): IndexEntry | undefined {
-  const start = /^(?:sha256:)?([0-9a-f]{4,63})$/.exec(text)?.[1];
-  if (start === undefined) return undefined;
-  const [found, another] = entries.filter(({ digest }) => digest.startsWith(`sha256:${start}`));
-  if (another === undefined) return found;
-  throw new BabelhostError(
-    'imageNotFound',
-    `The digests of several images in the store begin with ${start}: give more of the one you mean.`,
-    { image: text, reason: 'ambiguous' },
-  );
-}
-
-function notInStore(image: string): BabelhostError {
-  return new BabelhostError(
-    'imageNotFound',
-    `There is no image ${image} in the store: see 'babelhost image list' for those there are.`,
-    { image },
-  );
 }

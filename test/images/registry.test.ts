@@ -330,53 +330,55 @@ describe('with faults on the way', () => {
       { kind: 'imageInvalid', data: { limit: 'manifestBytes' } },
     ],
     [
-      'a blob that never ends',
+      'a configuration that never ends',
       (incoming, outgoing) => {
         if (!isBlob(incoming.url)) return false;
         send(outgoing, Infinity);
         return true;
       },
-      { kind: 'imageInvalid' },
+      { kind: 'digestMismatch' },
     ],
     ['an answer that never comes', (incoming) => incoming.url !== '/v2/', { kind: 'timeout' }],
   ])('%s is an error, and leaves nothing', async (_what, meddle, expected) => {
     await refused(await front(meddle), expected, { answerTimeoutMs: 300, retries: 1 });
   });
 
-  it.each<[string, Change, object]>([
-    [
-      'wrong bytes',
-      (incoming, answer, outgoing) => {
-        if (!isBlob(incoming.url)) return false;
-        outgoing.writeHead(200, answer.headers);
-        answer.on('data', (piece: Buffer) => outgoing.write(Buffer.alloc(piece.length)));
-        answer.on('end', () => outgoing.end());
-        return true;
-      },
-      { kind: 'digestMismatch' },
-    ],
-    [
-      'a wrong length',
-      (incoming, answer, outgoing) => {
-        if (!isBlob(incoming.url)) return false;
-        outgoing.writeHead(200, { 'content-length': 10 }).end('0123456789');
-        answer.resume();
-        return true;
-      },
-      { kind: 'imageInvalid' },
-    ],
-    [
-      'a stalled blob',
-      (incoming, answer, outgoing) => {
-        if (!isBlob(incoming.url)) return false;
-        outgoing.writeHead(200, answer.headers);
-        outgoing.flushHeaders();
-        answer.resume();
-        return true;
-      },
-      { kind: 'imageNotFound', data: { reason: 'broken', done: 0 } },
-    ],
-  ])('%s is an error, and leaves nothing', async (_what, change, expected) => {
+  const layer: Of = (answer) => Number(answer.headers['content-length']) > 50_000;
+  const configuration: Of = (answer) => !layer(answer);
+  type Of = (answer: Parameters<Change>[1]) => boolean;
+  type Fault = (answer: Parameters<Change>[1], outgoing: Parameters<Change>[2]) => void;
+  const wrongBytes: Fault = (answer, outgoing) => {
+    outgoing.writeHead(200, answer.headers);
+    answer.on('data', (piece: Buffer) => outgoing.write(Buffer.alloc(piece.length)));
+    answer.on('end', () => outgoing.end());
+  };
+  const wrongLength: Fault = (answer, outgoing) => {
+    outgoing.writeHead(200, { 'content-length': 10 }).end('0123456789');
+    answer.resume();
+  };
+  const stalled: Fault = (answer, outgoing) => {
+    outgoing.writeHead(200, answer.headers);
+    outgoing.flushHeaders();
+    answer.resume();
+  };
+  const neverEnding: Fault = (answer, outgoing) => {
+    send(outgoing, Infinity);
+    answer.resume();
+  };
+  it.each<[string, Of, Fault, object]>([
+    ['a layer of wrong bytes', layer, wrongBytes, { kind: 'digestMismatch' }],
+    ['a layer of a wrong length', layer, wrongLength, { kind: 'imageInvalid' }],
+    ['a layer that stalls', layer, stalled, { kind: 'imageNotFound', data: { reason: 'broken', done: 0 } }],
+    ['a layer that never ends', layer, neverEnding, { kind: 'imageInvalid' }],
+    ['a configuration of wrong bytes', configuration, wrongBytes, { kind: 'digestMismatch' }],
+    ['a configuration of a wrong length', configuration, wrongLength, { kind: 'digestMismatch' }],
+    ['a configuration that stalls', configuration, stalled, { kind: 'imageNotFound', data: { reason: 'broken' } }],
+  ])('%s is an error, and leaves nothing', async (_what, of, fault, expected) => {
+    const change: Change = (incoming, answer, outgoing) => {
+      if (!isBlob(incoming.url) || !of(answer)) return false;
+      fault(answer, outgoing);
+      return true;
+    };
     await refused(await front(() => false, change), expected, { idleTimeoutMs: 300, retries: 1 });
   });
 

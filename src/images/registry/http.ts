@@ -5,12 +5,15 @@
 // be taken, and prints a token service's answer to stderr. What would be left of it is a parser of one header.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request, type Dispatcher } from 'undici';
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, messageOf } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
-import { basic, parseChallenges, tokenRequest, type Challenge } from './authentication.ts';
+import { discard, headerOf, retryAfter, type Answer } from './answer.ts';
+import { basic, parseChallenges, type Challenge } from './authentication.ts';
 import { openConnections, isLoopback } from './connection.ts';
 import type { Endpoint } from './configuration.ts';
+import { badRedirect, deepCode, isPassing, passing, refusalOf, unreachable, type Asked } from './failures.ts';
 import type { Credentials, RegistrySettings } from './settings.ts';
+import { fetchToken } from './token.ts';
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,38 +24,10 @@ export interface RequestOptions {
   readonly once?: boolean;
 }
 
-/** A registry's answer. The body must be read or destroyed. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Dispatcher.ResponseData['body'];
-  /** After redirects. */
-  readonly url: URL;
-}
-
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 const redirects: readonly number[] = [301, 302, 303, 307, 308];
 const redirectLimit = 5;
-
-/** Statuses that say "not now". */
-const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
-
-/** What goes wrong on a connection that may go right on the next. */
-const passingCodes: readonly string[] = [
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'UND_ERR_SOCKET',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-];
-
-/** An answer of a token service, or of an error, is short. */
-const answerLimit = 1024 ** 2;
 
 export interface RegistryOptions {
   readonly endpoint: Endpoint;
@@ -67,6 +42,7 @@ export interface RegistryOptions {
 export class Registry implements AsyncDisposable {
   readonly repository: string;
   readonly host: string;
+  readonly settings: RegistrySettings;
   readonly #options: RegistryOptions;
   readonly #dispatcher: Dispatcher;
   /** Where the registry is: its scheme is found out at the first request. */
@@ -79,6 +55,7 @@ export class Registry implements AsyncDisposable {
   private constructor(options: RegistryOptions, dispatcher: Dispatcher) {
     this.repository = options.endpoint.repository;
     this.host = options.endpoint.host;
+    this.settings = options.settings;
     this.#options = options;
     this.#dispatcher = dispatcher;
   }
@@ -116,48 +93,18 @@ export class Registry implements AsyncDisposable {
 
   /** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
   async refusal(answer: Answer, what: string): Promise<BabelhostError> {
-    const { status } = answer;
-    const words = await registryWords(answer);
-    const said = words === '' ? '' : ` The registry says: ${words}`;
-    const data = {
-      registry: this.host,
-      repository: this.repository,
-      status,
-      ...(words === '' ? {} : { message: words }),
-    };
-    if (status === 401 || status === 403) {
-      const hint =
-        this.#options.credentials === undefined
-          ? `it may not exist, or need credentials: log in with 'docker login ${this.host}', 'podman login' or 'skopeo login'`
-          : 'the credentials are not accepted, or do not reach that far';
-      return new BabelhostError('imageUnauthorized', `${this.host} refuses ${what} (${status}): ${hint}.${said}`, data);
-    }
-    if (status === 404) {
-      return new BabelhostError(
-        'imageNotFound',
-        `${this.host} does not have ${what}: look for a slip in its name or tag.${said}`,
-        data,
-      );
-    }
-    if (status === 429) {
-      return new BabelhostError(
-        'overloaded',
-        `${this.host} asks for fewer requests (429) and was asked for ${what} ${this.#options.settings.retries + 1} times: try again later.${said}`,
-        {
-          ...data,
-          reason: 'tooManyRequests',
-          retryAfterMs: retryAfter(answer) ?? null,
-        },
-      );
-    }
-    return new BabelhostError(
-      'imageNotFound',
-      `${this.host} failed to give ${what} (status ${status}): try again later, or ask whoever runs it.${said}`,
-      {
-        ...data,
-        reason: 'registryFailed',
-      },
-    );
+    return refusalOf(answer, what, this.#asked());
+  }
+
+  /** The error for a body that cannot be read, however often it is asked for. */
+  failure(error: unknown, answer: Answer): BabelhostError {
+    return unreachable(this.#asked(), error, answer.url);
+  }
+
+  #asked(): Asked {
+    const { credentials, settings } = this.#options;
+    const { host, repository } = this;
+    return { host, repository, withCredentials: credentials !== undefined, retries: settings.retries };
   }
 
   /** Finds out whether the registry speaks https; http is tried only on this machine or where insecure is allowed. */
@@ -194,7 +141,7 @@ export class Registry implements AsyncDisposable {
     } catch (error) {
       signal?.throwIfAborted();
       // Nobody is there at all: neither way will do.
-      if (deepCode(error) === 'ECONNREFUSED') throw this.#unreachable(error, base);
+      if (deepCode(error) === 'ECONNREFUSED') throw unreachable(this.#asked(), error, base);
       return false;
     }
   }
@@ -218,7 +165,8 @@ export class Registry implements AsyncDisposable {
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof BabelhostError) throw error;
-        if (!isPassing(error) || options.once === true || attempt >= retries) throw this.#unreachable(error, url);
+        if (!isPassing(error) || options.once === true || attempt >= retries)
+          throw unreachable(this.#asked(), error, url);
         this.#options.logger.debug(
           { registry: this.host, error: messageOf(error), wait, attempt },
           'connection failed',
@@ -239,15 +187,16 @@ export class Registry implements AsyncDisposable {
       if (location === undefined || (method !== 'GET' && method !== 'HEAD')) return answer;
       await discard(answer);
       const next = URL.parse(location, url.href);
-      if (next === null || !/^https?:$/.test(next.protocol)) throw this.#badRedirect(location, 'it is no address');
+      if (next === null || !/^https?:$/.test(next.protocol))
+        throw badRedirect(this.#asked(), location, 'it is no address');
       if (url.protocol === 'https:' && next.protocol === 'http:')
-        throw this.#badRedirect(location, 'it leads from https to http');
+        throw badRedirect(this.#asked(), location, 'it leads from https to http');
       if (next.origin !== url.origin && headers !== undefined) {
         headers = Object.fromEntries(Object.entries(headers).filter(([header]) => header !== 'authorization'));
       }
       url = next;
     }
-    throw this.#badRedirect(url.href, `it is one of more than ${redirectLimit}`);
+    throw badRedirect(this.#asked(), url.href, `it is one of more than ${redirectLimit}`);
   }
 
   async #once(method: Method, url: URL, { headers, body, signal }: RequestOptions): Promise<Answer> {
@@ -265,6 +214,8 @@ export class Registry implements AsyncDisposable {
       ...(body === undefined ? {} : { body: body() as never }),
       ...(signal === undefined ? {} : { signal }),
     });
+    // Who lets go of a body before its end (as it is too long, say) is told of that by an event, which must find somebody.
+    response.body.on('error', () => undefined);
     return { status: response.statusCode, headers: response.headers, body: response.body, url };
   }
 
@@ -306,164 +257,27 @@ export class Registry implements AsyncDisposable {
   }
 
   async #token(challenge: Challenge, signal: AbortSignal | undefined): Promise<string> {
-    const { credentials, actions } = this.#options;
     const base = await this.#locate(signal);
-    const realm = URL.parse(challenge.parameters['realm'] ?? '');
-    const failed = (reason: string, more: object = {}) =>
-      new BabelhostError('imageUnauthorized', `The token service of ${this.host} gave no token: ${reason}.`, {
-        registry: this.host,
-        repository: this.repository,
-        ...more,
-        reason,
-      });
-    if (realm === null || !/^https?:$/.test(realm.protocol)) throw failed('the registry does not say where it is');
-    if (realm.protocol === 'http:' && base.protocol === 'https:')
-      throw failed('it is at an address without encryption');
-    const asked = tokenRequest(realm, challenge, `repository:${this.repository}:${actions}`, credentials);
-    const { body } = asked;
-    const answer = await this.#persistToken(asked.url, asked.method, asked.headers, body, signal);
-    const text = await readText(answer);
-    if (answer.status !== 200) throw failed(`it answered with status ${answer.status}`, { status: answer.status });
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      throw failed('its answer is not JSON');
-    }
-    // distribution's older form, and OAuth 2's.
-    for (const key of ['token', 'access_token']) {
-      const token: unknown =
-        typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
-      // A header's value: anything else in it would be somebody's attempt to add headers of their own.
-      if (typeof token === 'string' && /^[\w.~+/=-]+$/.test(token)) return token;
-    }
-    throw failed('there is none in its answer');
-  }
-
-  /** A request to the token service, which has credentials of its own. */
-  async #persistToken(
-    url: URL,
-    method: 'GET' | 'POST',
-    headers: Readonly<Record<string, string>>,
-    body: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<Answer> {
-    // Without the authorization of before, which has just been refused.
-    this.#authorization = undefined;
-    return await this.#persist(method, url, { headers, signal, ...(body === undefined ? {} : { body: () => body }) });
-  }
-
-  #badRedirect(location: string, reason: string): BabelhostError {
-    return new BabelhostError(
-      'imageInvalid',
-      `${this.host} sends on to ${location.slice(0, 200)}, which is refused: ${reason}.`,
-      {
-        registry: this.host,
-        repository: this.repository,
-        location: location.slice(0, 1000),
-        reason,
+    const { credentials, actions } = this.#options;
+    return await fetchToken(challenge, {
+      host: this.host,
+      repository: this.repository,
+      actions,
+      credentials,
+      encrypted: base.protocol === 'https:',
+      // The token service has credentials of its own; those of before have just been refused.
+      send: async ({ url, method, headers, body }) => {
+        this.#authorization = undefined;
+        return await this.#persist(method, url, {
+          headers,
+          signal,
+          ...(body === undefined ? {} : { body: () => body }),
+        });
       },
-    );
-  }
-
-  #unreachable(error: unknown, url: URL): BabelhostError {
-    const code = deepCode(error);
-    const certificate = code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code);
-    const hint = certificate
-      ? `its certificate is not accepted (${code}): put its authority's certificate into /etc/containers/certs.d/${this.host}/ca.crt`
-      : `${messageOf(error)}: is the name right, and does the network reach it`;
-    return new BabelhostError(
-      isTimeout(code) ? 'timeout' : 'imageNotFound',
-      `The registry ${url.host} cannot be reached: ${hint}.`,
-      {
-        registry: url.host,
-        repository: this.repository,
-        reason: 'unreachable',
-        ...(code === undefined ? {} : { code }),
-      },
-      { cause: error },
-    );
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#dispatcher.destroy();
-  }
-}
-
-/** Whether a failed request may succeed when it is made again. */
-export function isPassing(error: unknown): boolean {
-  const code = deepCode(error);
-  return code !== undefined && passingCodes.includes(code);
-}
-
-function isTimeout(code: string | undefined): boolean {
-  return code !== undefined && /TIMEOUT|ETIMEDOUT/.test(code);
-}
-
-/** A system error's code, where undici may have wrapped it. */
-function deepCode(error: unknown): string | undefined {
-  for (let at = error, depth = 0; at !== undefined && depth < 4; depth += 1) {
-    const code = systemErrorCode(at);
-    if (code !== undefined) return code;
-    at = at instanceof AggregateError ? at.errors[0] : at instanceof Error ? at.cause : undefined;
-  }
-  return undefined;
-}
-
-/** A header's first value. */
-export function headerOf(answer: Answer, name: string): string | undefined {
-  const value = answer.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-/** `Retry-After` in milliseconds: seconds or a date. RFC 9110, 10.2.3. */
-function retryAfter(answer: Answer): number | undefined {
-  const value = headerOf(answer, 'retry-after');
-  if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
-}
-
-/** Lets go of an answer whose body is of no interest. */
-export async function discard(answer: Answer): Promise<void> {
-  await answer.body.dump({ limit: answerLimit }).catch(() => undefined);
-}
-
-/** A whole body, cut one byte after `limit`. */
-export async function readBounded(answer: Answer, limit: number): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of answer.body as AsyncIterable<Buffer>) {
-    pieces.push(piece);
-    length += piece.length;
-    // Leaving the loop destroys the stream, and so the connection.
-    if (length > limit) break;
-  }
-  return Buffer.concat(pieces).subarray(0, limit + 1);
-}
-
-async function readText(answer: Answer): Promise<string> {
-  return (await readBounded(answer, answerLimit)).toString('utf8');
-}
-
-/** What a registry writes about an error. OCI distribution spec, "Error Codes". */
-async function registryWords(answer: Answer): Promise<string> {
-  let text: string;
-  try {
-    text = await readText(answer);
-  } catch {
-    return '';
-  }
-  try {
-    const value = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
-    const first = value.errors?.[0];
-    const words = [first?.code, first?.message].filter((word) => typeof word === 'string');
-    return words
-      .join(': ')
-      .replace(/\p{Cc}/gu, ' ')
-      .slice(0, 300);
-  } catch {
-    return '';
   }
 }

@@ -10,7 +10,9 @@ import type { OnProgress } from '../progress.ts';
 import { formatName, type DockerReference } from '../reference.ts';
 import { endpointsOf } from './configuration.ts';
 import { findCredentials } from './credentials.ts';
-import { discard, headerOf, isPassing, Registry, type Answer } from './http.ts';
+import { discard, headerOf, type Answer } from './answer.ts';
+import { isPassing } from './failures.ts';
+import { Registry } from './http.ts';
 import type { Credentials, RegistrySettings } from './settings.ts';
 
 /** How much goes up in one request, in bytes: what is lost at most when a connection breaks. */

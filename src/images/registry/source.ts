@@ -9,7 +9,9 @@ import { formatName, type DockerReference } from '../reference.ts';
 import type { ImageSource } from '../transports/source.ts';
 import { endpointsOf } from './configuration.ts';
 import { findCredentials } from './credentials.ts';
-import { discard, headerOf, isPassing, readBounded, Registry, type Answer } from './http.ts';
+import { discard, headerOf, readBounded, type Answer } from './answer.ts';
+import { isPassing } from './failures.ts';
+import { Registry } from './http.ts';
 import type { Credentials, RegistrySettings } from './settings.ts';
 
 const accepted = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerList, mediaTypes.dockerManifest].join(', ');
@@ -75,19 +77,61 @@ async function fetchManifest(
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   const { manifestBytes: limit } = limits;
-  const answer = await registry.request('GET', `manifests/${which}`, { headers: { accept: accepted }, signal });
-  if (answer.status !== 200) throw await registry.refusal(answer, name);
-  if (Number(headerOf(answer, 'content-length') ?? 0) > limit) {
-    answer.body.destroy();
-    throw overLimit('manifestBytes', limit, `The manifest of ${name}`);
-  }
-  const bytes = await readBounded(answer, limit);
-  if (bytes.length > limit) throw overLimit('manifestBytes', limit, `The manifest of ${name}`);
+  const what = `The manifest of ${name}`;
+  const { answer, bytes } = await readDocument(
+    registry,
+    `manifests/${which}`,
+    limit,
+    name,
+    `the manifest of ${name}`,
+    signal,
+  );
+  if (bytes.length > limit) throw overLimit('manifestBytes', limit, what);
   const said = headerOf(answer, 'docker-content-digest');
   const actual = digestOf(bytes);
-  if (said !== undefined && isDigest(said) && said !== actual)
-    throw digestMismatch(`The manifest of ${name}`, said, actual);
+  if (said !== undefined && isDigest(said) && said !== actual) throw digestMismatch(what, said, actual);
   return bytes;
+}
+
+/**
+ * A short document, cut one byte after `limit`. When the connection breaks it is asked for anew, as a request is.
+ * @param asked - what is asked for, as a refusal names it; `what` is what breaks off.
+ */
+async function readDocument(
+  registry: Registry,
+  place: string,
+  limit: number,
+  asked: string,
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<{ answer: Answer; bytes: Buffer }> {
+  const { retries, backOffMs, maxBackOffMs } = registry.settings;
+  for (let failures = 0; ;) {
+    const answer = await registry.request('GET', place, { headers: { accept: accepted }, signal });
+    if (answer.status !== 200) throw await registry.refusal(answer, asked);
+    if (Number(headerOf(answer, 'content-length') ?? 0) > limit) {
+      answer.body.destroy();
+      return { answer, bytes: Buffer.alloc(limit + 1) };
+    }
+    try {
+      return { answer, bytes: await readBounded(answer, limit) };
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isPassing(error)) throw registry.failure(error, answer);
+      failures += 1;
+      if (failures > retries) throw brokenOff(registry, what, failures, { cause: messageOf(error) });
+    }
+    const wait = Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs);
+    await sleep(wait, undefined, signal === undefined ? {} : { signal });
+  }
+}
+
+function brokenOff(registry: Registry, what: string, failures: number, data: object): BabelhostError {
+  return new BabelhostError(
+    'imageNotFound',
+    `The registry ${registry.host} broke off ${failures} times in a row while it gave ${what}: try again later.`,
+    { registry: registry.host, ...data, reason: 'broken' },
+  );
 }
 
 function sourceAt(
@@ -107,9 +151,9 @@ function sourceAt(
       }),
     document: async (descriptor, signal) => {
       if (isManifest(descriptor)) return await fetchManifest(registry, descriptor.digest, name, limits, signal);
-      const answer = await registry.request('GET', `blobs/${descriptor.digest}`, { signal });
-      if (answer.status !== 200) throw await registry.refusal(answer, `the configuration of ${name}`);
-      return await readBounded(answer, descriptor.size);
+      const what = `the configuration of ${name}`;
+      const place = `blobs/${descriptor.digest}`;
+      return (await readDocument(registry, place, descriptor.size, what, what, signal)).bytes;
     },
     blob: (descriptor, { signal }) => readBlob(registry, descriptor, name, settings, signal),
     [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
@@ -136,9 +180,10 @@ async function* readBlob(
   let failures = 0;
   for (;;) {
     const begin = done;
+    let answer: Answer | undefined;
     try {
       const headers: Record<string, string> = begin === 0 ? {} : { range: `bytes=${begin}-` };
-      const answer = await registry.request('GET', `blobs/${descriptor.digest}`, { headers, signal });
+      answer = await registry.request('GET', `blobs/${descriptor.digest}`, { headers, signal });
       if (answer.status === 416) {
         await discard(answer);
         throw invalid(`The ${what}`, `the registry has fewer than the ${descriptor.size} bytes that its manifest says`);
@@ -156,15 +201,13 @@ async function* readBlob(
       // Ended early without an error, as HTTP/1.0 servers and broken proxies do: the rest is asked for like after a break.
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof BabelhostError || !isPassing(error)) throw error;
+      if (error instanceof BabelhostError || answer === undefined) throw error;
+      if (!isPassing(error)) throw registry.failure(error, answer);
     }
     failures = done - begin >= Math.min(progressBytes, descriptor.size * progressPart) ? 1 : failures + 1;
     if (failures > retries) {
-      throw new BabelhostError(
-        'imageNotFound',
-        `The registry ${registry.host} broke off ${failures} times in a row while it gave the ${what}, after ${done} of ${descriptor.size} bytes: try again later.`,
-        { registry: registry.host, digest: descriptor.digest, done, total: descriptor.size, reason: 'broken' },
-      );
+      const { digest, size: total } = descriptor;
+      throw brokenOff(registry, `the ${what}, after ${done} of ${total} bytes`, failures, { digest, done, total });
     }
     await sleep(
       Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs),

@@ -1,0 +1,73 @@
+// What a registry answered: its headers, and its body within bounds.
+import type { Dispatcher } from 'undici';
+
+/** A registry's answer. The body must be read or destroyed. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Dispatcher.ResponseData['body'];
+  /** After redirects. */
+  readonly url: URL;
+}
+
+/** An answer of a token service, or of an error, is short. */
+const answerLimit = 1024 ** 2;
+
+/** A header's first value. */
+export function headerOf(answer: Answer, name: string): string | undefined {
+  const value = answer.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** `Retry-After` in milliseconds: seconds or a date. RFC 9110, 10.2.3. */
+export function retryAfter(answer: Answer): number | undefined {
+  const value = headerOf(answer, 'retry-after');
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+}
+
+/** Lets go of an answer whose body is of no interest. */
+export async function discard(answer: Answer): Promise<void> {
+  await answer.body.dump({ limit: answerLimit }).catch(() => undefined);
+}
+
+/** A whole body, cut one byte after `limit`. */
+export async function readBounded(answer: Answer, limit: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of answer.body as AsyncIterable<Buffer>) {
+    pieces.push(piece);
+    length += piece.length;
+    // Leaving the loop destroys the stream, and so the connection.
+    if (length > limit) break;
+  }
+  return Buffer.concat(pieces).subarray(0, limit + 1);
+}
+
+/** A whole body of an answer that is short, as text. */
+export async function readText(answer: Answer): Promise<string> {
+  return (await readBounded(answer, answerLimit)).toString('utf8');
+}
+
+/** What a registry writes about an error. OCI distribution spec, "Error Codes". */
+export async function registryWords(answer: Answer): Promise<string> {
+  let text: string;
+  try {
+    text = await readText(answer);
+  } catch {
+    return '';
+  }
+  try {
+    const value = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
+    const first = value.errors?.[0];
+    const words = [first?.code, first?.message].filter((word) => typeof word === 'string');
+    return words
+      .join(': ')
+      .replace(/\p{Cc}/gu, ' ')
+      .slice(0, 300);
+  } catch {
+    return '';
+  }
+}

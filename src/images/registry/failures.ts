@@ -1,0 +1,131 @@
+// What goes wrong with a registry: what may go right another time, and what each failure means to a person.
+import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { registryWords, retryAfter, type Answer } from './answer.ts';
+
+/** Statuses that say "not now". */
+export const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
+
+/** What goes wrong on a connection that may go right on the next. */
+const passingCodes: readonly string[] = [
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+];
+
+/** Whom was asked, and how. */
+export interface Asked {
+  readonly host: string;
+  readonly repository: string;
+  readonly withCredentials: boolean;
+  /** How often a request was made again. */
+  readonly retries: number;
+}
+
+/** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
+export async function refusalOf(
+  answer: Answer,
+  what: string,
+  { host, repository, withCredentials, retries }: Asked,
+): Promise<BabelhostError> {
+  const { status } = answer;
+  const words = await registryWords(answer);
+  const said = words === '' ? '' : ` The registry says: ${words}`;
+  const data = {
+    registry: host,
+    repository,
+    status,
+    ...(words === '' ? {} : { message: words }),
+  };
+  if (status === 401 || status === 403) {
+    const hint = !withCredentials
+      ? `it may not exist, or need credentials: log in with 'docker login ${host}', 'podman login' or 'skopeo login'`
+      : 'the credentials are not accepted, or do not reach that far';
+    return new BabelhostError('imageUnauthorized', `${host} refuses ${what} (${status}): ${hint}.${said}`, data);
+  }
+  if (status === 404) {
+    return new BabelhostError(
+      'imageNotFound',
+      `${host} does not have ${what}: look for a slip in its name or tag.${said}`,
+      data,
+    );
+  }
+  if (status === 429) {
+    return new BabelhostError(
+      'overloaded',
+      `${host} asks for fewer requests (429) and was asked for ${what} ${retries + 1} times: try again later.${said}`,
+      {
+        ...data,
+        reason: 'tooManyRequests',
+        retryAfterMs: retryAfter(answer) ?? null,
+      },
+    );
+  }
+  return new BabelhostError(
+    'imageNotFound',
+    `${host} failed to give ${what} (status ${status}): try again later, or ask whoever runs it.${said}`,
+    {
+      ...data,
+      reason: 'registryFailed',
+    },
+  );
+}
+
+/** The error of a redirect that is not followed. */
+export function badRedirect({ host, repository }: Asked, location: string, reason: string): BabelhostError {
+  return new BabelhostError(
+    'imageInvalid',
+    `${host} sends on to ${location.slice(0, 200)}, which is refused: ${reason}.`,
+    {
+      registry: host,
+      repository,
+      location: location.slice(0, 1000),
+      reason,
+    },
+  );
+}
+
+/** The error of a request that had no answer. */
+export function unreachable({ host, repository }: Asked, error: unknown, url: URL): BabelhostError {
+  const code = deepCode(error);
+  const certificate = code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code);
+  const hint = certificate
+    ? `its certificate is not accepted (${code}): put its authority's certificate into /etc/containers/certs.d/${host}/ca.crt`
+    : `${messageOf(error)}: is the name right, and does the network reach it`;
+  return new BabelhostError(
+    isTimeout(code) ? 'timeout' : 'imageNotFound',
+    `The registry ${url.host} cannot be reached: ${hint}.`,
+    {
+      registry: url.host,
+      repository,
+      reason: 'unreachable',
+      ...(code === undefined ? {} : { code }),
+    },
+    { cause: error },
+  );
+}
+
+/** Whether a failed request may succeed when it is made again. */
+export function isPassing(error: unknown): boolean {
+  const code = deepCode(error);
+  return code !== undefined && passingCodes.includes(code);
+}
+
+function isTimeout(code: string | undefined): boolean {
+  return code !== undefined && /TIMEOUT|ETIMEDOUT/.test(code);
+}
+
+/** A system error's code, where undici may have wrapped it. */
+export function deepCode(error: unknown): string | undefined {
+  for (let at = error, depth = 0; at !== undefined && depth < 4; depth += 1) {
+    const code = systemErrorCode(at);
+    if (code !== undefined) return code;
+    at = at instanceof AggregateError ? at.errors[0] : at instanceof Error ? at.cause : undefined;
+  }
+  return undefined;
+}

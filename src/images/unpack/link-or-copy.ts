@@ -1,0 +1,39 @@
+// A second name for a file that is unpacked already.
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fchmodSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  openSync,
+} from 'node:fs';
+import { systemErrorCode } from '../../errors.ts';
+import type { OwnerMap } from '../owners.ts';
+import { modeMask } from './metadata.ts';
+
+/** Makes a hard link, or a copy where the file system allows no more links. */
+export function linkOrCopy(from: string | Buffer, to: string | Buffer, owners: OwnerMap): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EMLINK') throw error;
+    // The file system allows no more links to that file; a copy reads the same.
+    copy(from, to, owners);
+  }
+}
+
+function copy(from: string | Buffer, to: string | Buffer, owners: OwnerMap): void {
+  copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const { uid, gid, mode, mtime } = lstatSync(from);
+  if (owners.kind === 'mapped') lchownSync(to, uid, gid);
+  const fd = openSync(to, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    fchmodSync(fd, mode & modeMask);
+    futimesSync(fd, mtime, mtime);
+  } finally {
+    closeSync(fd);
+  }
+}
