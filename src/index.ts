@@ -1,7 +1,20 @@
 // The library's face: what a program that embeds babelhost imports.
+export { isContainerId, newContainerId, type ContainerExit, type ContainerId, type Limits } from './container/index.ts';
+export type { Driver, Installed, InstallOptions } from './drivers/catalogue.ts';
 export { BabelhostError, errorCodes, isBabelhostError, type ErrorData, type ErrorKind } from './errors.ts';
 export { defaultRoot, Host, type HostOptions, type ServeOptions } from './host.ts';
+export { formatName, formatReference, parseName, parseReference, type Reference } from './images/index.ts';
 export { createLogger, LogRelay, logLevels, type Logger, type LogLevel } from './log.ts';
 export { Client, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';
 export type { FileResult, MethodName, Params, Result } from './protocol/methods.ts';
+export {
+  Container,
+  defaultConfigFactory,
+  Runtime,
+  type ConfigFactory,
+  type ContainerConfig,
+  type ContainerStatus,
+  type Process,
+  type RuntimeOptions,
+} from './runtime.ts';
 export { version } from './version.ts';
