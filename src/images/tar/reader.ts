@@ -5,8 +5,9 @@
 // with line ends, a refusal of headers whose checksum is wrong (it goes on behind them), and entries without a stream
 // object and its events for each.
 import { ArchiveError, type EntryKind, type Segment, type TarEntry, type TarSink } from './entry.ts';
-import { pairs, readExtension, whole, type Extension } from './extended.ts';
-import { blockSize, decodeHeader, number, type RawHeader } from './header.ts';
+import { readExtension, type Extension } from './extended.ts';
+import { blockSize, decodeHeader, type RawHeader } from './header.ts';
+import { checkSegments, LeadingSparseMap, OldSparseMap, SparseData } from './sparse.ts';
 
 export interface TarReaderLimits {
   readonly extendedHeaderBytes: number;
@@ -46,8 +47,7 @@ export class TarReader {
   #extension: Extension = {};
   /** Where the next stored byte of the current file belongs. */
   #position = 0;
-  #segments: readonly Segment[] | undefined;
-  #segment = 0;
+  #sparse: SparseData | undefined;
   #zeroBlocks = 0;
   #ended = false;
 
@@ -202,9 +202,8 @@ export class TarReader {
     segments: readonly Segment[] | undefined,
   ): void {
     if (segments !== undefined) checkSegments(segments, stored, realSize);
-    this.#segments = segments;
-    this.#segment = 0;
-    this.#position = segments?.[0]?.offset ?? 0;
+    this.#sparse = segments === undefined ? undefined : new SparseData(this.#sink, segments);
+    this.#position = 0;
     this.#remaining = stored;
     this.#expecting = { what: 'file' };
     this.#sink.entry(entry(realSize ?? stored, segments));
@@ -241,114 +240,62 @@ export class TarReader {
         );
       }
     } else if (expecting.what === 'file') {
-      if (this.#segments === undefined) {
+      if (this.#sparse === undefined) {
         this.#sink.data(piece, this.#position);
         this.#position += length;
-      } else this.#scatter(piece, this.#segments);
+      } else this.#sparse.data(piece);
       if (this.#remaining === 0) this.#sink.end();
     }
     return length;
   }
 
-  /** Gives each part of a sparse file's stored bytes to its place. */
-  #scatter(piece: Buffer, segments: readonly Segment[]): void {
-    let at = 0;
-    while (at < piece.length) {
-      const segment = segments[this.#segment];
-      if (segment === undefined) throw new ArchiveError('a sparse file has more data than its map');
-      const length = Math.min(segment.offset + segment.length - this.#position, piece.length - at);
-      if (length > 0) this.#sink.data(piece.subarray(at, at + length), this.#position);
-      at += length;
-      this.#position += length;
-      if (this.#position === segment.offset + segment.length) {
-        this.#segment += 1;
-        this.#position = segments[this.#segment]?.offset ?? this.#position;
-      }
-    }
-  }
-
-  /** GNU's old sparse form: four segments in the header, more in blocks after it. */
   #oldSparse(header: RawHeader, block: Buffer, at: number): void {
-    const numbers: number[] = [];
-    const read = (from: Buffer, offset: number, count: number) => {
-      for (let index = 0; index < count; index += 1) {
-        const place = offset + index * 24;
-        if (from[place] === 0) break;
-        numbers.push(number(from, place, 12, 'sparse offset'), number(from, place + 12, 12, 'sparse length'));
+    const map = new OldSparseMap(block, at);
+    const next = (left: number) => {
+      if (!map.continues) {
+        this.#extension.sparse = { realSize: map.realSize, segments: map.segments };
+        this.#begin(header);
+        return;
       }
+      if (left <= 0) throw tooLongMap();
+      this.#collectBlock((bytes) => {
+        map.add(bytes);
+        next(left - blockSize);
+      });
     };
-    read(block, at + 386, 4);
-    const realSize = number(block, at + 483, 12, 'sparse size');
-    const begin = () => {
-      this.#extension.sparse = { realSize, segments: pairs(numbers) };
-      this.#begin(header);
-    };
-    const more = (left: number) => {
-      this.#remaining = blockSize;
-      this.#padding = 0;
-      this.#expecting = {
-        what: 'collect',
-        pieces: [],
-        use: (bytes) => {
-          read(bytes, 0, 21);
-          if (bytes[504] === 0) begin();
-          else if (left <= 0)
-            throw new ArchiveError("the map of a sparse file is over the limit 'extendedHeaderBytes'");
-          else more(left - blockSize);
-        },
-      };
-    };
-    if (block[at + 482] === 0) begin();
-    else more(this.#limits.extendedHeaderBytes);
+    next(this.#limits.extendedHeaderBytes);
   }
 
-  /** GNU's sparse form 1.0: before the data, the count of segments and their numbers, a line each, to a whole block. */
   #mapInData(
     entry: (size: number, segments?: readonly Segment[]) => TarEntry,
     realSize: number | undefined,
     stored: number,
   ): void {
     const after = this.#padding;
-    let text = '';
-    let lines = 0;
+    const map = new LeadingSparseMap();
     const more = (left: number) => {
       if (left < blockSize) throw new ArchiveError('a sparse file has no map');
-      this.#remaining = blockSize;
-      this.#padding = 0;
-      this.#expecting = {
-        what: 'collect',
-        pieces: [],
-        use: (bytes) => {
-          const block = bytes.toString('latin1');
-          text += block;
-          lines += block.split('\n').length - 1;
-          const count = whole(text.slice(0, Math.max(0, text.indexOf('\n'))), 'GNU.sparse map');
-          if (lines >= 1 + count * 2) {
-            const numbers = text.split('\n', 1 + count * 2).map((line) => whole(line, 'GNU.sparse map'));
-            this.#padding = after;
-            this.#start(entry, left - blockSize, realSize, pairs(numbers.slice(1)));
-          } else if (text.length > this.#limits.extendedHeaderBytes) {
-            throw new ArchiveError("the map of a sparse file is over the limit 'extendedHeaderBytes'");
-          } else more(left - blockSize);
-        },
-      };
+      this.#collectBlock((bytes) => {
+        const segments = map.add(bytes);
+        if (segments !== undefined) {
+          this.#padding = after;
+          this.#start(entry, left - blockSize, realSize, segments);
+        } else if (map.length > this.#limits.extendedHeaderBytes) throw tooLongMap();
+        else more(left - blockSize);
+      });
     };
     more(stored);
   }
+
+  #collectBlock(use: (bytes: Buffer) => void): void {
+    this.#remaining = blockSize;
+    this.#padding = 0;
+    this.#expecting = { what: 'collect', use, pieces: [] };
+  }
 }
 
-function checkSegments(segments: readonly Segment[], stored: number, realSize: number | undefined): void {
-  let end = 0;
-  let total = 0;
-  for (const segment of segments) {
-    if (segment.offset < end) throw new ArchiveError('the segments of a sparse file overlap');
-    end = segment.offset + segment.length;
-    total += segment.length;
-    if (!Number.isSafeInteger(end)) throw new ArchiveError('a segment of a sparse file is too large');
-  }
-  if (realSize === undefined || end > realSize)
-    throw new ArchiveError('the segments of a sparse file go beyond its end');
-  if (total !== stored) throw new ArchiveError('the map of a sparse file does not fit its data');
+function tooLongMap(): ArchiveError {
+  return new ArchiveError("the map of a sparse file is over the limit 'extendedHeaderBytes'");
 }
 
 function padding(size: number): number {
