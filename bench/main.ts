@@ -5,6 +5,7 @@
 import { measureImages } from './images.ts';
 import { measureLatency } from './latency.ts';
 import { measureMemory } from './memory.ts';
+import { measurePool } from './pool.ts';
 import { options, report, type Figure } from './report.ts';
 import { makeRoot } from './setting.ts';
 import { measureStart } from './start.ts';
@@ -13,6 +14,7 @@ import { measureThroughput } from './throughput.ts';
 const measurements: Readonly<Record<string, (root: string) => Promise<Figure[]>>> = {
   latency: measureLatency,
   throughput: measureThroughput,
+  pool: measurePool,
   start: measureStart,
   memory: measureMemory,
   images: measureImages,

@@ -70,6 +70,7 @@ function enter(outcome: Outcome & { elapsedMs: number }, content: string): void 
 const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-soak-'));
 const root = path.join(folder, 'root');
 const socket = path.join(folder, 'socket');
+const aliveFile = path.join(folder, 'alive');
 const stopAt = performance.now() + minutes * 60_000;
 const going = (): boolean => performance.now() < stopAt;
 
@@ -77,12 +78,13 @@ await install();
 const host = spawn(
   process.execPath,
   [
+    ...['--expose-gc', '--import', new URL('soak-preload.ts', import.meta.url).href],
     fileURLToPath(new URL('../src/cli/main.ts', import.meta.url)),
     ...['serve', '--listen', `unix:${socket}`, '--root', root, '--log-level', 'fatal', '--max-instances', '4'],
     ...['--timeout', `${timeoutMs}`, '--retire-requests', '2000', '--retire-memory', '256M', '--quarantine', '5s'],
     ...['--queue-length', '400'],
   ],
-  { stdio: ['ignore', 'ignore', 'pipe'] },
+  { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, SOAK_MEMORY: aliveFile } },
 );
 host.stderr.once('data', () => host.stderr.pipe(process.stderr));
 const exited = once(host, 'exit');
@@ -298,6 +300,18 @@ interface Measure {
   readonly descriptors: number;
   readonly children: number;
   readonly memory: number;
+  /** What is alive after a collection, in MB. */
+  readonly alive: number;
+}
+
+async function aliveMegabytes(): Promise<number> {
+  await rm(aliveFile, { force: true });
+  process.kill(pid, 'SIGUSR2');
+  for (;;) {
+    const text = await readFile(aliveFile, 'utf8').catch(() => undefined);
+    if (text !== undefined) return (JSON.parse(text) as { megabytes: number }).megabytes;
+    await sleep(50);
+  }
 }
 
 async function measure(): Promise<Measure> {
@@ -310,6 +324,7 @@ async function measure(): Promise<Measure> {
     descriptors: (await readdir(`/proc/${pid}/fd`)).length,
     children,
     memory: await residentMegabytes(),
+    alive: await aliveMegabytes(),
   };
 }
 
@@ -349,6 +364,7 @@ function finish(): void {
   if (late > 0) faulty.push(`${late} answered later than their time and grace`);
   // Samples that follow one another are not independent: the error is taken four times, and what is little is no leak.
   if (megabytes > 4 * error && megabytes > 0.15 * mean) faulty.push('memory grows');
+  if (after.alive > before.alive + 8) faulty.push('what is alive grows');
   if (after.descriptors > before.descriptors) faulty.push('descriptors are left');
   if (after.instances > before.instances) faulty.push('instances are left');
   if (status !== 0) faulty.push(`the host ended with status ${String(status)}`);
@@ -377,6 +393,7 @@ ${row('instances', ({ instances }) => instances)}
 ${row('file descriptors', ({ descriptors }) => descriptors)}
 ${row('child processes', ({ children }) => children)}
 ${row('memory, MB', (measured) => measured.memory)}
+${row('of it alive, MB', ({ alive }) => alive)}
 growth of memory      ${megabytes.toFixed(1)} MB (± ${error.toFixed(1)}) on ${mean.toFixed(0)} MB over ${(minutes * 0.75).toFixed(1)} min
 ${faulty.length === 0 ? 'sound' : `NOT SOUND: ${faulty.join('; ')}`}
 `);
