@@ -2,6 +2,7 @@
 //   --json       the figures as JSON
 //   --check      exit status 1 where a target is missed
 //   --only TEXT  only the measurements whose name contains TEXT
+import { measureContainers } from './containers.ts';
 import { measureImages } from './images.ts';
 import { measureLatency } from './latency.ts';
 import { measureMemory } from './memory.ts';
@@ -18,6 +19,7 @@ const measurements: Readonly<Record<string, (root: string) => Promise<Figure[]>>
   start: measureStart,
   memory: measureMemory,
   images: measureImages,
+  containers: measureContainers,
 };
 
 await using place = await makeRoot();

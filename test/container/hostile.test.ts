@@ -1,7 +1,7 @@
 // A hostile guest: each attempt to get out of its container is made outside first, as root, where it must work.
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
-import { chmod, chown, copyFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -65,6 +65,24 @@ const attempts: Record<string, { answer: string }> = {
 async function outside(program: string, words: string[]): Promise<string> {
   const { stdout } = await execute('unshare', ['--mount', '--uts', '--ipc', program, ...words]);
   return stdout.trim();
+}
+
+/** The number of a process's terminal, 0 for none (proc_pid_stat(5)). */
+async function terminalOf(pid: number | undefined): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[4]);
+}
+
+/** The terminals of the test hosts among a process's descendants. */
+async function terminalsBelow(pid: number): Promise<number[]> {
+  const found: number[] = [];
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
+  for (const child of children) {
+    const terminal = await terminalOf(child);
+    if (terminal !== 0 && (await readFile(`/proc/${child}/cmdline`, 'utf8')).includes('host.ts')) found.push(terminal);
+    found.push(...(await terminalsBelow(child)));
+  }
+  return found;
 }
 
 describe.each(settings)('a hostile guest ($name)', (setting) => {
@@ -151,6 +169,21 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
       const inContainer = await host.run({ args: ['/bin/setuid', 'effective-id'], user });
       expect(inContainer.stdout.trim()).toBe(user === '' ? '0' : '5');
     }
+  });
+
+  it('cannot open the terminal that the host sits on, or type into it', async () => {
+    const onTerminal = ['sh', '-c', 'exec script --quiet --return --command "$*" /dev/null', 'sh'];
+    const attempt = [...onTerminal.slice(1), program, 'own-terminal-input'];
+    // Root may, whatever dev.tty.legacy_tiocsti says.
+    expect((await execute('sh', attempt)).stdout).toContain('done');
+    const onTerminalHost = await place.host({}, onTerminal);
+    expect(await terminalsBelow(onTerminalHost.child.pid ?? 0)).not.toEqual([]);
+    expect((await onTerminalHost.run({ args: ['attempts', 'own-terminal-input'] })).stdout).toBe('ENXIO\n');
+    const container = await onTerminalHost.boot({ args: ['sh', '-c', 'echo up; exec cat'] });
+    await container.line();
+    const [, driver] = await container.processes();
+    expect(await terminalOf(driver)).toBe(0);
+    await container.kill();
   });
 
   it('is, on the host, an id that owns nothing there', async () => {
