@@ -9,7 +9,7 @@ import { bootstrapPath } from '../../src/native.ts';
 import { eventually, leftovers, settings, Workplace, type TestHost } from './settings.ts';
 
 /** How many instants of each kind, in each setting. */
-const instants = Number(process.env['BABELHOST_TEST_INSTANTS'] ?? 5);
+const instants = Number(process.env['BABELHOST_TEST_INSTANTS'] ?? 3);
 
 async function die(host: TestHost): Promise<void> {
   const ended = once(host.child, 'exit');
