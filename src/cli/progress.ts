@@ -65,7 +65,7 @@ export function bar(done: number, total: number, width: number): string {
 
 type Detail = NonNullable<Extract<WorkDoneProgress, { kind: 'report' }>['detail']>;
 
-/** What each phase is called; a phase that is not known goes by its own name. */
+/** What each phase is called, in the order in which an item goes through them; one that is not known goes by its own name. */
 const phases: Readonly<Record<string, string>> = {
   resolve: 'resolving',
   fetch: 'fetching',
@@ -74,9 +74,12 @@ const phases: Readonly<Record<string, string>> = {
   push: 'pushing',
 };
 
+const isGoing = ({ done, total }: Detail): boolean => total === undefined || done < total;
+
 /** Bars of work that goes item by item in bytes, as fetching and unpacking of layers does. */
 export class TransferBars {
-  readonly #items = new Map<string, Detail>();
+  /** Of each item, how far each phase is. */
+  readonly #items = new Map<string, Map<string, Detail>>();
   #title = '';
   /** Lines shown at most: an image may have more layers than a terminal has lines. */
   readonly #most = 8;
@@ -87,14 +90,23 @@ export class TransferBars {
       this.#title = progress.title;
       this.#items.clear();
     } else if (progress.kind === 'report' && progress.detail !== undefined) {
-      // A layer is unpacked after it was fetched: its bar then begins anew.
-      this.#items.set(progress.detail.item ?? progress.detail.phase, progress.detail);
+      const { phase, item = '' } = progress.detail;
+      // What the work is on is known by then.
+      if (phase !== 'resolve') this.#items.get('')?.delete('resolve');
+      const amounts = this.#items.get(item) ?? new Map<string, Detail>();
+      this.#items.set(item, amounts.set(phase, progress.detail));
     }
   }
 
   lines(columns: number): string[] {
-    const items = [...this.#items.values()];
-    const going = items.filter(({ done, total }) => total === undefined || done < total);
+    // A layer is unpacked while it arrives: it is being fetched until all of it is here.
+    const items = [...this.#items.values()].flatMap((phasesOf) => {
+      const inOrder = Object.keys(phases).flatMap((phase) => phasesOf.get(phase) ?? []);
+      const others = [...phasesOf.values()].filter(({ phase }) => !Object.hasOwn(phases, phase));
+      const all = [...inOrder, ...others];
+      return all.find(isGoing) ?? all.slice(-1);
+    });
+    const going = items.filter(isGoing);
     const shown = (going.length > 0 ? going : items.slice(-1)).slice(0, this.#most);
     const lines = [truncate(onOneLine(this.#title), columns)];
     for (const { phase, item, done, total } of shown) {

@@ -119,7 +119,7 @@ describe('image', () => {
     };
     for (const { digest } of images[0]?.layers ?? []) {
       // Its first twelve digits, a bar that is half full, and the bytes.
-      expect(stdout).toMatch(new RegExp(`fetching +${digest.slice(7, 19)} .*━+.*─+.* [0-9.]+ MiB / [0-9.]+ MiB`));
+      expect(stdout).toMatch(new RegExp(`fetching +${digest.slice(7, 19)} .*━+.*─+.* [0-9.]+ [KM]iB / [0-9.]+ MiB`));
     }
     // The bars are erased before the last line is written.
     const end = stdout.slice(stdout.lastIndexOf('━'));
