@@ -9,7 +9,7 @@ import { acquireLock, tryLock, type Lock } from './lock.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** How long the holder of a lock may take to notice that its process has died, in milliseconds. */
-const noticeTimeoutMs = 250;
+const noticeTimeoutMs = 1000;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
 export class Session {
@@ -138,9 +138,11 @@ async function lockOfDead(file: string): Promise<Lock | undefined> {
   }
 }
 
-/** Whether the process that a session's file names does not exist. */
+/** Whether the process that a session's file names does not exist, or may have died before it could write its name. */
 async function isGone(file: string): Promise<boolean> {
-  const pid = Number((await readOrUndefined(file))?.toString() ?? '');
+  const text = (await readOrUndefined(file))?.toString();
+  if (text === '') return true;
+  const pid = Number(text ?? '');
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
