@@ -34,13 +34,17 @@ console.log(JSON.stringify([readFileSync(folder + '/b', 'utf8'), answer, gunzipS
   execFileSync('/bin/echo', ['child']).toString().trim()]));
 `;
 
-/** Makes a root file system of the machine's programs and libraries. Nothing in it may be written to: they are links. */
+/**
+ * Makes a root file system of the machine's programs and libraries. Nothing in it may be written to: they are links, and
+ * so the machine's own. What is put in another's place is removed before.
+ */
 async function makeImage(folder: string): Promise<string> {
   const image = path.join(folder, 'image');
   const script = `
     mkdir -p "$1/usr/sbin" "$1/etc" "$1/dev" "$1/proc" "$1/tmp"
     cp -al /usr/bin /usr/lib /usr/lib64 "$1/usr"
     cp -l /usr/sbin/runc "$1/usr/sbin"
+    rm -f "$1/usr/bin/node"
     cp -L "$2" "$1/usr/bin/node"
     cp -a /etc/ld.so.cache /etc/alternatives "$1/etc"
     if [ -d /usr/lib/jvm ]; then cp -a /etc/java-* "$1/etc"; fi
