@@ -21,6 +21,7 @@ import {
 import type { Logger } from '../log.ts';
 import { languageNames } from './detection.ts';
 import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
+import { keptManifest } from './manifest-schema.ts';
 import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
 
 /** Annotations on a driver's entry in the index, under a name of our own (OCI image spec, "Annotations"). */
@@ -302,7 +303,7 @@ export class DriverCatalogue {
     try {
       const { drivers } = derivedFile.parse(JSON.parse(await readFile(this.#derivedPath, 'utf8')));
       for (const { digest, manifest } of Object.values(drivers)) {
-        manifests.set(digest, derivedManifest.parse(manifest) as Manifest);
+        manifests.set(digest, keptManifest.parse(manifest) as Manifest);
       }
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') {
@@ -325,17 +326,6 @@ export class DriverCatalogue {
     await rename(temporary, this.#derivedPath);
   }
 }
-
-const derivedManifest = z.object({
-  name: z.string(),
-  language: z.string(),
-  aliases: z.array(z.string()),
-  version: z.string().optional(),
-  status: z.string().optional(),
-  features: z.array(z.string()),
-  documentation: z.string().optional(),
-  limits: runLimitsSchema.optional(),
-});
 
 /** @throws BabelhostError `storageDirty` for what nobody of us wrote */
 function parseLimits(annotation: string | undefined): RunLimitsTable | undefined {

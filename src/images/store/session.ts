@@ -1,9 +1,10 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { exists } from '../exists.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
 import { acquireLock, tryLock, type Lock } from './lock.ts';
 import { removeTree } from './remove-tree.ts';
@@ -149,15 +150,5 @@ async function isGone(file: string): Promise<boolean> {
     return false;
   } catch (error) {
     return systemErrorCode(error) === 'ESRCH';
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
   }
 }

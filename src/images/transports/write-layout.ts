@@ -3,7 +3,7 @@ import { constants, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { systemErrorCode } from '../../errors.ts';
+import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import { formatIndex, parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { LayoutReference } from '../reference.ts';
@@ -96,16 +96,6 @@ async function writeArchive(
     await rename(beside, target);
   } catch (error) {
     await rm(beside, { force: true });
-    throw error;
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { method, name, workDone } from '../method.ts';
 import { statuses } from '../../drivers/manifest.ts';
 import { runLimitsSchema } from '../../drivers/run-limits.ts';
-import { manifest } from './host.ts';
+import { keptManifest } from '../../drivers/manifest-schema.ts';
 import { credentials, platform } from './image.ts';
 
 export const driver = z.object({
@@ -13,7 +13,7 @@ export const driver = z.object({
   sizeBytes: z.int().describe('The size of the image’s blobs.'),
   installedAt: z.string().optional(),
   limits: runLimitsSchema.optional().describe('The limits of its containers that were given at its installation.'),
-  manifest,
+  manifest: keptManifest,
 });
 
 const language = name.describe('A language or an alias of one.');

@@ -1,6 +1,6 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
-import { runLimitsSchema } from '../../drivers/run-limits.ts';
+import { keptManifest } from '../../drivers/manifest-schema.ts';
 import { method, name } from '../method.ts';
 
 /** One protection, with how it is enforced here. */
@@ -38,17 +38,6 @@ export const instanceStatus = z.object({
   ageMs: z.number(),
   memoryBytes: z.int().optional().describe('Of all its processes, page cache included; only where a cgroup counts it.'),
   cpuMs: z.number().optional().describe('Processor time; only where a cgroup counts it.'),
-});
-
-export const manifest = z.object({
-  name: z.string(),
-  language: z.string(),
-  aliases: z.array(z.string()),
-  version: z.string().optional(),
-  status: z.string().optional(),
-  features: z.array(z.string()),
-  documentation: z.string().optional(),
-  limits: runLimitsSchema.optional().describe('What it asks for; it can only have less than the defaults.'),
 });
 
 export const hostMethods = {
@@ -93,7 +82,7 @@ export const hostMethods = {
   'host/languages': method(() => ({
     summary: "The installed drivers' manifests.",
     params: z.looseObject({}),
-    result: z.object({ languages: z.array(manifest) }),
+    result: z.object({ languages: z.array(keptManifest) }),
     errors: ['storageDirty'],
   })),
 };
