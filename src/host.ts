@@ -9,6 +9,7 @@ import { bootDriver } from './boot-driver.ts';
 import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
 import { DriverCatalogue } from './drivers/catalogue.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
+import { requestIdFeature } from './drivers/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
@@ -114,6 +115,7 @@ export class Host implements AsyncDisposable {
         language: driver.language,
         digest: driver.digest,
         logger,
+        requestIds: driver.manifest.features.includes(requestIdFeature),
         boot: async (signal) => {
           // Its limits as they are now: an installation may have changed them and nothing else.
           const current = await catalogue.lookUp([driver.language]);

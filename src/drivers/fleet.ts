@@ -188,7 +188,7 @@ export class Fleet implements BudgetHolder {
   }
 
   async #start(): Promise<void> {
-    const { limits, logger, boot, language, digest } = this.#options;
+    const { limits, logger, boot, language, digest, requestIds = false } = this.#options;
     const tooLong = AbortSignal.timeout(limits.bootMs);
     let guest: Guest;
     try {
@@ -200,6 +200,7 @@ export class Fleet implements BudgetHolder {
       language,
       digest,
       limits,
+      requestIds,
       graceMs: limits.graceMs,
       logger,
       onStateChange: (changed) => {

@@ -1,10 +1,11 @@
 // An instance: one running driver, which takes one request at a time. It keeps answers and requests together for
 // certain: an answer that comes after its request was given up is read and dropped before the next request is written,
-// and a driver that does not come back within the grace time, or whose output cannot be understood, is ended.
+// and a driver that does not come back within the grace time, or whose output cannot be understood, is ended. Where the
+// driver returns the ids of requests, an answer that it made up or wrote twice is told from the one that was asked for.
 import { BabelhostError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { describeExit, type Guest, type GuestExit } from './guest.ts';
-import { AnswerReader, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { AnswerReader, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
 import { StandardErrorLog } from './standard-error.ts';
 
@@ -14,6 +15,8 @@ export interface InstanceOptions {
   readonly language: string;
   readonly digest: string;
   readonly limits: AnswerLimits;
+  /** Whether the driver returns the id of each request with its answer. */
+  readonly requestIds?: boolean;
   /** How long a driver may take to come back after its request was given up, in milliseconds. */
   readonly graceMs: number;
   readonly logger: Logger;
@@ -133,8 +136,9 @@ export class Instance {
     if (this.#state !== 'idle') throw new Error(`instance ${this.id} is ${this.#state}, not idle`);
     if (signal?.aborted === true) throw new CancelledError();
     this.#requests += 1;
+    const id = this.#options.requestIds === true ? String(this.#requests) : undefined;
     const answer = new Promise<NativeAnswer>((resolve, reject) => {
-      this.#pending = { reader: new AnswerReader(this.#options.limits), settle: { resolve, reject } };
+      this.#pending = { reader: new AnswerReader(this.#options.limits, id), settle: { resolve, reject } };
     });
     this.#become('busy');
     const abort = (): void => {
@@ -147,7 +151,7 @@ export class Instance {
       Math.max(timing.deadline - performance.now(), 0),
     );
     signal?.addEventListener('abort', abort, { once: true });
-    this.#guest.stdin.write(line);
+    this.#guest.stdin.write(id === undefined ? line : withId(line, id));
     try {
       return await answer;
     } finally {

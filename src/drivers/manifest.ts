@@ -30,6 +30,9 @@ export const languageName = z
  */
 export const hintFeatures = { language: 'hint.language', filename: 'hint.filename' } as const;
 
+/** The feature of a driver that returns the `id` of each request with its answer. */
+export const requestIdFeature = 'request-id';
+
 // Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
 const manifestSchema = z.looseObject({
   name: z.string().max(1024).optional(),

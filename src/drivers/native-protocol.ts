@@ -52,15 +52,23 @@ export function encodeRequest(request: NativeRequest, manifest: Manifest): Buffe
   return Buffer.from(`${JSON.stringify({ content, encoding, ...hints })}\n`, 'utf8');
 }
 
+/** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
+export function withId(line: Buffer, id: string): Buffer {
+  return Buffer.concat([Buffer.from(`{"id":${JSON.stringify(id)},`), line.subarray(1)]);
+}
+
 /** Collects one answer from the pieces of a driver's output. */
 export class AnswerReader {
   readonly #limits: AnswerLimits;
+  readonly #id: string | undefined;
   readonly #scanner: JsonScanner;
   readonly #chunks: Buffer[] = [];
   #length = 0;
 
-  constructor(limits: AnswerLimits) {
+  /** @param id of the request, where the driver returns it */
+  constructor(limits: AnswerLimits, id?: string) {
     this.#limits = limits;
+    this.#id = id;
     this.#scanner = new JsonScanner(limits.responseDepth);
   }
 
@@ -112,6 +120,9 @@ export class AnswerReader {
 
   #open(): NativeAnswer {
     const { members } = this.#scanner;
+    if (this.#id !== undefined && this.#decode(members.get('id')) !== this.#id) {
+      throw protocolError('its answer does not have the id of the request', 0);
+    }
     const status = this.#decode(members.get('status'));
     const errors = this.#decode(members.get('errors'));
     const ast = members.get('ast');

@@ -35,6 +35,8 @@ export interface PoolOptions {
   readonly limits: PoolLimits;
   readonly budget: InstanceBudget;
   readonly logger: Logger;
+  /** Whether the driver returns the id of each request with its answer. */
+  readonly requestIds?: boolean;
   /** Boots one driver; rejects with the reason where it cannot. */
   readonly boot: (signal: AbortSignal) => Promise<Guest>;
 }

@@ -29,6 +29,28 @@ describe.each(drivers)('the $language driver', ({ language, valid, invalid, nest
     expect(await driver.line()).toBeUndefined();
   });
 
+  it('returns the id of a request before all else, whatever the answer is, where it has one', async () => {
+    await using driver = new NativeDriver(language);
+    for (const [request, status] of [
+      [{ content: valid, encoding: 'utf8' }, 'ok'],
+      [{ content: invalid, encoding: 'utf8' }, 'error'],
+      [{ content: '/w==', encoding: 'base64' }, 'error'],
+      [{ content: 7, encoding: 'utf8' }, 'fatal'],
+      [{ content: '', encoding: 'latin1' }, 'fatal'],
+      [{ content: 'a!', encoding: 'base64' }, 'fatal'],
+      [{ content: nested(1_000_000), encoding: 'utf8' }, 'error'],
+    ] as const) {
+      for (const id of ['', '17', 'é"\\\n\u2028', 'x'.repeat(1000)]) {
+        driver.write(`${JSON.stringify({ id, ...request })}\n`);
+        const line = (await driver.line()) ?? '';
+        expect(line).toMatch(/^\{"id":"/);
+        expect(JSON.parse(line)).toMatchObject({ id, status });
+      }
+      expect(await driver.ask(request)).not.toHaveProperty('id');
+    }
+    expect(await driver.ask({ id: 7, content: valid, encoding: 'utf8' })).toMatchObject({ status: 'fatal' });
+  });
+
   it('answers several requests that come at once, in their order', async () => {
     await using driver = new NativeDriver(language);
     const requests = [valid, invalid, '', valid].map((content) => `${JSON.stringify({ content, encoding: 'utf8' })}\n`);

@@ -100,6 +100,27 @@ describe('an instance', () => {
     await expect(instance.ended).resolves.toMatchObject({ reason: 'signaled' });
   });
 
+  it.each([
+    // Each answer but the first is the one before it again, as after an answer that was written twice.
+    ['another request’s', `const last = (value) => { const before = kept; kept = value; return before; }; let kept;`],
+    ['no', `const last = ({ ast }) => ({ ast });`],
+    ['an empty', `const last = ({ id, ast }) => ({ id: asked++ ? '' : id, ast }); let asked = 0;`],
+  ])('is ended when its driver returns ids, and answers with %s id', async (what, program) => {
+    const instance = instanceOf(
+      `${program} eachLine(({ id, content }) => {
+        const value = { id, ast: content };
+        answer({ errors: [], status: 'ok', ...(last(value) ?? value) });
+      });`,
+      { requestIds: true },
+    );
+    if (what !== 'no') expect(await ask(instance, 'first')).toBe('first');
+    await expect(ask(instance, 'second')).rejects.toMatchObject({
+      kind: 'driverProtocol',
+      data: { reason: 'its answer does not have the id of the request' },
+    });
+    await expect(instance.ended).resolves.toMatchObject({ reason: 'signaled' });
+  });
+
   it('frees the client at its deadline, drops the late answer, and goes on', async () => {
     const instance = instanceOf(
       `eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), content === 'slow' ? 300 : 0));`,

@@ -97,6 +97,20 @@ describe('a pool', () => {
     expect(pool.counts).toMatchObject({ success: 6, failed: 0 });
   });
 
+  it('gives nobody another’s answer when a driver that returns ids answers twice', async () => {
+    const pool = poolOf(
+      // The second answer to the first request comes when the second has been written, and so on.
+      `let late = ''; eachLine(({ id, content }) => {
+        process.stdout.write(late || JSON.stringify({ id, status: 'ok', ast: content }) + '\\n');
+        late = JSON.stringify({ id, status: 'ok', ast: content }) + '\\n';
+      });`,
+      { maximumInstances: 1 },
+      { requestIds: true },
+    );
+    for (const content of contents(6)) expect(await ask(pool, content)).toBe(content);
+    expect(pool.counts).toMatchObject({ success: 6, failed: 0, exited: 5 });
+  });
+
   it('tries a request once more when a person ended its instance', async () => {
     const pool = poolOf(`eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 300));`);
     const request = ask(pool, 'x');

@@ -64,9 +64,9 @@ function collectGarbage() {
   collect();
 }
 
-/** An answer without a tree. */
-function failure(status, message) {
-  return JSON.stringify({ status, errors: [{ message }], ast: null });
+/** An answer without a tree. The id that a request had comes first in its answer. */
+function failure(id, status, message) {
+  return JSON.stringify({ id, status, errors: [{ message }], ast: null });
 }
 
 /** The answer to one line, as JSON. */
@@ -75,23 +75,25 @@ function answer(line) {
   try {
     request = decodeRequest(line);
   } catch (error) {
-    if (error instanceof BrokenRequest) return failure('fatal', error.message);
-    if (error instanceof RangeError) return failure('fatal', 'The request is too large or nested too deeply.');
+    if (error instanceof BrokenRequest) return failure(error.id, 'fatal', error.message);
+    if (error instanceof RangeError)
+      return failure(undefined, 'fatal', 'The request is too large or nested too deeply.');
     throw error;
   }
   try {
-    return JSON.stringify(parseSource(request));
+    return JSON.stringify({ id: request.id, ...parseSource(request) });
   } catch (error) {
     if (error instanceof RangeError) {
       const deep = error.message.includes('call stack');
       return failure(
+        request.id,
         'error',
         deep
           ? 'The source is nested too deeply for the parser.'
           : `The tree is too large for one answer (${error.message}).`,
       );
     }
-    return failure('error', `The parser failed: ${error.message}`);
+    return failure(request.id, 'error', `The parser failed: ${error.message}`);
   }
 }
 

@@ -2,8 +2,13 @@
 'use strict';
 const { isUtf8 } = require('node:buffer');
 
-/** A request that does not keep to the native protocol. */
-class BrokenRequest extends Error {}
+/** A request that does not keep to the native protocol; `id` is its id, where it could be read. */
+class BrokenRequest extends Error {
+  constructor(message, id) {
+    super(message);
+    this.id = id;
+  }
+}
 
 /** Content that is no text; `offset` is the first byte that is wrong. */
 class NotText extends Error {
@@ -15,7 +20,8 @@ class NotText extends Error {
 
 /**
  * Decodes a line.
- * @returns {{ source: () => string, language: string, filename: string }} source() decodes the content, and throws NotText
+ * @returns {{ id?: string, source: () => string, language: string, filename: string }} source() decodes the content, and
+ * throws NotText; id is returned with the answer
  */
 function decodeRequest(line) {
   if (!isUtf8(line)) throw new BrokenRequest('The request is not UTF-8.');
@@ -28,22 +34,23 @@ function decodeRequest(line) {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new BrokenRequest('The request is not a JSON object.');
   }
-  const { content, encoding = 'utf8', language = '', filename = '' } = request;
-  if (typeof content !== 'string') throw new BrokenRequest('The request\'s "content" is not a string.');
-  if (typeof language !== 'string') throw new BrokenRequest('The request\'s "language" is not a string.');
-  if (typeof filename !== 'string') throw new BrokenRequest('The request\'s "filename" is not a string.');
+  const { id, content, encoding = 'utf8', language = '', filename = '' } = request;
+  if (id !== undefined && typeof id !== 'string') throw new BrokenRequest('The request\'s "id" is not a string.');
+  if (typeof content !== 'string') throw new BrokenRequest('The request\'s "content" is not a string.', id);
+  if (typeof language !== 'string') throw new BrokenRequest('The request\'s "language" is not a string.', id);
+  if (typeof filename !== 'string') throw new BrokenRequest('The request\'s "filename" is not a string.', id);
   switch (typeof encoding === 'string' ? encoding.toLowerCase() : undefined) {
     case 'utf8':
     case 'utf-8':
-      return { source: () => content, language, filename };
+      return { id, source: () => content, language, filename };
     case 'base64': {
       if (content.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
-        throw new BrokenRequest('The request\'s "content" is not base64.');
+        throw new BrokenRequest('The request\'s "content" is not base64.', id);
       }
-      return { source: () => decodeText(Buffer.from(content, 'base64')), language, filename };
+      return { id, source: () => decodeText(Buffer.from(content, 'base64')), language, filename };
     }
     default:
-      throw new BrokenRequest('The request\'s "encoding" is neither "utf8" nor "base64".');
+      throw new BrokenRequest('The request\'s "encoding" is neither "utf8" nor "base64".', id);
   }
 }
 

@@ -144,27 +144,31 @@ def release_memory():
 
 def answer(line):
     """The answer to a line, as bytes with their line end."""
+    head = b"{"  # and the request's id, once it is known
     try:
         try:
-            content = request.decode(line)
+            asked = request.decode(line)
+            if "id" in asked:
+                head = b'{"id":%s,' % request.quote(asked["id"]).encode("ascii")
+            content = request.content(asked)
         except request.Broken as error:
-            return failure("fatal", {"message": str(error)})
-        line = None
+            return failure(head, "fatal", {"message": str(error)})
+        line = asked = None
         try:
             source = request.text(content)
             text = tree.convert(source)
         except request.NotText as error:
-            return failure("error", error.place)
+            return failure(head, "error", error.place)
         except SyntaxError as error:
-            return failure("error", syntax_error(error, source))
+            return failure(head, "error", syntax_error(error, source))
         except RecursionError:
-            return failure("error", {"message": "The source is nested too deeply for the parser."})
-        return b"".join((b'{"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"))
+            return failure(head, "error", {"message": "The source is nested too deeply for the parser."})
+        return b"".join((head, b'"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"))
     except MemoryError:
         # CPython's parser raises it for nesting beyond its stack too.
-        return failure("error", {"message": "The source is nested too deeply for the parser, or too large for its memory."})
+        return failure(head, "error", {"message": "The source is nested too deeply for the parser, or too large for its memory."})
     except Exception as error:
-        return failure("error", {"message": "The parser failed: %s: %s" % (type(error).__name__, error)})
+        return failure(head, "error", {"message": "The parser failed: %s: %s" % (type(error).__name__, error)})
 
 
 def syntax_error(error, source):
@@ -178,11 +182,11 @@ def syntax_error(error, source):
     return {"message": error.msg, "line": line, "column": offset - starts[line] + 1 + first, "offset": offset}
 
 
-def failure(status, error):
-    """An answer without a tree."""
+def failure(head, status, error):
+    """An answer without a tree, after its head."""
     gc.collect()
     members = ",".join(
         "%s:%s" % (request.quote(key), value if isinstance(value, int) else request.quote(str(value)))
         for key, value in error.items()
     )
-    return ('{"status":"%s","errors":[{%s}],"ast":null}\n' % (status, members)).encode("ascii")
+    return head + ('"status":"%s","errors":[{%s}],"ast":null}\n' % (status, members)).encode("ascii")

@@ -49,7 +49,7 @@ scan = scanner_settings()
 
 
 def decode(line):
-    """The content of a request: a str, or bytes where it came as base64. Raises Broken."""
+    """A request as a dict. Raises Broken."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -66,6 +66,13 @@ def decode(line):
         raise Broken("The request is not JSON.")
     if type(value) is not dict:
         raise Broken("The request is not a JSON object.")
+    if type(value.get("id", "")) is not str:
+        raise Broken('The request\'s "id" is not a string.')
+    return value
+
+
+def content(value):
+    """The content of a request: a str, or bytes where it came as base64. Raises Broken."""
     content = value.get("content")
     if type(content) is not str:
         raise Broken('The request\'s "content" is not a string.')
