@@ -42,6 +42,8 @@ export interface HostOptions {
   /** The catalogue file of drivers to install; `BABELHOST_CATALOGUE` where it is not given. */
   readonly catalogueFile?: string;
   readonly logger?: Logger;
+  /** Whether what drivers write to their stderr is logged, which may quote sources; else only how much. */
+  readonly logDriverStderr?: boolean;
   /** Where the logger's lines are passed on from, for clients that ask for them. */
   readonly relay?: LogRelay;
 }
@@ -115,6 +117,7 @@ export class Host implements AsyncDisposable {
         language: driver.language,
         digest: driver.digest,
         logger,
+        logStderr: options.logDriverStderr ?? false,
         requestIds: driver.manifest.features.includes(requestIdFeature),
         boot: async (signal) => {
           // Its limits as they are now: an installation may have changed them and nothing else.

@@ -18,6 +18,7 @@ export interface GlobalOptions {
   readonly connect?: string;
   readonly runtime?: string;
   readonly logLevel?: LogLevel;
+  readonly logDriverStderr?: true;
   readonly json: boolean;
   readonly limits: LimitOptions;
   readonly imageLimits?: ImageLimits;
@@ -178,6 +179,7 @@ export function declareGlobalOptions(program: Command): void {
     .addOption(
       new Option('--log-level <level>', 'what is logged on stderr').choices(logLevels).env('BABELHOST_LOG_LEVEL'),
     )
+    .option('--log-driver-stderr', 'log what drivers write to stderr, which may quote sources')
     .option('--json', 'print results (and errors, on stderr) as JSON');
   for (const { flags, summary, parse, environment } of limits) {
     const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
@@ -200,6 +202,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     connect?: string;
     runtime?: string;
     logLevel?: LogLevel;
+    logDriverStderr?: true;
     json?: true;
     imageLimit?: ImageLimits;
   }>();
@@ -217,6 +220,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
   if (connect !== undefined) {
     // From the environment they are the host's settings as much as this program's: only given here are they a mistake.
     for (const attribute of ['root', 'runtime']) if (given(attribute)) throw withoutEffect(`--${attribute}`);
+    if (values.logDriverStderr !== undefined) throw withoutEffect('--log-driver-stderr');
     if (values.imageLimit !== undefined) throw withoutEffect('--image-limit');
   }
   return {
@@ -224,6 +228,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     ...(connect !== undefined && { connect }),
     ...(values.runtime !== undefined && { runtime: values.runtime }),
     ...(values.logLevel !== undefined && { logLevel: values.logLevel }),
+    ...(values.logDriverStderr !== undefined && { logDriverStderr: true }),
     json: values.json === true,
     limits: found,
     ...(values.imageLimit !== undefined && { imageLimits: values.imageLimit }),

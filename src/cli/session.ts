@@ -42,6 +42,7 @@ export async function startHostWith(
     ...more,
     ...(options.root !== undefined && { root: options.root }),
     ...(options.runtime !== undefined && { runtime: options.runtime }),
+    ...(options.logDriverStderr !== undefined && { logDriverStderr: true }),
     ...(options.imageLimits !== undefined && { imageLimits: options.imageLimits }),
   });
   const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };

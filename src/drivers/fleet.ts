@@ -188,7 +188,7 @@ export class Fleet implements BudgetHolder {
   }
 
   async #start(): Promise<void> {
-    const { limits, logger, boot, language, digest, requestIds = false } = this.#options;
+    const { limits, logger, boot, language, digest, requestIds = false, logStderr = false } = this.#options;
     const tooLong = AbortSignal.timeout(limits.bootMs);
     let guest: Guest;
     try {
@@ -201,6 +201,7 @@ export class Fleet implements BudgetHolder {
       digest,
       limits,
       requestIds,
+      logStderr,
       graceMs: limits.graceMs,
       logger,
       onStateChange: (changed) => {

@@ -17,6 +17,8 @@ export interface InstanceOptions {
   readonly limits: AnswerLimits;
   /** Whether the driver returns the id of each request with its answer. */
   readonly requestIds?: boolean;
+  /** Whether what the driver writes to its stderr is logged, and not only how much. */
+  readonly logStderr?: boolean;
   /** How long a driver may take to come back after its request was given up, in milliseconds. */
   readonly graceMs: number;
   readonly logger: Logger;
@@ -57,7 +59,8 @@ export class Instance {
     this.digest = options.digest;
     this.#guest = guest;
     this.#options = options;
-    this.#stderr = new StandardErrorLog(guest.stderr, options.logger.child({ instance: guest.id }));
+    const logger = options.logger.child({ instance: guest.id });
+    this.#stderr = new StandardErrorLog(guest.stderr, logger, options.logStderr ?? false);
     guest.stdout.on('data', (chunk: Buffer) => {
       this.#receive(chunk);
     });

@@ -1,5 +1,6 @@
-// What a driver writes to its stderr: logged with the instance's id, bounded in rate and length, and its end kept for
-// the error of a crash. A driver may write a million lines, or one without end.
+// What a driver writes to its stderr: its end kept for the error of a crash, and the log told how much there was. The
+// lines themselves are logged only where that was asked for, since they may quote the source: bounded in rate and length,
+// because a driver may write a million lines, or one without end.
 import type { Readable } from 'node:stream';
 import type { Logger } from '../log.ts';
 
@@ -13,23 +14,29 @@ const periodMs = 1000;
 
 export class StandardErrorLog {
   readonly #logger: Logger;
+  readonly #logLines: boolean;
   #tail = '';
   #line = '';
   #periodStart = 0;
-  #linesInPeriod = 0;
-  #dropped = 0;
+  #logged = 0;
+  /** Since the log was last told of them. */
+  #untold = { lines: 0, characters: 0 };
 
-  /** Reads `stream` to its end, whatever comes: a full pipe would stop the driver. */
-  constructor(stream: Readable, logger: Logger) {
+  /**
+   * Reads `stream` to its end, whatever comes: a full pipe would stop the driver.
+   * @param logLines whether the lines are logged, and not only their number
+   */
+  constructor(stream: Readable, logger: Logger, logLines: boolean) {
     this.#logger = logger;
+    this.#logLines = logLines;
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => {
       this.#receive(text);
     });
     stream.on('error', () => undefined);
     stream.once('end', () => {
-      if (this.#line !== '') this.#log(this.#line);
-      this.#tellDropped();
+      if (this.#line !== '') this.#ended(this.#line);
+      this.#tell();
     });
   }
 
@@ -43,30 +50,32 @@ export class StandardErrorLog {
     const lines = text.split('\n');
     for (const [index, part] of lines.entries()) {
       if (this.#line.length < lineLength) this.#line += part.slice(0, lineLength - this.#line.length);
+      this.#untold.characters += part.length;
       if (index === lines.length - 1) break;
-      this.#log(this.#line);
+      this.#ended(this.#line);
       this.#line = '';
     }
   }
 
-  #log(line: string): void {
+  #ended(line: string): void {
     const now = performance.now();
     if (now - this.#periodStart > periodMs) {
-      this.#tellDropped();
+      this.#tell();
       this.#periodStart = now;
-      this.#linesInPeriod = 0;
+      this.#logged = 0;
     }
-    if (this.#linesInPeriod >= linesPerPeriod) {
-      this.#dropped += 1;
-      return;
-    }
-    this.#linesInPeriod += 1;
-    // At the level `debug`: a driver's own words may quote the source, which the log must not hold unasked.
-    this.#logger.debug({ stderr: line }, 'driver stderr');
+    if (this.#logLines && this.#logged < linesPerPeriod) {
+      this.#logged += 1;
+      this.#logger.info({ stderr: line }, 'driver stderr');
+    } else this.#untold.lines += 1;
   }
 
-  #tellDropped(): void {
-    if (this.#dropped > 0) this.#logger.warn({ lines: this.#dropped }, 'lines of the driver’s stderr were not logged');
-    this.#dropped = 0;
+  #tell(): void {
+    if (this.#untold.lines === 0) return;
+    const { lines, characters } = this.#untold;
+    this.#untold = { lines: 0, characters: 0 };
+    // Where lines are logged, those that are missing are worth a warning; where they are not, nobody misses them.
+    if (this.#logLines) this.#logger.warn({ lines }, 'more lines of the driver’s stderr were not logged');
+    else this.#logger.debug({ lines, characters }, 'the driver wrote to its stderr (--log-driver-stderr logs what)');
   }
 }

@@ -9,9 +9,10 @@ import { buildScriptDriver } from '../support/driver-images.ts';
 import { serveHost, uriOf } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder, temporaryFolder } from '../support/temporary-folder.ts';
 
-/** Answers, or fails as the source says. */
+/** Answers, or fails as the source says, and talks of each source. */
 const script = `
 while IFS= read -r line; do
+  printf 'parsing %s\\n' "$line" >&2
   case "$line" in
     *garbage*) echo garbage ;;
     *die*) exit 9 ;;
@@ -184,5 +185,14 @@ describe('the log', () => {
     const log = host.log();
     expect(log).toMatch(/"request":"c1-\d+","instance":"[0-9A-Z]{26}","kind":"driverCrashed"/);
     expect(log).not.toContain(marker);
+    expect(log).toMatch(/"instance":"[0-9A-Z]{26}","lines":\d+,"characters":\d+,"msg":"the driver wrote to its stderr/);
+  });
+
+  it('has what drivers write to their stderr where that is asked for, with the instance', async () => {
+    const host = serveHost(await temporaryFolder(), ['--log-driver-stderr']);
+    await host.client.request('driver/install', { reference: image });
+    await host.client.request('parse', { content: 'f7e1', language: 'echo' });
+    expect(await host.stop()).toBe(0);
+    expect(host.log()).toMatch(/"instance":"[0-9A-Z]{26}","stderr":"parsing [^\n]*f7e1[^\n]*","msg":"driver stderr"/);
   });
 });
