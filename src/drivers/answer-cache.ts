@@ -25,8 +25,9 @@ export class AnswerCache {
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
     const answer = await work();
-    // A copy of its own: the pieces of an answer may be parts of larger buffers, which they would keep alive.
-    if (answer.status !== 'fatal') this.#answers.set(key, { ...answer, ast: [Buffer.concat(answer.ast)] });
+    // A copy of its own: what the answer came in is freed when it has been sent.
+    const { status, errors, ast } = answer;
+    if (status !== 'fatal') this.#answers.set(key, { status, errors, ast: [Buffer.concat(ast)] });
     return answer;
   }
 }

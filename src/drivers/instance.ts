@@ -201,7 +201,8 @@ export class Instance {
     // First free, then answered: whoever is told of the answer may at once send the next request.
     if (this.#retiring) this.#end(undefined);
     else this.#become('idle');
-    pending.settle?.resolve(answer);
+    if (pending.settle === undefined) answer.memory?.free();
+    else pending.settle.resolve(answer);
   }
 
   /** Frees the client; the driver keeps its request until it answers or its grace time is over. */

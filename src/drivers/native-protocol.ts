@@ -2,6 +2,7 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../errors.ts';
+import { AnswerMemory } from './answer-memory.ts';
 import { JsonScanner, type Span } from './json-scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
 
@@ -27,6 +28,8 @@ export interface NativeAnswer {
   readonly status: 'ok' | 'error' | 'fatal';
   readonly errors: readonly SourceError[];
   readonly ast: readonly Uint8Array[];
+  /** What `ast` lies in, where it may be freed when the answer has been sent. */
+  readonly memory?: AnswerMemory;
 }
 
 export interface AnswerLimits {
@@ -62,7 +65,7 @@ export class AnswerReader {
   readonly #limits: AnswerLimits;
   readonly #id: string | undefined;
   readonly #scanner: JsonScanner;
-  readonly #chunks: Buffer[] = [];
+  readonly #memory = new AnswerMemory();
   #length = 0;
 
   /** @param id of the request, where the driver returns it */
@@ -93,7 +96,7 @@ export class AnswerReader {
       );
     }
     if (!this.#utf8(chunk)) throw protocolError('its answer is not UTF-8', this.#length);
-    this.#chunks.push(chunk);
+    this.#memory.add(chunk);
     const end = this.#scanner.feed(chunk);
     const { fault } = this.#scanner;
     if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
@@ -134,6 +137,7 @@ export class AnswerReader {
       status: known,
       errors: decodeErrors(errors),
       ast: ast === undefined ? [nullBytes] : this.#slice(ast),
+      memory: this.#memory,
     };
   }
 
@@ -149,7 +153,7 @@ export class AnswerReader {
   #slice({ start, end }: Span): Buffer[] {
     const pieces: Buffer[] = [];
     let position = 0;
-    for (const chunk of this.#chunks) {
+    for (const chunk of this.#memory.pieces) {
       const from = Math.max(start - position, 0);
       const to = Math.min(end - position, chunk.length);
       if (from < to) pieces.push(chunk.subarray(from, to));

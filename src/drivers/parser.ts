@@ -4,6 +4,7 @@ import { constants, open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
+import type { AnswerMemory } from './answer-memory.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { DriverLimits } from './limits.ts';
@@ -41,6 +42,8 @@ export interface ParseAnswer {
   readonly elapsedMs: number;
   /** JSON in UTF-8. */
   readonly ast: readonly Uint8Array[];
+  /** What `ast` lies in, where it may be freed when the answer has been sent. */
+  readonly memory: AnswerMemory | undefined;
   /** Of the source, in bytes. */
   readonly contentBytes: number;
 }
@@ -57,7 +60,7 @@ export class Parser {
   readonly #catalogue: DriverCatalogue;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
-  readonly #shared = new SharedRequests<NativeAnswer>();
+  readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
   readonly #cache: AnswerCache;
   readonly #observer: ParseObserver | undefined;
 
@@ -130,6 +133,7 @@ export class Parser {
       driver,
       elapsedMs: performance.now() - startedAt,
       ast: answer.ast,
+      memory: answer.memory,
       contentBytes: loaded.contentBytes,
     };
   }

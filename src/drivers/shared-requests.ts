@@ -23,6 +23,12 @@ const lookMs = 500;
 
 export class SharedRequests<Result> {
   readonly #inFlight = new Map<string, Shared<Result>>();
+  readonly #onResult: ((result: Result, sharers: number) => void) | undefined;
+
+  /** @param onResult told of each result and of how many it is about to be given to, though some may leave before that */
+  constructor(onResult?: (result: Result, sharers: number) => void) {
+    this.#onResult = onResult;
+  }
 
   /**
    * Does work once for all who ask for the same at the same time.
@@ -56,7 +62,11 @@ export class SharedRequests<Result> {
     const forget = (): void => {
       if (this.#inFlight.get(key) === shared) this.#inFlight.delete(key);
     };
-    result.then(forget, forget);
+    // Before anybody else is told of the result: nobody can join any more.
+    result.then((found) => {
+      forget();
+      this.#onResult?.(found, shared.sharers);
+    }, forget);
     giveUp.signal.addEventListener('abort', forget, { once: true });
     // The work itself keeps this one's deadline.
     return await this.#attend(shared, sharer.signal);

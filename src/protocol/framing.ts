@@ -1,6 +1,7 @@
 // Content-Length frames over byte streams (LSP 3.17, "Base Protocol"), bounded, for both ends of a connection.
 // vscode-jsonrpc's own reader buffers whatever length a header claims, and its writer joins a message into one buffer;
 // these two keep a limit and write pieces as they are. Everything above frames is vscode-jsonrpc's.
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import {
   AbstractMessageReader,
@@ -12,7 +13,7 @@ import {
   type MessageWriter,
 } from 'vscode-jsonrpc/node';
 import { TopLevelIdFinder } from './message-id.ts';
-import { encodeJson } from './raw-json.ts';
+import { spliceJson, type RawJson } from './raw-json.ts';
 
 /** Why a frame was not taken. `id` is the request's, where one could be found. */
 export type FrameFault =
@@ -241,12 +242,15 @@ function contentLength(header: string): number | undefined {
  */
 export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
   readonly #stream: Writable;
+  /** Whether the stream has copied what it says it has handed on: one in memory hands on the very same bytes. */
+  readonly #copies: boolean;
   #failures = 0;
   #pending = 0;
 
   constructor(stream: Writable) {
     super();
     this.#stream = stream;
+    this.#copies = stream instanceof Socket;
     this.#stream.on('error', (error: Error) => {
       this.fireError(error, undefined, ++this.#failures);
     });
@@ -259,28 +263,48 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
 
   /** Resolves when the stream has handed the frame on: whoever waits for it has back-pressure. */
   write(message: Message): Promise<void> {
-    const pieces = encodeJson(message);
-    const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const { texts, raw } = spliceJson(message);
     return new Promise((resolve, reject) => {
       if (!this.#stream.writable) {
         reject(new Error('the stream is closed'));
         return;
       }
       this.#pending += 1;
-      this.#stream.cork();
-      this.#stream.write(`Content-Length: ${length}\r\n\r\n`, 'latin1');
-      for (const [index, piece] of pieces.entries()) {
-        if (index < pieces.length - 1) this.#stream.write(piece);
-        else {
-          this.#stream.write(piece, (error) => {
-            this.#pending -= 1;
-            if (error) reject(error);
-            else resolve();
-          });
+      const written = (error?: Error | null): void => {
+        this.#pending -= 1;
+        if (error) {
+          // The kernel may not have taken the bytes yet: they are left to the collector.
+          reject(error);
+          return;
         }
-      }
-      this.#stream.uncork();
+        if (this.#copies) for (const each of raw) each.sent();
+        resolve();
+      };
+      this.#send(texts, raw, written);
     });
+  }
+
+  /** As few pieces as there can be: each costs, whether it is short or long. */
+  #send(texts: readonly string[], raw: readonly RawJson[], written: (error?: Error | null) => void): void {
+    const stream = this.#stream;
+    const last = texts.length - 1;
+    let length = 0;
+    for (const text of texts) length += Buffer.byteLength(text);
+    for (const each of raw) length += each.byteLength;
+    const head = `Content-Length: ${length}\r\n\r\n${texts[0] ?? ''}`;
+    if (last === 0) {
+      stream.write(head, 'utf8', written);
+      return;
+    }
+    stream.cork();
+    stream.write(head, 'utf8');
+    for (let index = 0; index < last; index += 1) {
+      for (const chunk of raw[index]?.chunks ?? []) stream.write(chunk);
+      const text = texts[index + 1] ?? '';
+      if (index < last - 1) stream.write(text, 'utf8');
+      else stream.write(text, 'utf8', written);
+    }
+    stream.uncork();
   }
 
   /** Resolves when everything written so far has been handed on, or when the stream is gone. */

@@ -127,7 +127,7 @@ function wireAnswer(answer: ParseAnswer): Result<'parse'> {
     errors: [...answer.errors],
     driver: { language, digest, ...(manifest.version !== undefined && { version: manifest.version }) },
     elapsedMs: rounded(answer.elapsedMs),
-    uast: new RawJson(answer.ast),
+    uast: new RawJson(answer.ast, () => answer.memory?.free()),
   };
 }
 

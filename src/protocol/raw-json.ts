@@ -15,9 +15,12 @@ const quotedPlaceholder = JSON.stringify(placeholder);
 /** Valid JSON as UTF-8 bytes, in the pieces that it arrived in. Whoever makes one vouches for its validity. */
 export class RawJson {
   readonly chunks: readonly Uint8Array[];
+  #onSent: (() => void) | undefined;
 
-  constructor(chunks: readonly Uint8Array[]) {
+  /** @param onSent called when the bytes have been sent and are not needed any more, where that is ever known */
+  constructor(chunks: readonly Uint8Array[], onSent?: () => void) {
     this.chunks = chunks;
+    this.#onSent = onSent;
   }
 
   get byteLength(): number {
@@ -29,7 +32,15 @@ export class RawJson {
     return JSON.parse(Buffer.concat(this.chunks).toString('utf8'));
   }
 
-  /** Called by JSON.stringify: leaves the placeholder that `encodeJson` then replaces. */
+  /** To be called by whoever has sent the bytes, where nobody holds them who has not copied them. */
+  sent(): void {
+    const onSent = this.#onSent;
+    // Once, also where a message has the value twice: another holder's turn must not be taken.
+    this.#onSent = undefined;
+    onSent?.();
+  }
+
+  /** Called by JSON.stringify: leaves the placeholder that `encodeMessage` then replaces. */
   toJSON(): unknown {
     if (met === undefined) return this.decode();
     met.push(this);
@@ -37,24 +48,27 @@ export class RawJson {
   }
 }
 
-/** The JSON text of `value` as UTF-8 pieces, with every RawJson in it spliced in as it is, uncopied. */
-export function encodeJson(value: unknown): Uint8Array[] {
+/** A JSON text with raw values in it: each of `raw` stands between two of `texts`. */
+export interface SplicedJson {
+  readonly texts: readonly string[];
+  readonly raw: readonly RawJson[];
+}
+
+/** The JSON text of `value`, with every RawJson in it left as it is. */
+export function spliceJson(value: unknown): SplicedJson {
   const outer = met;
-  const found: RawJson[] = [];
-  met = found;
-  let text: string;
+  const raw: RawJson[] = [];
+  met = raw;
   try {
-    text = JSON.stringify(value);
+    const text = JSON.stringify(value);
+    return { texts: raw.length === 0 ? [text] : text.split(quotedPlaceholder), raw };
   } finally {
     met = outer;
   }
-  if (found.length === 0) return [Buffer.from(text, 'utf8')];
-  const pieces: Uint8Array[] = [];
-  const texts = text.split(quotedPlaceholder);
-  for (const [index, part] of texts.entries()) {
-    pieces.push(Buffer.from(part, 'utf8'));
-    const raw = found[index];
-    if (raw !== undefined) pieces.push(...raw.chunks);
-  }
-  return pieces;
+}
+
+/** The JSON text of `value` as UTF-8 pieces, with every RawJson in it spliced in as it is, uncopied. */
+export function encodeJson(value: unknown): Uint8Array[] {
+  const { texts, raw } = spliceJson(value);
+  return texts.flatMap((text, index) => [Buffer.from(text, 'utf8'), ...(raw[index]?.chunks ?? [])]);
 }

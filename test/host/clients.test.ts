@@ -10,12 +10,14 @@ import { buildScriptDriver } from '../support/driver-images.ts';
 import { collect, runProgram, startProgram } from '../support/program.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
-/** Answers with 4 MB where the source says so, after a second where it says that, at once else. */
+/** Answers with 4 MB where the source says so, after a second where it says slow, at once else. */
 const script = `
 large=$(busybox head -c 4000000 /dev/zero | busybox tr '\\0' x)
 while IFS= read -r line; do
   case "$line" in
-    *large*) printf '{"status":"ok","errors":[],"ast":"%s"}\\n' "$large" ;;
+    *large*)
+      case "$line" in *slow*) busybox sleep 1 ;; esac
+      printf '{"status":"ok","errors":[],"ast":"%s"}\\n' "$large" ;;
     *slow*) busybox sleep 1; printf '{"status":"ok","errors":[],"ast":"slow"}\\n' ;;
     *) printf '{"status":"ok","errors":[],"ast":"quick"}\\n' ;;
   esac
@@ -105,6 +107,20 @@ describe('a host of many clients', () => {
     }, 100);
     expect(await cancelled).toMatchObject({ code: -32800 });
     expect(await kept).toMatchObject({ uast: 'slow' });
+  });
+
+  it('gives all who share an answer the whole of it, also to one that reads long after the others', async () => {
+    using late = await clientOf();
+    using other = await clientOf();
+    await parse(late.client, 'quick');
+    const both = [parse(late.client, 'large and slow'), parse(other.client, 'large and slow')];
+    late.stream.pause();
+    const whole = 'x'.repeat(4_000_000);
+    expect((await both[1])?.uast).toBe(whole);
+    // What the answer lay in would be in use again by now, had the first to be done with it given it back.
+    for (let round = 0; round < 3; round += 1) await parse(other.client, `large ${round}`);
+    late.stream.resume();
+    expect((await both[0])?.uast).toBe(whole);
   });
 
   it('reports progress and results to the one that asked, also where tokens are the same', async () => {

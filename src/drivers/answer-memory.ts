@@ -1,0 +1,38 @@
+// The memory that an answer came in. The collector frees a buffer long after it was last needed: with trees of megabytes,
+// hundreds lie about, each new one is cold, and the collector has to run for them alone. Whoever has an answer to itself
+// and has sent it gives its memory back at once; what is not given back is collected as ever.
+
+/** Smaller pieces are not worth the call. */
+const worthFreeing = 4096;
+
+export class AnswerMemory {
+  readonly #pieces: Buffer[] = [];
+  #holders = 1;
+
+  /** The pieces, in the order in which they came. */
+  get pieces(): readonly Buffer[] {
+    return this.#pieces;
+  }
+
+  /** @param piece as a stream gave it: nobody else may keep it */
+  add(piece: Buffer): void {
+    this.#pieces.push(piece);
+  }
+
+  /** So many have the answer: the memory is free when each of them has freed it, and left to the collector else. */
+  share(holders: number): void {
+    this.#holders = holders;
+  }
+
+  /** Called by each holder once. Nothing that lies in the memory may be read by it afterwards, nor by the kernel. */
+  free(): void {
+    this.#holders -= 1;
+    if (this.#holders !== 0) return;
+    for (const { buffer, byteLength } of this.#pieces) {
+      // A view of a part of something larger is not ours alone: Node cuts small buffers out of common ones.
+      if (byteLength < worthFreeing || byteLength !== buffer.byteLength || !(buffer instanceof ArrayBuffer)) continue;
+      buffer.transfer(0);
+    }
+    this.#pieces.length = 0;
+  }
+}
