@@ -1,20 +1,16 @@
 // The drivers of the catalogue without container and host: each against its parser called as a library in a plain
 // process, for the same tree, and its start against that of the bare interpreter.
-//   node bench/drivers.ts [--json] [--check]     by itself, the drivers' figures alone
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { fileOfSize } from './corpus.ts';
-import { report, type Figure } from './report.ts';
+import { fileOfSize, pythonFiles } from './corpus.ts';
+import { LineProcess, python } from './line-process.ts';
+import type { Figure } from './report.ts';
 import { summarise, takeTurns } from './statistics.ts';
 
 const catalog = fileURLToPath(new URL('../catalog/', import.meta.url));
 const modules = fileURLToPath(new URL('../node_modules/', import.meta.url));
-const python = '/usr/bin/python3';
 const rounds = 60;
 const startRounds = 25;
 
@@ -85,7 +81,7 @@ async function prepare(folder: string): Promise<Contestants[]> {
   await mkdir(path.dirname(babel), { recursive: true });
   await cp(path.join(modules, '@babel/parser'), babel, { recursive: true });
 
-  const standardLibrary = path.join('/usr/lib', `python3.${await minorVersion()}`);
+  const standardLibrary = await pythonFiles();
   const named = async (name: string): Promise<{ name: string; content: string }> => ({
     name,
     content: await readFile(path.join(standardLibrary, name), 'utf8'),
@@ -112,50 +108,6 @@ async function prepare(folder: string): Promise<Contestants[]> {
       sources: [await named('bisect.py'), await named('shlex.py'), await named('ast.py'), await named('argparse.py')],
     },
   ];
-}
-
-async function minorVersion(): Promise<string> {
-  const child = spawn(python, ['-c', 'import sys; print(sys.version_info[1])'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
-  return chunk.toString().trim();
-}
-
-/** A process that answers lines with lines. */
-class LineProcess implements AsyncDisposable {
-  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #exit: Promise<unknown>;
-  #chunks: Buffer[] = [];
-  #answered: ((answer: Buffer) => void) | undefined;
-
-  constructor([command, ...args]: readonly [string, ...string[]]) {
-    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: {} });
-    this.#exit = once(this.#child, 'exit');
-    this.#child.stdout.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk);
-      if (chunk.at(-1) !== 0x0a) return;
-      const chunks = this.#chunks;
-      this.#chunks = [];
-      this.#answered?.(chunks.length === 1 ? chunk : Buffer.concat(chunks));
-    });
-  }
-
-  async ask(line: string): Promise<Buffer> {
-    const answer = new Promise<Buffer>((resolve, reject) => {
-      this.#answered = resolve;
-      void this.#exit.then(() => {
-        reject(new Error('the process has ended'));
-      });
-    });
-    this.#child.stdin.write(line);
-    return answer;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.stdin.end();
-    await this.#exit;
-  }
 }
 
 async function measureParsing(contestants: Contestants): Promise<Figure[]> {
@@ -234,5 +186,3 @@ export async function measureDrivers(): Promise<Figure[]> {
     await rm(folder, { recursive: true });
   }
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) report(await measureDrivers());

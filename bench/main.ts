@@ -1,32 +1,54 @@
-// `npm run bench`: how much babelhost adds to its drivers. Each figure stands beside a baseline of the same run.
-//   --json       the figures as JSON
-//   --check      exit status 1 where a target is missed
-//   --only TEXT  only the measurements whose name contains TEXT
+// `npm run bench`: how much babelhost adds to its drivers. Each figure stands beside a baseline of the same run. `--help`
+// tells the options and the measurements.
 import { measureContainers } from './containers.ts';
+import { measureDrivers } from './drivers.ts';
+import { measureFiles } from './files.ts';
 import { measureImages } from './images.ts';
 import { measureLatency } from './latency.ts';
 import { measureMemory } from './memory.ts';
+import { chosen, help, options } from './options.ts';
 import { measurePool } from './pool.ts';
-import { options, report, type Figure } from './report.ts';
+import { measureProcessorTime } from './processor-time.ts';
+import { measurePython } from './python.ts';
+import { report, type Figure } from './report.ts';
 import { makeRoot } from './setting.ts';
 import { measureStart } from './start.ts';
 import { measureThroughput } from './throughput.ts';
 
-const measurements: Readonly<Record<string, (root: string) => Promise<Figure[]>>> = {
-  latency: measureLatency,
-  throughput: measureThroughput,
-  pool: measurePool,
-  start: measureStart,
-  memory: measureMemory,
-  images: measureImages,
-  containers: measureContainers,
-};
+const measurements: ReadonlyMap<string, (root: string) => Promise<Figure[]>> = new Map([
+  ['latency', measureLatency],
+  ['throughput', measureThroughput],
+  ['files', measureFiles],
+  ['python', measurePython],
+  ['processor-time', measureProcessorTime],
+  ['pool', measurePool],
+  ['start', measureStart],
+  ['memory', measureMemory],
+  ['drivers', measureDrivers],
+  ['images', measureImages],
+  ['containers', measureContainers],
+]);
 
-await using place = await makeRoot();
-const figures: Figure[] = [];
-for (const [name, measure] of Object.entries(measurements)) {
-  if (options.only !== undefined && !name.includes(options.only)) continue;
-  process.stderr.write(`measuring ${name} …\n`);
-  figures.push(...(await measure(place.root)));
+async function main(): Promise<void> {
+  const names = [...measurements.keys()];
+  if (options.help) {
+    process.stdout.write(help(names));
+    return;
+  }
+  const wanted = chosen(names, options.only);
+  if ('fault' in wanted) {
+    process.stderr.write(`${wanted.fault}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  await using place = await makeRoot();
+  const figures: Figure[] = [];
+  for (const [name, measure] of measurements) {
+    if (!wanted.includes(name)) continue;
+    process.stderr.write(`measuring ${name} …\n`);
+    figures.push(...(await measure(place.root)));
+  }
+  report(figures);
 }
-report(figures);
+
+await main();

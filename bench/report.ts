@@ -1,23 +1,15 @@
 // The figures of a run: a table for people, JSON for programs, and whether targets are met.
-import { parseArgs } from 'node:util';
+import { options } from './options.ts';
 import type { Sample } from './statistics.ts';
 
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'requests/s' | 'MB' | 's';
+  readonly unit: 'ms' | 'requests/s' | 'files/s' | 'MB' | 's';
   readonly value: Sample;
   readonly baseline: { readonly name: string; readonly value: Sample };
   /** The bound of value/baseline: at most, or at least where more is better. */
   readonly target?: { readonly ratio: number; readonly is: 'at most' | 'at least' };
 }
-
-export const options = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
-    only: { type: 'string' },
-  },
-}).values;
 
 const ratio = ({ value, baseline }: Figure): number => value.median / baseline.value.median;
 

@@ -10,7 +10,7 @@ import { layout } from '../src/drivers/manifest.ts';
 import { ImageStore, type ImageConfig } from '../src/images/index.ts';
 import { Host } from '../src/host.ts';
 import { Client } from '../src/protocol/client.ts';
-import { duplexPair } from 'node:stream';
+import { duplexPair, type Readable, type Writable } from 'node:stream';
 import { DriverClient, HostClient } from './line-client.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
@@ -32,13 +32,26 @@ export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {
   return { root, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 
-export interface ServedHost extends AsyncDisposable {
-  readonly client: HostClient;
+export interface ServedHost<Spoken = HostClient> extends AsyncDisposable {
+  readonly client: Spoken;
   readonly pid: number;
 }
 
 /** `babelhost serve --stdio`, as its users start it. */
 export function serveHost(root: string, options: readonly string[] = []): ServedHost {
+  return serve(root, options, (output, input) => new HostClient(output, input));
+}
+
+/** The same, spoken to by this project's own client, which leaves trees undecoded: as the command line does it. */
+export function serveHostWithRawTrees(root: string, options: readonly string[] = []): ServedHost<Client> {
+  return serve(root, options, (output, input) => new Client(output, input, { rawTrees: true }));
+}
+
+function serve<Spoken>(
+  root: string,
+  options: readonly string[],
+  speak: (output: Readable, input: Writable) => Spoken,
+): ServedHost<Spoken> {
   const child: ChildProcess = spawn(
     process.execPath,
     [program, 'serve', '--stdio', '--root', root, '--log-level', 'error', ...options],
@@ -51,7 +64,7 @@ export function serveHost(root: string, options: readonly string[] = []): Served
   const { stdin, stdout, pid } = child;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   return {
-    client: new HostClient(stdout, stdin),
+    client: speak(stdout, stdin),
     pid,
     [Symbol.asyncDispose]: async () => {
       stdin.end();
