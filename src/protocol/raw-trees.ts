@@ -5,6 +5,7 @@ import { RawJson } from './raw-json.ts';
 const quote = 0x22;
 const backslash = 0x5c;
 const colon = 0x3a;
+const comma = 0x2c;
 const key = Buffer.from('"uast":');
 const nothing = Buffer.from('null');
 
@@ -74,8 +75,22 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
+/** Strings of trees are short, names mostly: up to here a loop is quicker than a call of `indexOf`. */
+const shortString = 64;
+
 /** The offset after the closing quote of the string that begins at `start`. */
 function endOfString(content: Buffer, start: number): number {
+  const near = Math.min(start + shortString, content.length);
+  for (let at = start + 1; at < near; at += 1) {
+    const byte = content[at];
+    if (byte === quote) return at + 1;
+    // What is escaped cannot end it.
+    if (byte === backslash) at += 1;
+  }
+  return endOfLongString(content, start);
+}
+
+function endOfLongString(content: Buffer, start: number): number {
   for (let end = content.indexOf(quote, start + 1); end >= 0; end = content.indexOf(quote, end + 1)) {
     let before = end - 1;
     while (content[before] === backslash) before -= 1;
@@ -88,19 +103,24 @@ function endOfString(content: Buffer, start: number): number {
 /** The offset after the value that begins at `start`, without the white space behind it. */
 function endOfValue(content: Buffer, start: number): number {
   let depth = 0;
-  for (let at = start; at < content.length; at += 1) {
+  let at = start;
+  while (at < content.length) {
     const byte = content[at] ?? 0;
-    const means = meaning[byte];
-    if (means === 1) depth += 1;
-    else if (means === 2) {
+    if (byte === quote) {
+      at = endOfString(content, at);
+      if (depth === 0) return at;
+      continue;
+    }
+    // A bracket and a brace differ in this bit alone: 0x5b and 0x7b open, 0x5d and 0x7d close.
+    const kind = byte | 0x20;
+    if (kind === 0x7b) depth += 1;
+    else if (kind === 0x7d) {
       // The bracket of what the value stands in.
       if (depth === 0) return at;
       depth -= 1;
       if (depth === 0) return at + 1;
-    } else if (means === 3) {
-      at = endOfString(content, at) - 1;
-      if (depth === 0) return at + 1;
-    } else if (depth === 0 && byte === 0x2c) return at;
+    } else if (depth === 0 && byte === comma) return at;
+    at += 1;
   }
   return content.length;
 }
