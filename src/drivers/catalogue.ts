@@ -1,48 +1,27 @@
 // The installed drivers: which image serves which language. The truth is the image store's index, where a driver's
-// entry carries its language as an annotation: one rename of the index installs, updates or removes. drivers.json is
-// derived from it, for people and to spare reading manifests at each start.
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+// entry carries its language as an annotation: one rename of the index installs, updates or removes.
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { ulid } from 'ulid';
-import { z } from 'zod';
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError } from '../errors.ts';
 import {
   formatReference,
   parseReference,
-  type Candidate,
   type Digest,
   type ImageStore,
   type Credentials,
   type Platform,
   type Progress,
   type Reference,
-  type StoredImage,
 } from '../images/index.ts';
 import type { Logger } from '../log.ts';
+import { alreadyInstalled, dirty, notInstalled } from './catalogue-errors.ts';
 import { languageNames } from './detection.ts';
-import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
-import { keptManifest } from './manifest-schema.ts';
-import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
+import { annotations, describeDriver, readManifest, requireNative, type Driver } from './driver-image.ts';
+import { readDriversFile, writeDriversFile } from './drivers-file.ts';
+import type { Manifest } from './manifest.ts';
+import type { RunLimitsTable } from './run-limits.ts';
 
-/** Annotations on a driver's entry in the index, under a name of our own (OCI image spec, "Annotations"). */
-const annotations = {
-  language: 'io.babelhost.driver.language',
-  reference: 'io.babelhost.driver.reference',
-  installed: 'io.babelhost.driver.installed',
-  limits: 'io.babelhost.driver.limits',
-} as const;
-
-export interface Driver {
-  readonly language: string;
-  /** Where the image came from. */
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly sizeBytes: number;
-  readonly installedAt?: string;
-  /** Those that were given when it was installed. */
-  readonly limits?: RunLimitsTable;
-  readonly manifest: Manifest;
-}
+export type { Driver } from './driver-image.ts';
 
 export interface InstallOptions {
   /** Refuse the image unless it serves this language. */
@@ -73,10 +52,6 @@ interface Snapshot {
 
 /** For how long the index is taken to be as it was, in milliseconds: installs of other processes show after it. */
 const freshMs = 250;
-
-const derivedFile = z.object({
-  drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
-});
 
 export class DriverCatalogue {
   readonly #root: string;
@@ -171,8 +146,8 @@ export class DriverCatalogue {
       },
     });
     this.#forget();
-    const driver = await this.#describe(image);
-    await this.#writeDerived();
+    const driver = await describeDriver(this.#store, image);
+    await this.#writeFile();
     this.#logger.info({ language: driver.language, digest: driver.digest, replaced }, 'driver installed');
     return { driver, unchanged, ...(replaced !== undefined && { replaced }) };
   }
@@ -217,7 +192,7 @@ export class DriverCatalogue {
   async removeImages(digests: readonly Digest[]): Promise<void> {
     await this.#store.remove(digests);
     this.#forget();
-    await this.#writeDerived();
+    await this.#writeFile();
     this.#logger.info({ digests }, 'images removed');
   }
 
@@ -230,6 +205,11 @@ export class DriverCatalogue {
     this.#forget();
     const driver = await this.find(language);
     return driver.digest === digest ? undefined : driver;
+  }
+
+  async #writeFile(): Promise<void> {
+    const { byLanguage } = await this.#current();
+    await writeDriversFile(this.#root, byLanguage);
   }
 
   #forget(): void {
@@ -261,12 +241,12 @@ export class DriverCatalogue {
   async #read(): Promise<Snapshot> {
     // The stamp first: a change that comes while the list is read shows at the next check.
     const stamp = await this.#stamp();
-    const known = await this.#readDerived();
+    const known = await readDriversFile(this.#root, this.#logger);
     const byLanguage = new Map<string, Driver[]>();
     for (const image of await this.#store.list()) {
       const language = image.annotations[annotations.language];
       if (language === undefined) continue;
-      const driver = await this.#describe(image, known.get(image.digest));
+      const driver = await describeDriver(this.#store, image, known.get(image.digest));
       byLanguage.set(language, [...(byLanguage.get(language) ?? []), driver]);
     }
     return { stamp, checkedAt: performance.now(), byLanguage };
@@ -277,100 +257,6 @@ export class DriverCatalogue {
     const { ino, mtimeNs, size } = await stat(path.join(this.#root, 'index.json'), { bigint: true });
     return `${ino} ${mtimeNs} ${size}`;
   }
-
-  async #describe(image: StoredImage, known?: Manifest): Promise<Driver> {
-    const manifest = known ?? (await readManifest((file) => this.#store.read(image.digest, file, manifestBytes)));
-    const installedAt = image.annotations[annotations.installed];
-    const limits = parseLimits(image.annotations[annotations.limits]);
-    return {
-      language: image.annotations[annotations.language] ?? manifest.language,
-      reference: image.annotations[annotations.reference] ?? image.names[0] ?? '',
-      digest: image.digest,
-      sizeBytes: image.size,
-      ...(installedAt !== undefined && { installedAt }),
-      ...(limits !== undefined && { limits }),
-      manifest,
-    };
-  }
-
-  get #derivedPath(): string {
-    return path.join(this.#root, 'drivers.json');
-  }
-
-  /** Manifests by image digest, as drivers.json has them. It may be missing or old: it is only a shortcut. */
-  async #readDerived(): Promise<Map<string, Manifest>> {
-    const manifests = new Map<string, Manifest>();
-    try {
-      const { drivers } = derivedFile.parse(JSON.parse(await readFile(this.#derivedPath, 'utf8')));
-      for (const { digest, manifest } of Object.values(drivers)) {
-        manifests.set(digest, keptManifest.parse(manifest) as Manifest);
-      }
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') {
-        this.#logger.warn({ err: error }, 'drivers.json could not be read; the manifests are read from the images');
-      }
-    }
-    return manifests;
-  }
-
-  async #writeDerived(): Promise<void> {
-    const { byLanguage } = await this.#current();
-    const drivers = Object.fromEntries(
-      [...byLanguage].map(([language, [driver]]) => [
-        language,
-        { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
-      ]),
-    );
-    const temporary = path.join(this.#root, 'tmp', `drivers-${ulid()}.json`);
-    await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { flush: true });
-    await rename(temporary, this.#derivedPath);
-  }
-}
-
-/** @throws BabelhostError `storageDirty` for what nobody of us wrote */
-function parseLimits(annotation: string | undefined): RunLimitsTable | undefined {
-  if (annotation === undefined) return undefined;
-  try {
-    return runLimitsSchema.parse(JSON.parse(annotation));
-  } catch (error) {
-    throw new BabelhostError(
-      'storageDirty',
-      `The store's index has limits of a driver that are none (${annotation.slice(0, 200)}): install the driver again, with --update.`,
-      { limits: annotation.slice(0, 1000) },
-      { cause: error },
-    );
-  }
-}
-
-async function readManifest(read: (file: string, limitBytes: number) => Promise<Uint8Array>): Promise<Manifest> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await read(layout.manifest, manifestBytes);
-  } catch (error) {
-    throw new BabelhostError(
-      'driverMalformed',
-      `The image is no driver: its manifest ${layout.manifest} cannot be read (${messageOf(error)}).`,
-      { path: layout.manifest },
-      { cause: error },
-    );
-  }
-  return parseManifest(bytes);
-}
-
-/** @throws BabelhostError `driverMalformed` where the image has no parser that can be executed */
-async function requireNative(candidate: Candidate): Promise<void> {
-  let reason: string;
-  try {
-    if ((await candidate.stat(layout.native)).executable) return;
-    reason = 'it is not executable';
-  } catch (error) {
-    reason = messageOf(error);
-  }
-  throw new BabelhostError(
-    'driverMalformed',
-    `The image has no native parser at ${layout.native} (${reason}); see docs/writing-a-driver.md.`,
-    { path: layout.native, reason },
-  );
 }
 
 function serves(manifest: Manifest, language: string): boolean {
@@ -383,28 +269,4 @@ function only(drivers: readonly Driver[]): Driver {
   if (driver === undefined) throw new Error('a language without drivers is in the catalogue');
   if (another !== undefined) throw dirty(driver.language, drivers);
   return driver;
-}
-
-function dirty(language: string, images: readonly { readonly digest: string }[]): BabelhostError {
-  return new BabelhostError(
-    'storageDirty',
-    `The store holds ${images.length} driver images for ${language}, where there must be one; remove them (babelhost driver remove ${language}) and install the one you want.`,
-    { language, digests: images.map((image) => image.digest) },
-  );
-}
-
-function alreadyInstalled(language: string, digest: Digest, reference: string | undefined): BabelhostError {
-  return new BabelhostError(
-    'driverAlreadyInstalled',
-    `A driver for ${language} is installed already; give update (--update) to put this one in its place.`,
-    { language, digest, reference },
-  );
-}
-
-function notInstalled(name: string): BabelhostError {
-  return new BabelhostError(
-    'driverNotInstalled',
-    `No driver for ${name} is installed; install one with 'babelhost driver install REFERENCE' ('babelhost driver list' shows what there is).`,
-    { language: name },
-  );
 }

@@ -1,0 +1,49 @@
+// drivers.json in the root: what is installed, for people, with the manifests, to spare reading them from the images at each
+// start. It is derived from the store's index, may be missing or old, and is never the truth.
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ulid } from 'ulid';
+import { z } from 'zod';
+import { systemErrorCode } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Driver } from './driver-image.ts';
+import { keptManifest } from './manifest-schema.ts';
+import type { Manifest } from './manifest.ts';
+
+const schema = z.object({
+  drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
+});
+
+const pathIn = (root: string): string => path.join(root, 'drivers.json');
+
+/** The manifests in it, by image digest; none where it cannot be read. */
+export async function readDriversFile(root: string, logger: Logger): Promise<Map<string, Manifest>> {
+  const manifests = new Map<string, Manifest>();
+  try {
+    const { drivers } = schema.parse(JSON.parse(await readFile(pathIn(root), 'utf8')));
+    for (const { digest, manifest } of Object.values(drivers)) {
+      manifests.set(digest, keptManifest.parse(manifest) as Manifest);
+    }
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') {
+      logger.warn({ err: error }, 'drivers.json could not be read; the manifests are read from the images');
+    }
+  }
+  return manifests;
+}
+
+/** Replaces it by rename. */
+export async function writeDriversFile(
+  root: string,
+  byLanguage: ReadonlyMap<string, readonly Driver[]>,
+): Promise<void> {
+  const drivers = Object.fromEntries(
+    [...byLanguage].map(([language, [driver]]) => [
+      language,
+      { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
+    ]),
+  );
+  const temporary = path.join(root, 'tmp', `drivers-${ulid()}.json`);
+  await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { flush: true });
+  await rename(temporary, pathIn(root));
+}
