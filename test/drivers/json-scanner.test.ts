@@ -30,6 +30,34 @@ function isJson(text: string): boolean {
   }
 }
 
+/** What a text is damaged with. */
+const pieceOfDamage = fc.constantFrom(
+  ...[
+    '',
+    '"',
+    '\\',
+    '{',
+    '}',
+    '[',
+    ']',
+    ',',
+    ':',
+    '0',
+    '1',
+    '-',
+    '.',
+    'e',
+    'u',
+    't',
+    ' ',
+    'é',
+    '\u0001',
+    'null',
+    '00',
+    '":',
+  ],
+);
+
 describe('the scanner of answers', () => {
   it('finds the members of the envelope in any order', () => {
     const text = '{ "ast": {"a": [1, {"status": "x"}]}, "errors" :[], "status":"ok" }\n';
@@ -68,27 +96,7 @@ describe('the scanner of answers', () => {
   it('agrees with JSON.parse on what is JSON when a text is damaged', () => {
     const damage = fc.record({
       at: fc.nat(),
-      with: fc.constantFrom(
-        '',
-        '"',
-        '\\',
-        '{',
-        '}',
-        '[',
-        ']',
-        ',',
-        ':',
-        '0',
-        '1',
-        '-',
-        '.',
-        'e',
-        'u',
-        't',
-        ' ',
-        'é',
-        '\u0001',
-      ),
+      with: pieceOfDamage,
     });
     fc.assert(
       fc.property(fc.jsonValue(), fc.array(damage, { minLength: 1, maxLength: 4 }), (value, damages) => {
@@ -160,30 +168,7 @@ describe('the scanner of answers', () => {
     const damage = fc.record({
       at: fc.nat(),
       length: fc.nat(2),
-      piece: fc.constantFrom(
-        ...[
-          '',
-          '"',
-          '\\',
-          '{',
-          '}',
-          '[',
-          ']',
-          ',',
-          ':',
-          '0',
-          '-',
-          '.',
-          'e',
-          'u',
-          ' ',
-          'é',
-          '\u0001',
-          'null',
-          '00',
-          '":',
-        ],
-      ),
+      piece: pieceOfDamage,
     });
 
     function damaged(whole: string, damages: readonly { at: number; length: number; piece: string }[]): string {
