@@ -1,7 +1,7 @@
 // A client that keeps books: what it sent, what came back, and what came back that it had not asked for.
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { FrameReader } from '../src/protocol/framing.ts';
+import { FrameReader } from '../../src/protocol/framing.ts';
 
 export type Outcome =
   | { readonly kind: 'result'; readonly result: unknown }
@@ -11,7 +11,7 @@ export type Outcome =
   /** The client left before its answer could come. */
   | { readonly kind: 'abandoned' };
 
-export interface Books {
+export interface Sent {
   sent: number;
   /** Answers to requests that had been answered before. */
   doubled: number;
@@ -27,12 +27,12 @@ interface Message {
 
 export class SoakClient {
   readonly socket: Socket;
-  readonly #books: Books;
+  readonly #books: Sent;
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   readonly #partial = new Map<string, (value: unknown) => void>();
   #ids = 0;
 
-  private constructor(socket: Socket, books: Books) {
+  private constructor(socket: Socket, books: Sent) {
     this.socket = socket;
     this.#books = books;
     socket.on('error', () => undefined);
@@ -44,7 +44,7 @@ export class SoakClient {
     });
   }
 
-  static async open(file: string, books: Books): Promise<SoakClient> {
+  static async open(file: string, books: Sent): Promise<SoakClient> {
     const socket = connect(file);
     await once(socket, 'connect');
     return new SoakClient(socket, books);

@@ -1,11 +1,19 @@
-// Loaded into the soaked host (node --expose-gc --import): at SIGUSR2 it writes what is alive to the file that
-// SOAK_MEMORY names. Resident memory alone says little: an allocator keeps what has been freed.
-import { rename, writeFile } from 'node:fs/promises';
+// Loaded into the soaked host (node --expose-gc --import). Appends its memory to the file that SOAK_MEMORY names, a line of
+// JSON every SOAK_MEMORY_MS; at SIGUSR2, after a collection, also what is alive. Resident memory alone says little of that:
+// an allocator keeps what has been freed.
+import { appendFileSync } from 'node:fs';
 
-const file = process.env['SOAK_MEMORY'];
+const { SOAK_MEMORY: file, SOAK_MEMORY_MS: every } = process.env;
 const collect = (globalThis as { gc?: () => void }).gc;
-if (file === undefined || collect === undefined) throw new Error('SOAK_MEMORY and --expose-gc are needed');
+if (file === undefined || !(Number(every) > 0) || collect === undefined) {
+  throw new Error('SOAK_MEMORY, SOAK_MEMORY_MS and --expose-gc are needed');
+}
 
+function append(collected: boolean): void {
+  appendFileSync(file as string, `${JSON.stringify({ at: Date.now(), collected, ...process.memoryUsage() })}\n`);
+}
+
+setInterval(append, Number(every), false).unref();
 process.on('SIGUSR2', () => {
   void (async () => {
     // What finalisers let go goes with the next collection.
@@ -13,8 +21,6 @@ process.on('SIGUSR2', () => {
       collect();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    const { heapUsed, external } = process.memoryUsage();
-    await writeFile(`${file}.new`, JSON.stringify({ megabytes: (heapUsed + external) / 2 ** 20 }));
-    await rename(`${file}.new`, file);
+    append(true);
   })();
 });
