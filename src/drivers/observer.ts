@@ -15,7 +15,7 @@ export interface DriverObserver {
 }
 
 export interface ObservedParse {
-  /** The driver's language, or the one that was asked for where it did not come to a driver. */
+  /** The driver's language; undefined where it did not come to a driver: what a client asks for is anything. */
   readonly language: string | undefined;
   /** The digest of the driver's image. */
   readonly image: string | undefined;

@@ -80,14 +80,17 @@ export class Parser {
     const observer = this.#observer;
     if (observer === undefined) return await this.#parse(request, signal);
     const startedAt = performance.now();
+    let driver: Driver | undefined;
     let answer: ParseAnswer | undefined;
     try {
-      answer = await this.#parse(request, signal);
+      answer = await this.#parse(request, signal, (found) => {
+        driver = found;
+      });
       return answer;
     } finally {
       observer.parsed({
-        language: answer?.language ?? request.language?.toLowerCase(),
-        image: answer?.driver.digest,
+        language: driver?.language,
+        image: driver?.digest,
         milliseconds: performance.now() - startedAt,
         ...(answer !== undefined && { contentBytes: answer.contentBytes }),
         failed: answer === undefined,
@@ -95,7 +98,12 @@ export class Parser {
     }
   }
 
-  async #parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
+  /** @param onDriver told of the driver that is asked, whatever comes of it */
+  async #parse(
+    request: ParseRequest,
+    signal: AbortSignal | undefined,
+    onDriver?: (driver: Driver) => void,
+  ): Promise<ParseAnswer> {
     const startedAt = performance.now();
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
@@ -103,6 +111,7 @@ export class Parser {
     const { asked, driver: found } = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
     const ask = async (driver: Driver): Promise<NativeAnswer> => {
+      onDriver?.(driver);
       checkMode(mode, driver);
       const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
       return await this.#ask(driver, line, request, timing, signal);

@@ -40,6 +40,7 @@ describe('metrics', () => {
     for (const content of ['a', 'bb', 'ccc']) await client.request('parse', { content, language: 'echo' });
     await expect(client.request('parse', { content: 'die', language: 'echo' })).rejects.toThrow();
     await expect(client.request('parse', { content: '', filename: 'x.py' })).rejects.toThrow();
+    await expect(client.request('parse', { content: '', language: 'made-up' })).rejects.toThrow();
     const url = /http:\/\/127\.0\.0\.1:\d+\/metrics/.exec(host.log())?.[0] ?? '';
     const text = await (await fetch(url)).text();
     const labels = `{lang="echo",image="${driver.digest}"}`;
@@ -50,9 +51,12 @@ describe('metrics', () => {
           .find((line) => line.startsWith(`${name} `))
           ?.slice(name.length),
       );
-    expect(value(`bblfshd_parse_total${labels}`)).toBe(3);
-    expect(value('bblfshd_parse_errors{lang="echo",image=""}')).toBe(1);
-    expect(value(`bblfshd_parse_seconds_count${labels}`)).toBe(3);
+    expect(value(`bblfshd_parse_total${labels}`)).toBe(4);
+    expect(value(`bblfshd_parse_errors${labels}`)).toBe(1);
+    // What no driver was asked for has no labels: clients could make up as many as they like.
+    expect(value('bblfshd_parse_errors{lang="",image=""}')).toBe(2);
+    expect(text).not.toContain('made-up');
+    expect(value(`bblfshd_parse_seconds_count${labels}`)).toBe(4);
     expect(value(`bblfshd_parse_bytes_sum${labels}`)).toBe(6);
     expect(value(`bblfshd_driver_spawn${labels}`)).toBeGreaterThanOrEqual(2);
     expect(value(`bblfshd_driver_kill${labels}`)).toBe(2);
