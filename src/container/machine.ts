@@ -29,8 +29,6 @@ export interface MachineReport {
   readonly isolation: IsolationReport;
 }
 
-const execute = promisify(execFile);
-
 /** The oldest that have what we use: `defaultErrnoRet` of seccomp, and bind mounts from folders the root may not search. */
 const oldestVersions: Readonly<Record<string, readonly [number, number]>> = { runc: [1, 1], crun: [1, 5] };
 
@@ -76,7 +74,7 @@ async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
   const program = await findProgram(name);
   if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && mending) };
   try {
-    const { stdout } = await execute(program, ['--version'], { timeout: 10_000 });
+    const { stdout } = await promisify(execFile)(program, ['--version'], { timeout: 10_000 });
     const version = /(\d+)\.(\d+)[.\w+~-]*/.exec(stdout);
     const [major = 0, minor = 0] = oldestVersions[name] ?? [];
     if (version === null) return { name, state: absent, found: `${program} does not tell its version`, ...mending };

@@ -42,7 +42,7 @@ const largestFile = 1024 * 1024;
 
 const entrySchema = z
   .strictObject({
-    language: languageName,
+    language: languageName(),
     status: z.preprocess((value) => (typeof value === 'string' ? value.toLowerCase() : value), z.enum(statuses)),
     reference: z.string().min(1).optional(),
     recipe: z.string().min(1).optional(),

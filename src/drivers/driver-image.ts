@@ -48,7 +48,7 @@ export async function describeDriver(store: ImageStore, image: StoredImage, know
 function parseLimits(annotation: string | undefined): RunLimitsTable | undefined {
   if (annotation === undefined) return undefined;
   try {
-    return runLimitsSchema.parse(JSON.parse(annotation));
+    return runLimitsSchema().parse(JSON.parse(annotation));
   } catch (error) {
     throw new BabelhostError(
       'storageDirty',

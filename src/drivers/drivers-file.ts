@@ -4,15 +4,18 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
 import { z } from 'zod';
+import { onFirstUse } from '../on-first-use.ts';
 import { systemErrorCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Driver } from './driver-image.ts';
 import { keptManifest } from './manifest-schema.ts';
 import type { Manifest } from './manifest.ts';
 
-const schema = z.object({
-  drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
-});
+const schema = onFirstUse(() =>
+  z.object({
+    drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
+  }),
+);
 
 const pathIn = (root: string): string => path.join(root, 'drivers.json');
 
@@ -20,9 +23,9 @@ const pathIn = (root: string): string => path.join(root, 'drivers.json');
 export async function readDriversFile(root: string, logger: Logger): Promise<Map<string, Manifest>> {
   const manifests = new Map<string, Manifest>();
   try {
-    const { drivers } = schema.parse(JSON.parse(await readFile(pathIn(root), 'utf8')));
+    const { drivers } = schema().parse(JSON.parse(await readFile(pathIn(root), 'utf8')));
     for (const { digest, manifest } of Object.values(drivers)) {
-      manifests.set(digest, keptManifest.parse(manifest) as Manifest);
+      manifests.set(digest, keptManifest().parse(manifest) as Manifest);
     }
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') {

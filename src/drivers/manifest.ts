@@ -2,6 +2,7 @@
 import { parse as parseToml } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../errors.ts';
+import { onFirstUse } from '../on-first-use.ts';
 import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
 
 /** Where Babelfish's layout has a driver's files in its image. */
@@ -17,12 +18,14 @@ export const manifestBytes = 256 * 1024;
 export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', 'stable', 'mature'] as const;
 
 /** A language as manifests name it, in lower case. */
-export const languageName = z
-  .string()
-  .min(1)
-  .max(128)
-  .regex(/^[^\s/\\\p{Cc}]+$/u, 'must be a word without spaces, slashes or control characters')
-  .transform((language) => language.toLowerCase());
+export const languageName = onFirstUse(() =>
+  z
+    .string()
+    .min(1)
+    .max(128)
+    .regex(/^[^\s/\\\p{Cc}]+$/u, 'must be a word without spaces, slashes or control characters')
+    .transform((language) => language.toLowerCase()),
+);
 
 /**
  * Features by which a driver says that it takes more in a request than Babelfish's `content` and `encoding`: a driver
@@ -34,18 +37,20 @@ export const hintFeatures = { language: 'hint.language', filename: 'hint.filenam
 export const requestIdFeature = 'request-id';
 
 // Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
-const manifestSchema = z.looseObject({
-  name: z.string().max(1024).optional(),
-  language: languageName,
-  aliases: z.array(languageName).max(100).default([]),
-  version: z.string().max(256).optional(),
-  status: z.string().max(256).optional(),
-  features: z.array(z.string().max(256)).max(100).default([]),
-  limits: runLimitsSchema.optional(),
-  documentation: z
-    .union([z.string(), z.looseObject({ description: z.string().optional(), caveats: z.string().optional() })])
-    .optional(),
-});
+const manifestSchema = onFirstUse(() =>
+  z.looseObject({
+    name: z.string().max(1024).optional(),
+    language: languageName(),
+    aliases: z.array(languageName()).max(100).default([]),
+    version: z.string().max(256).optional(),
+    status: z.string().max(256).optional(),
+    features: z.array(z.string().max(256)).max(100).default([]),
+    limits: runLimitsSchema().optional(),
+    documentation: z
+      .union([z.string(), z.looseObject({ description: z.string().optional(), caveats: z.string().optional() })])
+      .optional(),
+  }),
+);
 
 export interface Manifest {
   readonly name: string;
@@ -73,7 +78,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     const [firstLine = ''] = messageOf(error).split('\n');
     throw malformed(firstLine, error);
   }
-  const checked = manifestSchema.safeParse(document);
+  const checked = manifestSchema().safeParse(document);
   if (!checked.success) {
     throw malformed(
       checked.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`).join('; '),

@@ -1,6 +1,7 @@
 // What a driver's containers may use. Three have a say: the image's manifest ([limits]), the host's configuration, and
 // whoever installs the driver. The image is a stranger's, so its manifest can only ask for less than the defaults.
 import { z } from 'zod';
+import { onFirstUse } from '../on-first-use.ts';
 import { defaultLimits, type Limits } from '../container/index.ts';
 
 /** The limits of a driver's container: see Limits of the container room. */
@@ -11,26 +12,27 @@ export interface DriverRunLimits extends Limits {
 
 export const defaultRunLimits: DriverRunLimits = { ...defaultLimits, runTimeMs: 0 };
 
-const whole = z.int().positive();
-
 /** A table of limits, each optional, under the names that `DriverRunLimits` has. */
-export const runLimitsSchema = z
-  .strictObject({
-    memoryBytes: whole,
-    cpus: z.number().positive().max(100_000),
-    processes: whole,
-    openFiles: whole,
-    fileSizeBytes: whole,
-    temporaryBytes: whole,
-    // What a timer can wait for: 24 days.
-    runTimeMs: z
-      .int()
-      .nonnegative()
-      .max(2 ** 31 - 1),
-  })
-  .partial();
+export const runLimitsSchema = onFirstUse(() => {
+  const whole = z.int().positive();
+  return z
+    .strictObject({
+      memoryBytes: whole,
+      cpus: z.number().positive().max(100_000),
+      processes: whole,
+      openFiles: whole,
+      fileSizeBytes: whole,
+      temporaryBytes: whole,
+      // What a timer can wait for: 24 days.
+      runTimeMs: z
+        .int()
+        .nonnegative()
+        .max(2 ** 31 - 1),
+    })
+    .partial();
+});
 
-export type RunLimitsTable = z.output<typeof runLimitsSchema>;
+export type RunLimitsTable = z.output<ReturnType<typeof runLimitsSchema>>;
 
 /** Limits that a host gives the drivers of a language, or of all of them under `*`. */
 export type ConfiguredRunLimits = Readonly<Record<string, RunLimitsTable>>;

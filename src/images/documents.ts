@@ -2,6 +2,7 @@
 // brought to one form. OCI image spec v1.1 (image-index, manifest, config); Docker image manifest v2 schema 2.
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../errors.ts';
+import { onFirstUse } from '../on-first-use.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { Platform } from './platform.ts';
 
@@ -31,20 +32,20 @@ const layerTypes: Readonly<Record<string, { compression: Compression; mediaType:
   'application/vnd.docker.image.rootfs.diff.tar.zstd': { compression: 'zstd', mediaType: mediaTypes.layerZstd },
 };
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not sha256: and 64 hexadecimal digits in lower case',
-});
-
-const annotations = z.record(z.string(), z.string());
-
-const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });
-
-const descriptor = z.object({
-  mediaType: z.string().optional(),
-  digest,
-  size: z.int().nonnegative(),
-  platform: platform.optional(),
-  annotations: annotations.optional(),
+const parts = onFirstUse(() => {
+  const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
+    error: 'not sha256: and 64 hexadecimal digits in lower case',
+  });
+  const annotations = z.record(z.string(), z.string());
+  const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });
+  const descriptor = z.object({
+    mediaType: z.string().optional(),
+    digest,
+    size: z.int().nonnegative(),
+    platform: platform.optional(),
+    annotations: annotations.optional(),
+  });
+  return { digest, annotations, descriptor };
 });
 
 /** A pointer to content: its digest and its size in bytes. OCI image spec, "Content Descriptors". */
@@ -56,45 +57,52 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-const index = z.object({
-  schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
-  manifests: z.array(descriptor),
-  annotations: annotations.optional(),
+const index = onFirstUse(() => {
+  const { descriptor, annotations } = parts();
+  return z.object({
+    schemaVersion: z.literal(2),
+    mediaType: z.string().optional(),
+    manifests: z.array(descriptor),
+    annotations: annotations.optional(),
+  });
 });
 
-const manifest = z.object({
-  schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
-  artifactType: z.string().optional(),
-  config: descriptor,
-  layers: z.array(descriptor),
-  annotations: annotations.optional(),
+const manifest = onFirstUse(() => {
+  const { descriptor, annotations } = parts();
+  return z.object({
+    schemaVersion: z.literal(2),
+    mediaType: z.string().optional(),
+    artifactType: z.string().optional(),
+    config: descriptor,
+    layers: z.array(descriptor),
+    annotations: annotations.optional(),
+  });
 });
 
-// Go marshals an empty slice or map as null, and Docker's configurations are full of such.
-const strings = z.array(z.string()).nullish();
-
-const config = z.object({
-  created: z.string().optional(),
-  author: z.string().optional(),
-  architecture: z.string(),
-  os: z.string(),
-  variant: z.string().optional(),
-  config: z
-    .object({
-      User: z.string().nullish(),
-      Env: strings,
-      Entrypoint: z.union([z.string(), z.array(z.string())]).nullish(),
-      Cmd: z.union([z.string(), z.array(z.string())]).nullish(),
-      WorkingDir: z.string().nullish(),
-      Labels: z.record(z.string(), z.string()).nullish(),
-      Volumes: z.record(z.string(), z.unknown()).nullish(),
-      ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
-      StopSignal: z.string().nullish(),
-    })
-    .nullish(),
-  rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(digest).nullable() }),
+const config = onFirstUse(() => {
+  // Go marshals an empty slice or map as null, and Docker's configurations are full of such.
+  const strings = z.array(z.string()).nullish();
+  return z.object({
+    created: z.string().optional(),
+    author: z.string().optional(),
+    architecture: z.string(),
+    os: z.string(),
+    variant: z.string().optional(),
+    config: z
+      .object({
+        User: z.string().nullish(),
+        Env: strings,
+        Entrypoint: z.union([z.string(), z.array(z.string())]).nullish(),
+        Cmd: z.union([z.string(), z.array(z.string())]).nullish(),
+        WorkingDir: z.string().nullish(),
+        Labels: z.record(z.string(), z.string()).nullish(),
+        Volumes: z.record(z.string(), z.unknown()).nullish(),
+        ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
+        StopSignal: z.string().nullish(),
+      })
+      .nullish(),
+    rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(parts().digest).nullable() }),
+  });
 });
 
 /** What an image says about how to run it. OCI image spec, "Image Configuration". */
@@ -156,7 +164,7 @@ export function parseTopDocument(bytes: Buffer, what: string): TopDocument {
     throw invalid(what, "it is of Docker's old schema 1: push the image again with a tool of this decade");
   }
   if (has('manifests')) return { kind: 'index', manifests: parseIndex(value, what) };
-  const parsed = check(manifest, value, what);
+  const parsed = check(manifest(), value, what);
   if (parsed.layers.some((layer) => /foreign|nondistributable/.test(layer.mediaType ?? ''))) {
     throw invalid(what, 'a layer of it is not distributed with it (a foreign layer), as images of Windows have');
   }
@@ -186,7 +194,7 @@ export function parseIndexDocument(bytes: Buffer, what: string): readonly Descri
 }
 
 function parseIndex(value: unknown, what: string): Descriptor[] {
-  return check(index, value, what).manifests.map((entry) => ({
+  return check(index(), value, what).manifests.map((entry) => ({
     mediaType: entry.mediaType ?? mediaTypes.manifest,
     digest: entry.digest,
     size: entry.size,
@@ -200,7 +208,7 @@ function parseIndex(value: unknown, what: string): Descriptor[] {
  * @throws BabelhostError `imageInvalid`.
  */
 export function parseConfig(bytes: Buffer, what: string): ImageDocument {
-  const parsed = check(config, parseJson(bytes, what), what);
+  const parsed = check(config(), parseJson(bytes, what), what);
   const run = parsed.config ?? {};
   return {
     platform: {

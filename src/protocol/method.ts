@@ -1,6 +1,7 @@
 // What a method is: a name in a table with the schemas of its parameters and its result. From one such entry come the
 // types of server and client, the checks at run time and the method's part of the OpenRPC document. Imports zod only.
 import { z } from 'zod';
+import { onFirstUse } from '../on-first-use.ts';
 import type { ErrorKind } from '../errors.ts';
 
 export interface Method<Params extends z.ZodObject = z.ZodObject, Result extends z.ZodType = z.ZodType> {
@@ -13,62 +14,70 @@ export interface Method<Params extends z.ZodObject = z.ZodObject, Result extends
   /** The kinds that this method is known to answer with, besides those that any method may (`shuttingDown`). */
   readonly errors: readonly ErrorKind[];
   /** What streams on `partialResultToken`, where the method takes one. */
-  readonly partialResult?: z.ZodType;
+  readonly partialResult?: z.ZodType | undefined;
 }
 
-/**
- * Keeps the exact types of an entry while checking its shape. The entry is made when something of it is first asked for:
- * the schemas of all methods take longer to make than the rest of a host takes to start, and a client calls few of them.
- */
-export function method<const Entry extends Method>(make: () => Entry): Entry {
-  let made: Entry | undefined;
-  const entry = (): Entry => (made ??= make());
-  const lazy: Method = {
-    get summary() {
-      return entry().summary;
-    },
+/** A method as the table has it: each schema is made when it is first asked for, since a client calls few methods. */
+interface Entry<
+  Params extends z.ZodObject,
+  Result extends z.ZodType,
+  PartialResult extends z.ZodType | undefined,
+> extends Pick<Method, 'summary' | 'description' | 'errors'> {
+  readonly params: () => Params;
+  readonly result: () => Result;
+  readonly partialResult?: () => PartialResult;
+}
+
+/** Keeps the exact types of an entry while checking its shape. */
+export function method<
+  Params extends z.ZodObject,
+  Result extends z.ZodType,
+  PartialResult extends z.ZodType | undefined = undefined,
+>(entry: Entry<Params, Result, PartialResult>): Method<Params, Result> & { readonly partialResult: PartialResult } {
+  const { params, result, partialResult, ...rest } = entry;
+  const made = {
+    params: onFirstUse(params),
+    result: onFirstUse(result),
+    partialResult: onFirstUse(partialResult ?? (() => undefined as PartialResult)),
+  };
+  return {
+    ...rest,
     get params() {
-      return entry().params;
+      return made.params();
     },
     get result() {
-      return entry().result;
-    },
-    get errors() {
-      return entry().errors;
-    },
-    // Optional ones are asked for by those who write documents, and are then undefined where there are none.
-    get description() {
-      return entry().description as string;
+      return made.result();
     },
     get partialResult() {
-      return entry().partialResult as z.ZodType;
+      return made.partialResult();
     },
   };
-  return lazy as Entry;
 }
 
 export interface Notification {
   readonly summary: string;
-  readonly params: z.ZodType;
+  readonly params: () => z.ZodType;
   readonly sentBy: 'client' | 'host';
 }
 
 /** A token that a client makes up to receive progress or partial results on (LSP 3.17, "Work Done Progress"). */
-export const progressToken = z.union([z.string().max(1024), z.int()]);
+export const progressToken = onFirstUse(() => z.union([z.string().max(1024), z.int()]));
 
 /** What a request carries besides what it asks: the trace that it belongs to. */
-export const meta = z
-  .looseObject({
-    traceparent: z.string().max(1024).optional(),
-    tracestate: z.string().max(8192).optional(),
-  })
-  .describe('`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context).');
+export const meta = onFirstUse(() =>
+  z
+    .looseObject({
+      traceparent: z.string().max(1024).optional(),
+      tracestate: z.string().max(8192).optional(),
+    })
+    .describe('`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context).'),
+);
 
 /** Parameters that take progress reports: `$/progress` notifications with this token tell how far the work is. */
-export const workDone = {
-  workDoneToken: progressToken.optional().describe('Progress is reported with this token as `$/progress`.'),
-  _meta: meta.optional(),
-};
+export const workDone = onFirstUse(() => ({
+  workDoneToken: progressToken().optional().describe('Progress is reported with this token as `$/progress`.'),
+  _meta: meta().optional(),
+}));
 
 /** A name that drivers, languages and images may be asked for by. */
-export const name = z.string().min(1).max(1024);
+export const name = onFirstUse(() => z.string().min(1).max(1024));

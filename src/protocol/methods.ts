@@ -19,31 +19,31 @@ export const methods = {
 };
 
 export const notifications = {
-  initialized: { sentBy: 'client', summary: 'Follows the answer to `initialize`.', params: z.looseObject({}) },
+  initialized: { sentBy: 'client', summary: 'Follows the answer to `initialize`.', params: () => z.looseObject({}) },
   exit: {
     sentBy: 'client',
     summary: 'Ends the host: status 0 after `shutdown`, 1 without.',
-    params: z.looseObject({}),
+    params: () => z.looseObject({}),
   },
   '$/cancelRequest': {
     sentBy: 'client',
     summary: 'Cancels a request: it is answered with RequestCancelled at once.',
-    params: z.object({ id: z.union([z.string(), z.int()]) }),
+    params: () => z.object({ id: z.union([z.string(), z.int()]) }),
   },
   '$/setTrace': {
     sentBy: 'client',
     summary: 'Whether the host’s log is also sent as `window/logMessage`: `off` or anything else.',
-    params: z.object({ value: z.enum(['off', 'messages', 'compact', 'verbose']) }),
+    params: () => z.object({ value: z.enum(['off', 'messages', 'compact', 'verbose']) }),
   },
   '$/progress': {
     sentBy: 'host',
     summary: 'Progress or partial results, on a token that the client made.',
-    params: z.object({ token: progressToken, value: z.unknown() }),
+    params: () => z.object({ token: progressToken(), value: z.unknown() }),
   },
   'window/logMessage': {
     sentBy: 'host',
     summary: 'A line of the log: type 1 is an error, 2 a warning, 3 information, 4 debugging.',
-    params: z.object({ type: z.int(), message: z.string() }),
+    params: () => z.object({ type: z.int(), message: z.string() }),
   },
 } satisfies Record<string, Notification>;
 

@@ -1,6 +1,7 @@
 // What a container is defined by: what a commit changes and what survives the host.
 import { z } from 'zod';
 import { BabelhostError } from '../../errors.ts';
+import { onFirstUse } from '../../on-first-use.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { RunLimits } from './limits.ts';
 
@@ -39,28 +40,29 @@ export interface Definition {
   readonly pending: readonly PendingFile[];
 }
 
-const whole = z.int().nonnegative();
-
-const schema = z.strictObject({
-  id: z.string().refine(isContainerId),
-  generation: z.int().positive(),
-  image: z.string(),
-  createdAt: z.string(),
-  hostname: z.string(),
-  writable: z.boolean(),
-  entryPoint: z.strictObject({
-    args: z.array(z.string()).min(1),
-    env: z.record(z.string(), z.string()),
-    cwd: z.string(),
-    user: z.string(),
-  }),
-  limits: z.record(z.string(), z.number()),
-  pending: z.array(z.strictObject({ path: z.string(), mode: whole, size: whole, name: z.string().regex(/^\w+$/) })),
+const schema = onFirstUse(() => {
+  const whole = z.int().nonnegative();
+  return z.strictObject({
+    id: z.string().refine(isContainerId),
+    generation: z.int().positive(),
+    image: z.string(),
+    createdAt: z.string(),
+    hostname: z.string(),
+    writable: z.boolean(),
+    entryPoint: z.strictObject({
+      args: z.array(z.string()).min(1),
+      env: z.record(z.string(), z.string()),
+      cwd: z.string(),
+      user: z.string(),
+    }),
+    limits: z.record(z.string(), z.number()),
+    pending: z.array(z.strictObject({ path: z.string(), mode: whole, size: whole, name: z.string().regex(/^\w+$/) })),
+  });
 });
 
 /** Reads a definition as it lies on disk. Throws for anything else. */
 export function parseDefinition(bytes: Buffer): Definition {
-  return schema.parse(JSON.parse(bytes.toString('utf8')));
+  return schema().parse(JSON.parse(bytes.toString('utf8')));
 }
 
 /** No path is longer in Linux (PATH_MAX), and no argument or variable (MAX_ARG_STRLEN). */

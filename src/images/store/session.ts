@@ -4,6 +4,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { onFirstUse } from '../../on-first-use.ts';
 import { exists } from '../exists.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
 import { acquireLock, tryLock, type Lock } from './lock.ts';
@@ -14,7 +15,7 @@ const noticeTimeoutMs = 1000;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
 export class Session {
-  readonly id = ulid();
+  readonly #id = onFirstUse(ulid);
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
   #lock: Promise<Lock> | undefined;
@@ -24,6 +25,10 @@ export class Session {
   constructor(layout: StoreLayout, lockTimeoutMs: number) {
     this.#layout = layout;
     this.#lockTimeoutMs = lockTimeoutMs;
+  }
+
+  get id(): string {
+    return this.#id();
   }
 
   /** Takes the session's lock, if it is not held yet. */

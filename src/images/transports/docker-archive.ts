@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { BabelhostError } from '../../errors.ts';
+import { onFirstUse } from '../../on-first-use.ts';
 import { digestOf, finish, type Digest } from '../digest.ts';
 import {
   formatManifest,
@@ -17,13 +18,15 @@ import { formatName, parseName } from '../reference.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ImageSource } from './source.ts';
 
-const manifestSchema = z
-  .array(
-    z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),
-  )
-  .min(1);
+const manifestSchema = onFirstUse(() =>
+  z
+    .array(
+      z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),
+    )
+    .min(1),
+);
 
-type ArchivedImage = z.output<typeof manifestSchema>[number];
+type ArchivedImage = z.output<ReturnType<typeof manifestSchema>>[number];
 
 /** Which image of the archive: by name, by place, or the only one. */
 export interface ArchiveChoice {
@@ -93,7 +96,7 @@ async function readManifest(name: string, archive: ArchiveFiles, limits: ImageLi
   } catch (error) {
     throw invalid(`The manifest.json of ${name}`, 'it is not JSON', error);
   }
-  const parsed = manifestSchema.safeParse(value);
+  const parsed = manifestSchema().safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw invalid(`The manifest.json of ${name}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);

@@ -1,68 +1,77 @@
 // The methods that parse: one source, or many files.
 import { z } from 'zod';
+import { onFirstUse } from '../../on-first-use.ts';
 import { method, name, progressToken, workDone } from '../method.ts';
 
 export const modes = ['native', 'preprocessed', 'annotated', 'semantic'] as const;
 
-const mode = z.enum(modes).describe('What to return; `native` (the parser’s own tree) where it is not given.');
+const mode = onFirstUse(() =>
+  z.enum(modes).describe('What to return; `native` (the parser’s own tree) where it is not given.'),
+);
 
 /** A parser's complaint about a source: a sentence, with its place where the parser tells it. */
-export const sourceError = z.looseObject({
-  message: z.string(),
-  line: z.int().optional().describe('Counted from 1.'),
-  column: z.int().optional().describe('In characters, counted from 1.'),
-  offset: z.int().optional().describe('As the driver counts, from 0.'),
-});
+export const sourceError = onFirstUse(() =>
+  z.looseObject({
+    message: z.string(),
+    line: z.int().optional().describe('Counted from 1.'),
+    column: z.int().optional().describe('In characters, counted from 1.'),
+    offset: z.int().optional().describe('As the driver counts, from 0.'),
+  }),
+);
 
-export const parseResult = z.object({
-  language: z.string(),
-  mode,
-  status: z.enum(['ok', 'error']).describe('`error`: the source has faults; `errors` tells them.'),
-  errors: z.array(sourceError),
-  driver: z.object({ language: z.string(), version: z.string().optional(), digest: z.string() }),
-  elapsedMs: z.number().describe('From the request’s arrival to the driver’s answer.'),
-  uast: z.unknown().describe('The tree as the driver wrote it, or null where it made none.'),
-});
+export const parseResult = onFirstUse(() =>
+  z.object({
+    language: z.string(),
+    mode: mode(),
+    status: z.enum(['ok', 'error']).describe('`error`: the source has faults; `errors` tells them.'),
+    errors: z.array(sourceError()),
+    driver: z.object({ language: z.string(), version: z.string().optional(), digest: z.string() }),
+    elapsedMs: z.number().describe('From the request’s arrival to the driver’s answer.'),
+    uast: z.unknown().describe('The tree as the driver wrote it, or null where it made none.'),
+  }),
+);
 
 /** An error inside a result, with the same code, kind and data that an answer of its own would have. */
-export const errorValue = z.object({
-  code: z.int(),
-  message: z.string(),
-  data: z.looseObject({ kind: z.string() }),
-});
+export const errorValue = onFirstUse(() =>
+  z.object({
+    code: z.int(),
+    message: z.string(),
+    data: z.looseObject({ kind: z.string() }),
+  }),
+);
 
-export const fileResult = z.union([
-  parseResult.extend({ uri: z.string() }),
-  z.object({ uri: z.string(), error: errorValue }),
-]);
+export const fileResult = onFirstUse(() =>
+  z.union([parseResult().extend({ uri: z.string() }), z.object({ uri: z.string(), error: errorValue() })]),
+);
 
-const globs = z.array(z.string().min(1).max(4096)).max(1000);
+const globs = onFirstUse(() => z.array(z.string().min(1).max(4096)).max(1000));
 
 export const parseMethods = {
-  parse: method(() => ({
+  parse: method({
     summary: 'Parses one source and returns its tree.',
     description:
       'Give `content` or `uri`. A source with syntax errors is a result with `status: "error"`, not an RPC error. ' +
       'Cancelling (`$/cancelRequest`) and `timeoutMs` free the client at once.',
-    params: z
-      .strictObject({
-        content: z.string().optional().describe('The source itself.'),
-        uri: z.string().max(65536).optional().describe('A `file:` URI of the source, read by the host.'),
-        encoding: z
-          .enum(['utf8', 'base64'])
-          .optional()
-          .describe(
-            'How `content` is encoded. With `uri`, `base64` hands the file to the driver as bytes that need not be UTF-8.',
-          ),
-        language: name.optional().describe('A language or an alias; detected from filename and content else.'),
-        filename: z.string().max(65536).optional().describe('Helps to detect the language and the dialect.'),
-        mode: mode.optional(),
-        timeoutMs: z.int().positive().max(86_400_000).optional(),
-        ...workDone,
-      })
-      .refine((params) => (params.content === undefined) !== (params.uri === undefined), {
-        error: 'give either content or uri',
-      }),
+    params: () =>
+      z
+        .strictObject({
+          content: z.string().optional().describe('The source itself.'),
+          uri: z.string().max(65536).optional().describe('A `file:` URI of the source, read by the host.'),
+          encoding: z
+            .enum(['utf8', 'base64'])
+            .optional()
+            .describe(
+              'How `content` is encoded. With `uri`, `base64` hands the file to the driver as bytes that need not be UTF-8.',
+            ),
+          language: name().optional().describe('A language or an alias; detected from filename and content else.'),
+          filename: z.string().max(65536).optional().describe('Helps to detect the language and the dialect.'),
+          mode: mode().optional(),
+          timeoutMs: z.int().positive().max(86_400_000).optional(),
+          ...workDone(),
+        })
+        .refine((params) => (params.content === undefined) !== (params.uri === undefined), {
+          error: 'give either content or uri',
+        }),
     result: parseResult,
     errors: [
       'driverNotInstalled',
@@ -81,40 +90,42 @@ export const parseMethods = {
       'containerFailed',
       'runtimeMissing',
     ],
-  })),
-  'parse/files': method(() => ({
+  }),
+  'parse/files': method({
     summary: 'Parses many files; results stream on `partialResultToken` as they are done.',
     description:
       'Files are those of `uris`, or those below `root` that match `include` and not `exclude`. Below `root`, files ' +
       'whose language is unknown or has no driver are counted as skipped, and links are not followed; each of `uris` gets a result or an error. ' +
       'A client that reads slowly slows the work down; nothing is dropped. Without a token only the summary is made.',
-    params: z
-      .strictObject({
-        root: z.string().max(65536).optional().describe('A `file:` URI of a folder.'),
-        include: globs.optional().describe('Globs relative to `root`; all files where it is not given.'),
-        exclude: globs.optional().describe('Globs relative to `root`; `.git` folders where it is not given.'),
-        uris: z.array(z.string().max(65536)).max(10_000_000).optional(),
-        language: name.optional(),
-        mode: mode.optional(),
-        timeoutMs: z.int().positive().max(86_400_000).optional().describe('For each file.'),
-        partialResultToken: progressToken.optional(),
-        ...workDone,
-      })
-      .refine((params) => (params.root === undefined) !== (params.uris === undefined), {
-        error: 'give either root or uris',
+    params: () =>
+      z
+        .strictObject({
+          root: z.string().max(65536).optional().describe('A `file:` URI of a folder.'),
+          include: globs().optional().describe('Globs relative to `root`; all files where it is not given.'),
+          exclude: globs().optional().describe('Globs relative to `root`; `.git` folders where it is not given.'),
+          uris: z.array(z.string().max(65536)).max(10_000_000).optional(),
+          language: name().optional(),
+          mode: mode().optional(),
+          timeoutMs: z.int().positive().max(86_400_000).optional().describe('For each file.'),
+          partialResultToken: progressToken().optional(),
+          ...workDone(),
+        })
+        .refine((params) => (params.root === undefined) !== (params.uris === undefined), {
+          error: 'give either root or uris',
+        }),
+    result: () =>
+      z.object({
+        files: z.int().describe('Files that got a result or an error.'),
+        ok: z.int(),
+        error: z.int().describe('Files with faults in their source.'),
+        failed: z.int().describe('Files that got an error.'),
+        failures: z.record(z.string(), z.int()).describe('The failed ones by error kind.'),
+        skipped: z.int().describe('Files below `root` whose language is unknown or has no driver.'),
+        skippedLanguages: z.record(z.string(), z.int()).describe('The skipped ones by language; `` for unknown.'),
+        bytes: z.int().describe('Bytes of source handed to drivers.'),
+        elapsedMs: z.number(),
       }),
-    result: z.object({
-      files: z.int().describe('Files that got a result or an error.'),
-      ok: z.int(),
-      error: z.int().describe('Files with faults in their source.'),
-      failed: z.int().describe('Files that got an error.'),
-      failures: z.record(z.string(), z.int()).describe('The failed ones by error kind.'),
-      skipped: z.int().describe('Files below `root` whose language is unknown or has no driver.'),
-      skippedLanguages: z.record(z.string(), z.int()).describe('The skipped ones by language; `` for unknown.'),
-      bytes: z.int().describe('Bytes of source handed to drivers.'),
-      elapsedMs: z.number(),
-    }),
-    partialResult: z.array(fileResult),
+    partialResult: () => z.array(fileResult()),
     errors: ['notFound', 'modeNotSupported', 'storageDirty'],
-  })),
+  }),
 };
