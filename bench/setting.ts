@@ -14,7 +14,7 @@ import { duplexPair, type Readable, type Writable } from 'node:stream';
 import { DriverClient, HostClient } from './line-client.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
-export const program = path.join(project, 'dist', 'cli', 'main.js');
+export const program = path.join(project, 'dist', 'cli', 'main.cjs');
 
 /** A folder with a root in which the catalogue's drivers are installed; removed when disposed of. */
 export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {

@@ -1,5 +1,5 @@
 // Bundles the command line, after the compiler has made dist/ for those who use babelhost as a library:
-//   dist/cli/main.js        the entry: turns the compile cache on and loads the program
+//   dist/cli/main.cjs        the entry: turns the compile cache on and loads the program
 //   dist/program*.cjs       the program in a few files, with the packages it uses
 //   dist/compile-cache/     V8's bytecode of it, for this machine's Node and this user
 //   dist/LICENSES.txt       the licences of the packages in it
@@ -12,34 +12,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown, type Plugin } from 'rolldown';
+import { loadLate, Parts, withoutTransports } from './bundle-parts.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 const source = path.join(project, 'src');
 const dist = path.join(project, 'dist');
 const cache = path.join(dist, 'compile-cache');
 
-/** What is loaded together, each with all that it imports but what stands in one before it. */
-const parts: Readonly<Record<string, readonly string[]>> = {
-  start: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'],
-  host: ['host.ts', 'log.ts'],
-};
-
-const partOf = new Map<string, string>();
-
-const findParts: Plugin = {
-  name: 'find-parts',
-  buildEnd() {
-    for (const [part, roots] of Object.entries(parts)) {
-      const add = (id: string): void => {
-        const module = this.getModuleInfo(id);
-        if (module === null || partOf.has(id)) return;
-        partOf.set(id, part);
-        module.importedIds.forEach(add);
-      };
-      for (const root of roots) add(path.join(source, root));
-    }
-  },
-};
+const parts = new Parts(source);
 
 /** Of Linguist's 830 modules detection needs these fields, in one. */
 const linguistFields = ['name', 'type', 'aceMode', 'aliases', 'extensions', 'filenames', 'interpreters'];
@@ -58,26 +38,19 @@ const compactLinguist: Plugin = {
   },
 };
 
+/** The version, which src/version.ts reads from package.json. */
+const versionInside: Plugin = {
+  name: 'version-inside',
+  load: {
+    filter: { id: /\/src\/version\.ts$/ },
+    handler: async () => `export const version = ${JSON.stringify(await readVersion())};`,
+  },
+};
+
 /** V8 keeps a source that has a character beyond Latin-1 in two bytes each, and takes long to hash it. */
 function asciiOnly(code: string): string {
   return code.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
-
-/** Node's own modules that no host needs before its first request, loaded when they are first used. */
-const deferNodeModules: Plugin = {
-  name: 'defer-node-modules',
-  renderChunk(code) {
-    const deferred = /^let (\w+) = require\("(node:(?:zlib|child_process))"\);\n(?:\1 = (.*\()\1(, 1\));\n)?/gm;
-    return {
-      code: code
-        .replace(deferred, (_, name: string, module: string, before = '', after = '') => {
-          return `const ${name} = new Proxy({}, { get: (_, key) => ${before}require("${module}")${after}[key] });\n`;
-        })
-        // As pino's writers use it: to check what only a fault of theirs could break.
-        .replaceAll('const assert = require("assert");', 'const assert = (...values) => require("assert")(...values);'),
-    };
-  },
-};
 
 /** @returns the files written, and the modules in them */
 async function bundleProgram(folder: string): Promise<{ files: string[]; modules: string[] }> {
@@ -85,7 +58,8 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     input: { program: path.join(source, 'cli/program.ts') },
     cwd: project,
     platform: 'node',
-    plugins: [findParts, compactLinguist, deferNodeModules],
+    preserveEntrySignatures: 'allow-extension',
+    plugins: [parts.plugin, compactLinguist, withoutTransports, versionInside, loadLate],
     // A module that one command loads when it needs it and another has anyway: as meant.
     onLog: (level, log, write) => {
       if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') write(level === 'warn' ? 'error' : level, log);
@@ -97,12 +71,8 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     chunkFileNames: 'program-[name].cjs',
     comments: false,
     codeSplitting: {
-      // The later part requires the earlier one, never the other way round: hence the order.
-      groups: Object.keys(parts).map((name, index) => ({
-        name,
-        test: (id: string) => partOf.get(id) === name,
-        priority: Object.keys(parts).length - index,
-      })),
+      includeDependenciesRecursively: false,
+      groups: parts.groups,
     },
   });
   for (const file of output) {
@@ -114,28 +84,33 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
   };
 }
 
-/** The entry, as src/cli/main.ts has it but for where it finds the rest. */
+/** The entry, as src/cli/main.ts has it but for where it finds the rest, and CommonJS as that. */
 async function makeEntry(): Promise<string> {
   let text = await readFile(path.join(source, 'cli/main.ts'), 'utf8');
   const replace = (from: string, to: string): void => {
     if (!text.includes(from)) throw new Error(`src/cli/main.ts has no ${from}: scripts/bundle.ts replaces it`);
     text = text.replace(from, to);
   };
-  replace("import('./program.ts')", "import('../program.cjs')");
-  replace("import('../version.ts')", "import('../version.js')");
+  replace("import('./program.ts')", "Promise.resolve(require('../program.cjs'))");
+  replace("import('../version.ts')", `Promise.resolve({ version: '${await readVersion()}' })`);
   replace('#!/usr/bin/env node\n', '');
   return `#!/usr/bin/env node
-import { constants, enableCompileCache } from 'node:module';
-import { homedir } from 'node:os';
+'use strict';
+const { constants, enableCompileCache } = require('node:module');
 
 // Beside the program: whoever may write there may change the program itself. Never in a folder that all may write to,
 // which is Node's default: bytecode from another user would be theirs to choose.
 const { FAILED } = constants.compileCacheStatus;
-if (enableCompileCache(\`\${import.meta.dirname}/../compile-cache\`).status === FAILED) {
-  enableCompileCache(\`\${process.env.XDG_CACHE_HOME || \`\${homedir()}/.cache\`}/babelhost\`);
+if (enableCompileCache(\`\${__dirname}/../compile-cache\`).status === FAILED) {
+  enableCompileCache(\`\${process.env.XDG_CACHE_HOME || \`\${require('node:os').homedir()}/.cache\`}/babelhost\`);
 }
 
 ${text}`;
+}
+
+async function readVersion(): Promise<string> {
+  const text = await readFile(path.join(project, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** The licences of the packages that the bundle contains. */
@@ -164,7 +139,7 @@ async function collectLicences(modules: readonly string[]): Promise<string> {
 async function warm(): Promise<void> {
   const root = await mkdtemp(path.join(tmpdir(), 'babelhost-build-'));
   try {
-    const entry = path.join(dist, 'cli/main.js');
+    const entry = path.join(dist, 'cli/main.cjs');
     const child = spawn(process.execPath, [entry, 'serve', '--stdio', '--root', root, '--log-level', 'error'], {
       stdio: ['pipe', 'ignore', 'inherit'],
     });
@@ -187,11 +162,11 @@ async function warm(): Promise<void> {
 const folder = await mkdtemp(path.join(dist, '.bundle-'));
 try {
   const { files, modules } = await bundleProgram(folder);
-  await writeFile(path.join(folder, 'main.js'), await makeEntry(), { mode: 0o755 });
+  await writeFile(path.join(folder, 'main.cjs'), await makeEntry(), { mode: 0o755 });
   await writeFile(path.join(folder, 'LICENSES.txt'), await collectLicences(modules));
   // By rename, each: a host that is starting finds whole files.
   for (const file of [...files, 'LICENSES.txt']) await rename(path.join(folder, file), path.join(dist, file));
-  await rename(path.join(folder, 'main.js'), path.join(dist, 'cli/main.js'));
+  await rename(path.join(folder, 'main.cjs'), path.join(dist, 'cli/main.cjs'));
   for (const file of await readdir(dist)) {
     if (/^program.*\.cjs$/.test(file) && !files.includes(file)) await rm(path.join(dist, file));
   }

@@ -134,4 +134,4 @@ await withHost(async (client) => {
     `Each was parsed in a container of its own: ${instances.map(({ language, pid }) => `${language} is process ${pid}`).join(', ')}.`,
   );
 });
-step('The host has ended, and its containers with it. Next: node dist/cli/main.js --root .babelhost/root parse src');
+step('The host has ended, and its containers with it. Next: node dist/cli/main.cjs --root .babelhost/root parse src');

@@ -4,11 +4,12 @@
 // Asked by scripts and version managers, often: answered without loading anything else.
 const [first] = process.argv.slice(2);
 if (process.argv.length === 3 && (first === '--version' || first === '-V')) {
-  const { version } = await import('../version.ts');
-  process.stdout.write(`${version}\n`);
+  void import('../version.ts').then(({ version }) => {
+    process.stdout.write(`${version}\n`);
+  });
 } else {
-  const { run } = await import('./program.ts');
-  const status = await run(process.argv.slice(2));
-  // Ended rather than left to end by itself: a stdin that stays open, or a socket that a host keeps, must not hold it.
-  process.exit(status);
+  void import('./program.ts')
+    .then(({ run }) => run(process.argv.slice(2)))
+    // Ended rather than left to end by itself: a stdin that stays open, or a socket that a host keeps, must not hold it.
+    .then((status) => process.exit(status));
 }

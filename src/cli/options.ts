@@ -25,7 +25,15 @@ export interface GlobalOptions {
 }
 
 /** As log.ts has them; that file loads the logger, which most ways of calling the program do not need. */
-const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const satisfies readonly LogLevel[];
+export const logLevels = [
+  'silent',
+  'fatal',
+  'error',
+  'warn',
+  'info',
+  'debug',
+  'trace',
+] as const satisfies readonly LogLevel[];
 
 interface Limit {
   readonly name: keyof LimitOptions;
@@ -168,10 +176,22 @@ export const limits: readonly Limit[] = [
   },
 ];
 
+/** What the options of every command may be given by, too. */
+export const environmentVariables: readonly string[] = [
+  'BABELHOST_ROOT',
+  'BABELHOST_CONNECT',
+  'BABELHOST_RUNTIME',
+  'BABELHOST_LOG_LEVEL',
+  ...limits.flatMap(({ environment }) => environment ?? []),
+];
+
 export const limitsHeading = 'Limits (sizes such as 64M, times such as 500 (ms) or 30s):';
 
-/** Declares the options of every command on the program. */
-export function declareGlobalOptions(program: Command): void {
+/**
+ * Declares the options of every command on the program.
+ * @param isNamed whether the option with these flags is named in the arguments; the others are left out
+ */
+export function declareGlobalOptions(program: Command, isNamed: (flags: string) => boolean): void {
   program
     .addOption(new Option('--root <folder>', 'folder of the store').env('BABELHOST_ROOT'))
     .addOption(new Option('--connect <address>', 'use the host at this socket (unix:PATH)').env('BABELHOST_CONNECT'))
@@ -182,9 +202,11 @@ export function declareGlobalOptions(program: Command): void {
     .option('--log-driver-stderr', 'log what drivers write to stderr, which may quote sources')
     .option('--json', 'print results (and errors, on stderr) as JSON');
   for (const { flags, summary, parse, environment } of limits) {
+    if (!isNamed(flags) && (environment === undefined || process.env[environment] === undefined)) continue;
     const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
     program.addOption(environment === undefined ? option : option.env(environment));
   }
+  if (!isNamed('--image-limit')) return;
   program.addOption(
     new Option('--image-limit <limit>', `NAME=VALUE, a limit of images: ${imageLimitNames.join(', ')}`)
       .argParser(parseImageLimit)
@@ -209,8 +231,10 @@ export function readGlobalOptions(program: Command): GlobalOptions {
   const connect = values.connect === undefined ? undefined : parseSocketAddress(values.connect, '--connect');
   const given = (attribute: string): boolean => program.getOptionValueSource(attribute) === 'cli';
   const found: Partial<Record<keyof LimitOptions, number>> = {};
-  for (const { name, flags } of limits) {
-    const option = new Option(flags);
+  for (const option of program.options) {
+    const limit = limits.find(({ flags }) => flags === option.flags);
+    if (limit === undefined) continue;
+    const { name, flags } = limit;
     const attribute = option.attributeName();
     const value: unknown = program.getOptionValue(attribute);
     if (typeof value !== 'number') continue;

@@ -1,0 +1,172 @@
+// What of the program is loaded when, for scripts/bundle.ts: which modules lie in one file, and which files and which of
+// Node's own modules are loaded only when something of theirs is first used. A host that is started is waited for, and
+// what its first answer does not need can be loaded after it.
+import path from 'node:path';
+import type { Plugin } from 'rolldown';
+
+interface Part {
+  /** Its modules: these, and what they import, but for what stands in another part. */
+  readonly roots: readonly string[];
+  /** Whether it is loaded when something of it is first used, rather than with whatever imports it. */
+  readonly late?: true;
+}
+
+/** In the order in which a module is looked for; a part may import from those before it, and from late ones. */
+export const parts: Readonly<Record<string, Part>> = {
+  start: { roots: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'] },
+  host: { roots: ['host.ts', 'log.ts'] },
+  arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
+  boot: {
+    late: true,
+    roots: [
+      'boot-driver.ts',
+      'container/boot.ts',
+      'container/cgroup-placement.ts',
+      'container/guard.ts',
+      'container/mount-points.ts',
+      'container/opened-bootstrap.ts',
+      'container/stage.ts',
+      'drivers/detection.ts',
+      'drivers/json-scanner.ts',
+      'drivers/manifest-schema.ts',
+      'drivers/native-protocol.ts',
+      'drivers/pool.ts',
+      'images/store/lock.ts',
+      'images/documents.ts',
+    ],
+  },
+  rest: {
+    late: true,
+    roots: [
+      'container/execute.ts',
+      'container/isolation.ts',
+      'container/lifecycle/copy.ts',
+      'container/lifecycle/definition.ts',
+      'container/lifecycle/run.ts',
+      'container/machine.ts',
+      'drivers/files.ts',
+      'drivers/manifest.ts',
+      'images/arriving-blob.ts',
+      'images/install.ts',
+      'images/push.ts',
+      'images/store/collect.ts',
+      'images/store/unpack-image.ts',
+      'images/transports/open.ts',
+      'images/unpack/read-inside.ts',
+      'protocol/openrpc.ts',
+      '../node_modules/pino/lib/transport.js',
+      '../node_modules/zod/v4/core/json-schema-processors.js',
+    ],
+  },
+};
+
+const order = Object.keys(parts);
+
+/** Finds the part of each module. */
+export class Parts {
+  readonly #of = new Map<string, string>();
+  readonly #source: string;
+
+  /** @param source the folder that the roots are in */
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  /** The groups of rolldown's `codeSplitting`. */
+  get groups(): { name: string; test: (id: string) => boolean; priority: number }[] {
+    return order.map((name, index) => ({
+      name,
+      test: (id) => this.#of.get(id) === name,
+      priority: order.length - index,
+    }));
+  }
+
+  /** Walks the modules once they are known. */
+  get plugin(): Plugin {
+    const of = this.#of;
+    const rootsOf = (part: Part): string[] => part.roots.map((root) => path.join(this.#source, root));
+    const lateRoots = new Map(
+      Object.entries(parts).flatMap(([name, part]) =>
+        part.late ? rootsOf(part).map((id) => [id, name] as const) : [],
+      ),
+    );
+    return {
+      name: 'find-parts',
+      buildEnd() {
+        for (const [name, part] of Object.entries(parts)) {
+          const add = (id: string): void => {
+            const module = this.getModuleInfo(id);
+            if (module === null || of.has(id) || (lateRoots.get(id) ?? name) !== name) return;
+            of.set(id, name);
+            module.importedIds.forEach(add);
+          };
+          for (const root of rootsOf(part)) {
+            if (this.getModuleInfo(root) === null)
+              throw new Error(`${root}, which scripts/bundle-parts.ts names, is no module`);
+            add(root);
+          }
+        }
+      },
+    };
+  }
+}
+
+/** Those of Node's own modules that take long to load and that a host does not need before its first answer. */
+const lateModules = 'child_process|crypto|stream/consumers|timers/promises|worker_threads|zlib';
+
+/** Loads what is late at the first use of it. */
+export const loadLate: Plugin = {
+  name: 'load-late',
+  renderChunk(code) {
+    return {
+      code: code
+        // As ES modules import them, and as CommonJS ones do that take the whole module.
+        .replace(
+          new RegExp(
+            `^let (\\w+) = require\\("(node:(?:${lateModules}))"\\);\\n(?:\\1 = (.*\\()\\1(, 1\\));\\n)?`,
+            'gm',
+          ),
+          (_, name: string, module: string, before = '', after = '') =>
+            late(name, `${before}require("${module}")${after}`),
+        )
+        .replace(
+          new RegExp(`^\\tconst (\\w+) = require\\("((?:${lateModules}))"\\);\\n`, 'gm'),
+          (_, name: string, module: string) => late(name, `require("${module}")`),
+        )
+        .replace(
+          /^const (require_(\w+)) = require\("(\.\/program-\2\.cjs)"\);\n/gm,
+          (text, name: string, part: string, file: string) =>
+            parts[part]?.late === true ? late(name, `require("${file}")`) : text,
+        )
+        // As pino's writers use it: to check what only a fault of theirs could break.
+        .replaceAll('const assert = require("assert");', 'const assert = (...values) => require("assert")(...values);'),
+    };
+  },
+};
+
+function late(name: string, load: string): string {
+  return `const ${name} = ((module) => new Proxy({}, { get: (_, key) => (module ??= ${load})[key] }))();\n`;
+}
+
+/** Of pino, what is there for transports, which run in threads of their own and of which babelhost has none. */
+export const withoutTransports: Plugin = {
+  name: 'without-transports',
+  transform: {
+    filter: { id: /\/node_modules\/pino\/(pino|lib\/tools|lib\/caller)\.js$/ },
+    handler(code, id) {
+      const replaced = id.endsWith('caller.js')
+        ? // Whose modules asked for a logger, to resolve a transport's name: asks V8 for the lines of the whole program.
+          'module.exports = () => [];'
+        : code
+            .replace(
+              "const transport = require('./transport')",
+              "const transport = (...args) => require('./transport')(...args)",
+            )
+            .replace("module.exports.transport = require('./lib/transport')", '')
+            .replace("const { isMainThread } = require('worker_threads')", '')
+            .replace('&& isMainThread', "&& require('worker_threads').isMainThread");
+      if (replaced === code) throw new Error(`${id} is not as scripts/bundle-parts.ts knows it`);
+      return { code: replaced };
+    },
+  },
+};
