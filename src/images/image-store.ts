@@ -18,7 +18,7 @@ import { StoreCore } from './store/core.ts';
 import { findEntry, notInStore } from './store/find-image.ts';
 import { readIndex } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
-import { namesIn, sweepDeadSessions } from './store/session.ts';
+import { allLive, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { syncFileSystem } from './store/sync.ts';
 import { unpackImage } from './store/unpack-image.ts';
@@ -82,8 +82,7 @@ export class ImageStore implements AsyncDisposable {
       parallelFetches: options.parallelFetches ?? 3,
     });
     const made = (await readOrUndefined(path.join(layout.root, 'oci-layout'))) !== undefined;
-    const traces = (await namesIn(layout.sessions)).length + (await namesIn(layout.tmp)).length;
-    if (!made || traces > 0) {
+    if (!made || !(await allLive(layout))) {
       await core.locked(async (workspace) => {
         await makeLayoutFiles(layout.root, workspace.path);
         if (await sweepDeadSessions(layout, core.session.id)) {

@@ -6,6 +6,7 @@ import { ulid } from 'ulid';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { onFirstUse } from '../../on-first-use.ts';
 import { exists } from '../exists.ts';
+import { heldLocks, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
 import { acquireLock, tryLock, type Lock } from './lock.ts';
 import { removeTree } from './remove-tree.ts';
@@ -93,6 +94,25 @@ export async function namesIn(folder: string): Promise<string[]> {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw error;
   }
+}
+
+/** Whether all that is in the folders of sessions and of work in progress visibly belongs to living processes. */
+export async function allLive(layout: StoreLayout): Promise<boolean> {
+  const [sessions, works] = await Promise.all([namesIn(layout.sessions), namesIn(layout.tmp)]);
+  if (works.some((work) => !sessions.includes(work.split('.')[0] ?? ''))) return false;
+  if (sessions.length === 0) return true;
+  const held = await heldLocks();
+  for (const session of sessions) {
+    const file = path.join(layout.sessions, session);
+    try {
+      if (!held.has(await lockName(file)) || (await isGone(file))) return false;
+    } catch (error) {
+      // It has ended since we looked.
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      return false;
+    }
+  }
+  return true;
 }
 
 /**
