@@ -14,6 +14,8 @@ export async function bootDriver(
   limits: DriverRunLimits,
   signal: AbortSignal,
 ): Promise<Guest> {
+  // The guard is started while the store's lock is taken. A failure is told where the container is booted.
+  runtime.prepare().catch(() => undefined);
   const lease = await store.lease(driver.digest);
   try {
     const { config } = lease;

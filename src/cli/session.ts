@@ -31,7 +31,12 @@ export async function startHostWith(
   level: 'warn' | 'info',
   more: Pick<HostOptions, 'warm' | 'metricsPort' | 'require' | 'driverLimits'> = {},
 ) {
-  const [{ Host }, { createLogger, LogRelay }] = await Promise.all([import('../host.ts'), import('../log.ts')]);
+  const [{ Host }, { createLogger, LogRelay }, { interpretSchemas }] = await Promise.all([
+    import('../host.ts'),
+    import('../log.ts'),
+    import('../protocol/interpreted-schemas.ts'),
+  ]);
+  interpretSchemas();
   const { messageBytes, drainMs, ...limits } = options.limits;
   const relay = new LogRelay();
   const logger = await createLogger(options.logLevel ?? level, relay);

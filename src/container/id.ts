@@ -1,11 +1,12 @@
 // Container ids: ULIDs, as Babelfish's runtime had them. They sort by the time of their making.
-import { isValid, ulid } from 'ulid';
+import { isValid } from 'ulid';
+import { uniqueId } from '../unique-id.ts';
 
 declare const brand: unique symbol;
 export type ContainerId = string & { readonly [brand]: 'ContainerId' };
 
 export function newContainerId(): ContainerId {
-  return ulid() as ContainerId;
+  return uniqueId() as ContainerId;
 }
 
 /** Whether `text` has the form of a container's id: 26 characters of Crockford's base 32, in capitals. */

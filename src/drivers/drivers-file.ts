@@ -2,7 +2,7 @@
 // start. It is derived from the store's index, may be missing or old, and is never the truth.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ulid } from 'ulid';
+import { uniqueId } from '../unique-id.ts';
 import { z } from 'zod';
 import { onFirstUse } from '../on-first-use.ts';
 import { systemErrorCode } from '../errors.ts';
@@ -46,7 +46,7 @@ export async function writeDriversFile(
       { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
     ]),
   );
-  const temporary = path.join(root, 'tmp', `drivers-${ulid()}.json`);
+  const temporary = path.join(root, 'tmp', `drivers-${uniqueId()}.json`);
   await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { flush: true });
   await rename(temporary, pathIn(root));
 }

@@ -10,8 +10,8 @@
 // in it, and is removed once that process is gone.
 import { chmod, chown, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ulid } from 'ulid';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { uniqueId } from '../../unique-id.ts';
 import type { Logger } from '../../log.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { OwnerMap } from '../owners.ts';
@@ -127,7 +127,7 @@ export class DefinitionStore {
     try {
       if (isNew) await this.#makeFolder(definition, path.basename(staged));
       for (const { path: at, mode, content } of added) {
-        const name = ulid();
+        const name = uniqueId();
         const file = path.join(folder, 'files', name);
         written.push(file);
         await writeFile(file, content, { flag: 'wx', mode: 0o600, flush: true });
@@ -264,7 +264,7 @@ async function startOf(pid: number | 'self'): Promise<string | undefined> {
 
 /** A name that nobody else makes, and that tells which process did: ids of processes are reused, with another start. */
 async function makerName(): Promise<string> {
-  return `${process.pid}-${(await startOf('self')) ?? ''}-${ulid()}`;
+  return `${process.pid}-${(await startOf('self')) ?? ''}-${uniqueId()}`;
 }
 
 async function makerLives(name: string): Promise<boolean> {

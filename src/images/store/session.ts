@@ -2,8 +2,8 @@
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ulid } from 'ulid';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { uniqueId } from '../../unique-id.ts';
 import { onFirstUse } from '../../on-first-use.ts';
 import { exists } from '../exists.ts';
 import { heldLocks, lockName } from './held-locks.ts';
@@ -16,7 +16,7 @@ const noticeTimeoutMs = 1000;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
 export class Session {
-  readonly #id = onFirstUse(ulid);
+  readonly #id = onFirstUse(uniqueId);
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
   #lock: Promise<Lock> | undefined;
