@@ -139,6 +139,8 @@ export const loadLate: Plugin = {
           (text, name: string, part: string, file: string) =>
             parts[part]?.late === true ? late(name, `require("${file}")`) : text,
         )
+        // As OpenTelemetry's exporter has it: scripts/bundle-entry.cjs has no import() to offer.
+        .replace(/\bimport\("(https?)"\)/g, 'Promise.resolve(require("$1"))')
         // As pino's writers use it: to check what only a fault of theirs could break.
         .replaceAll('const assert = require("assert");', 'const assert = (...values) => require("assert")(...values);'),
     };

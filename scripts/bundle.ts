@@ -1,11 +1,12 @@
 // Bundles the command line, after the compiler has made dist/ for those who use babelhost as a library:
-//   dist/cli/main.cjs        the entry: turns the compile cache on and loads the program
+//   dist/cli/main.cjs       the entry: loads the program, with V8's bytecode
 //   dist/program*.cjs       the program in a few files, with the packages it uses
-//   dist/compile-cache/     V8's bytecode of it, for this machine's Node and this user
+//   dist/compile-cache/     V8's bytecode of it, for this machine's Node
 //   dist/LICENSES.txt       the licences of the packages in it
 // Loading 400 modules one by one takes five times as long as Node itself needs to start. CommonJS, because Node links an
 // ES module's imports of its own modules by calling every lazy getter of theirs, which loads half of Node.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { glob, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,6 +19,9 @@ const project = fileURLToPath(new URL('..', import.meta.url));
 const source = path.join(project, 'src');
 const dist = path.join(project, 'dist');
 const cache = path.join(dist, 'compile-cache');
+
+/** What makes a CommonJS module's text a function, as scripts/bundle-entry.cjs has it. */
+const wrapper = '(function (exports, require, module, __filename, __dirname) {SOURCE\n})';
 
 const parts = new Parts(source);
 
@@ -53,7 +57,7 @@ function asciiOnly(code: string): string {
 }
 
 /** @returns the files written, and the modules in them */
-async function bundleProgram(folder: string): Promise<{ files: string[]; modules: string[] }> {
+async function bundleProgram(folder: string): Promise<{ files: string[]; modules: string[]; build: string }> {
   const bundle = await rolldown({
     input: { program: path.join(source, 'cli/program.ts') },
     cwd: project,
@@ -75,37 +79,26 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
       groups: parts.groups,
     },
   });
+  const hash = createHash('sha256');
   for (const file of output) {
-    if (file.type === 'chunk') await writeFile(path.join(folder, file.fileName), asciiOnly(file.code));
+    if (file.type !== 'chunk') continue;
+    const code = asciiOnly(file.code);
+    if (/\bimport\(/.test(code))
+      throw new Error(`${file.fileName} has an import(), which scripts/bundle-entry.cjs has not`);
+    hash.update(`${file.fileName} ${code.length}\n${code}`);
+    await writeFile(path.join(folder, file.fileName), code);
   }
   return {
+    build: hash.digest('hex').slice(0, 16),
     files: output.map(({ fileName }) => fileName),
     modules: output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])),
   };
 }
 
-/** The entry, as src/cli/main.ts has it but for where it finds the rest, and CommonJS as that. */
-async function makeEntry(): Promise<string> {
-  let text = await readFile(path.join(source, 'cli/main.ts'), 'utf8');
-  const replace = (from: string, to: string): void => {
-    if (!text.includes(from)) throw new Error(`src/cli/main.ts has no ${from}: scripts/bundle.ts replaces it`);
-    text = text.replace(from, to);
-  };
-  replace("import('./program.ts')", "Promise.resolve(require('../program.cjs'))");
-  replace("import('../version.ts')", `Promise.resolve({ version: '${await readVersion()}' })`);
-  replace('#!/usr/bin/env node\n', '');
-  return `#!/usr/bin/env node
-'use strict';
-const { constants, enableCompileCache } = require('node:module');
-
-// Beside the program: whoever may write there may change the program itself. Never in a folder that all may write to,
-// which is Node's default: bytecode from another user would be theirs to choose.
-const { FAILED } = constants.compileCacheStatus;
-if (enableCompileCache(\`\${__dirname}/../compile-cache\`).status === FAILED) {
-  enableCompileCache(\`\${process.env.XDG_CACHE_HOME || \`\${require('node:os').homedir()}/.cache\`}/babelhost\`);
-}
-
-${text}`;
+/** The entry, with the name of this build: no bytecode of another one's files is taken for that of these. */
+async function makeEntry(build: string): Promise<string> {
+  const text = await readFile(path.join(project, 'scripts/bundle-entry.cjs'), 'utf8');
+  return text.replace('__BUILD__', build).replace('__VERSION__', await readVersion());
 }
 
 async function readVersion(): Promise<string> {
@@ -136,22 +129,25 @@ async function collectLicences(modules: readonly string[]): Promise<string> {
 }
 
 /**
- * Puts the bytecode of what is booted with into the cache. It is not run here, where there may be no right to make
- * containers, so that all of its functions are compiled rather than those that ran.
+ * Makes the bytecode of what a container is booted with. It is not run here, where there may be no right to make
+ * containers, so all of its functions are compiled. In a process of its own, since that is a setting of V8's.
  */
-async function warmBoot(): Promise<void> {
+async function compileBoot(build: string): Promise<void> {
+  const [folder] = await readdir(cache);
+  const file = 'program-boot.cjs';
   const text = `
+    const { readFileSync, writeFileSync } = require('node:fs');
+    const { Script } = require('node:vm');
     const { setFlagsFromString } = require('node:v8');
-    const { enableCompileCache } = require('node:module');
-    enableCompileCache(${JSON.stringify(cache)});
-    require(${JSON.stringify(path.join(dist, 'program-host.cjs'))});
-    // As it was again before the cache is written: bytecode counts only under the flags that it was made with.
     setFlagsFromString('--no-lazy');
-    require(${JSON.stringify(path.join(dist, 'program-boot.cjs'))});
-    setFlagsFromString('--lazy');`;
+    const source = readFileSync(${JSON.stringify(path.join(dist, file))}, 'latin1');
+    const script = new Script(${JSON.stringify(wrapper)}.replace('SOURCE', () => source), { filename: ${JSON.stringify(file)} });
+    // As it was before the bytecode is written, which counts only under the flags that it was written with.
+    setFlagsFromString('--lazy');
+    writeFileSync(${JSON.stringify(path.join(cache, folder ?? '', `${file}.bytecode`))}, Buffer.concat([Buffer.from('${build}'), script.createCachedData()]));`;
   const child = spawn(process.execPath, ['-e', text], { stdio: ['ignore', 'inherit', 'inherit'] });
   const [status] = (await once(child, 'exit')) as [number | null];
-  if (status !== 0) throw new Error(`compiling what is booted with ended with status ${String(status)}`);
+  if (status !== 0) throw new Error(`compiling ${file} ended with status ${String(status)}`);
 }
 
 /** Runs what a host does until its first request, so that the cache has its bytecode. */
@@ -179,9 +175,11 @@ async function warm(): Promise<void> {
 }
 
 const folder = await mkdtemp(path.join(dist, '.bundle-'));
+let build: string;
 try {
-  const { files, modules } = await bundleProgram(folder);
-  await writeFile(path.join(folder, 'main.cjs'), await makeEntry(), { mode: 0o755 });
+  const { files, modules, ...bundled } = await bundleProgram(folder);
+  build = bundled.build;
+  await writeFile(path.join(folder, 'main.cjs'), await makeEntry(build), { mode: 0o755 });
   await writeFile(path.join(folder, 'LICENSES.txt'), await collectLicences(modules));
   // By rename, each: a host that is starting finds whole files.
   for (const file of [...files, 'LICENSES.txt']) await rename(path.join(folder, file), path.join(dist, file));
@@ -194,4 +192,4 @@ try {
 }
 await rm(cache, { recursive: true, force: true });
 await warm();
-await warmBoot();
+await compileBoot(build);
