@@ -30,10 +30,10 @@ export function within(minimum: number, maximum: number, policy: ScalingPolicy):
   return (load) => Math.min(Math.max(policy(load), minimum), maximum);
 }
 
-/** Shows another policy the average number of waiting requests over the last `ticks`, rounded down. */
+/** Shows another policy the average number of waiting requests over the last `ticks`, rounded up. */
 export function averageLoad(ticks: number, policy: ScalingPolicy): ScalingPolicy {
   const average = movingAverage(ticks);
-  return (load) => policy({ ...load, waiting: Math.floor(average(load.waiting)) });
+  return (load) => policy({ ...load, waiting: Math.ceil(average(load.waiting)) });
 }
 
 /** Averages what another policy wants over the last `ticks`, rounded up: one idle moment ends nothing. */
@@ -56,11 +56,15 @@ export interface ScalingOptions {
   readonly decrease: number;
 }
 
+/** Over how many ticks Babelfish averages the target, whatever the window of the load is: enough not to flicker. */
+const targetTicks = 5;
+
 /** Babelfish's default: AIMD within the bounds, over averages of load and target. */
 export function defaultPolicy(options: ScalingOptions): ScalingPolicy {
   const ticks = Math.max(Math.round(options.windowMs / options.tickMs), 1);
   const policy = additiveIncreaseMultiplicativeDecrease(options.increase, options.decrease);
-  return within(options.minimumInstances, options.maximumInstances, averageTarget(ticks, averageLoad(ticks, policy)));
+  const bounded = within(options.minimumInstances, options.maximumInstances, policy);
+  return averageTarget(targetTicks, averageLoad(ticks, bounded));
 }
 
 /** The average of the last `length` values. */

@@ -31,7 +31,7 @@ describe('a scaling policy', () => {
       return 0;
     });
     for (const waiting of [8, 0, 0, 0, 0]) policy({ total: 1, idle: 1, waiting });
-    expect(seen).toEqual([8, 4, 2, 2, 0]);
+    expect(seen).toEqual([8, 4, 3, 2, 0]);
   });
 
   it('over an average target comes down slowly', () => {
