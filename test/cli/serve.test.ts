@@ -1,11 +1,14 @@
 // serve: how a host for other programs begins and ends, on stdio and on a socket.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
+import { isRoot } from '../support/privileges.ts';
 import { collect, runProgram, startProgram, statusOf } from '../support/program.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
@@ -175,6 +178,13 @@ describe('serve --listen', () => {
     const { socket, child, ended } = await listening();
     const { mode } = await stat(socket);
     expect(mode & 0o777).toBe(0o600);
+    // As root, another user tries: what keeps it out is the socket, not the folder.
+    if (isRoot) {
+      await chmod(path.dirname(socket), 0o755);
+      const program = 'import socket, sys; print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))';
+      const other = spawn('/usr/bin/python3', ['-c', program, socket], { uid: 65_534, gid: 65_534, cwd: '/' });
+      expect(await collect(other)).toMatchObject({ status: 0, stdout: `${constants.errno.EACCES}\n` });
+    }
     child.kill('SIGTERM');
     expect((await ended).status).toBe(0);
   });

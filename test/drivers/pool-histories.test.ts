@@ -16,6 +16,9 @@ const answers: fc.Arbitrary<Behaviour> = fc
   .map((afterMs) => ({ does: 'answer', afterMs }));
 const faults: fc.Arbitrary<Behaviour> = fc.oneof(
   fc.integer({ min: 0, max: 200 }).map((afterMs): Behaviour => ({ does: 'die', afterMs })),
+  fc
+    .record({ afterMs: fc.nat(200), againMs: fc.integer({ min: 1, max: 500 }) })
+    .map((times): Behaviour => ({ does: 'answer twice', ...times })),
   fc.constant<Behaviour>({ does: 'garbage' }),
   fc.constant<Behaviour>({ does: 'hang' }),
 );
@@ -90,6 +93,7 @@ class History {
       limits: this.#limits,
       budget: new InstanceBudget({ instances: 100, memoryBytes: Infinity }),
       logger: silentLogger(),
+      requestIds: true,
       boot: () => this.#boot(),
     });
   }
@@ -138,6 +142,9 @@ class History {
     const { instances, starting, waiting } = this.pool.counts;
     expect(instances + starting).toBeLessThanOrEqual(this.#limits.maximumInstances);
     expect(waiting).toBeLessThanOrEqual(this.#limits.queueLength);
+    // Nobody waits beside an instance that has nothing to do.
+    const idle = this.pool.instances.filter((instance) => instance.state === 'idle' && !instance.retiring);
+    if (this.clients.every(({ clogged }) => !clogged)) expect(Math.min(waiting, idle.length)).toBe(0);
   }
 
   async do(step: Step): Promise<void> {
@@ -187,7 +194,7 @@ class History {
       else if (outcome instanceof BabelhostError) {
         expect(['driverCrashed', 'driverProtocol', 'timeout', 'containerFailed']).toContain(outcome.kind);
       } else {
-        expect(behaviour.does).toBe('answer');
+        expect(['answer', 'answer twice']).toContain(behaviour.does);
         expect(outcome).toBe(id);
       }
       // Once, and once more elsewhere where its driver died.

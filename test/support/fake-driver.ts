@@ -7,6 +7,8 @@ import type { Guest, GuestExit } from '../../src/drivers/guest.ts';
 export type Behaviour =
   | { readonly does: 'answer'; readonly afterMs: number }
   | { readonly does: 'die'; readonly afterMs: number }
+  /** The second answer, too, has the request's id. */
+  | { readonly does: 'answer twice'; readonly afterMs: number; readonly againMs: number }
   | { readonly does: 'garbage' }
   | { readonly does: 'hang' };
 
@@ -38,10 +40,10 @@ export class FakeDriver implements Guest {
     });
     this.stdin = new Writable({
       write: (line: Buffer, _encoding, done) => {
-        const { content } = JSON.parse(line.toString()) as { content: string };
+        const { id, content } = JSON.parse(line.toString()) as { id?: string; content: string };
         const asked = JSON.parse(content) as Asked;
         onAsked(asked);
-        this.#act(asked);
+        this.#act(asked, id);
         done();
       },
     });
@@ -69,12 +71,17 @@ export class FakeDriver implements Guest {
     this.#end({ reason: 'signaled', signal: 9 });
   }
 
-  #act({ id, behaviour }: Asked): void {
+  #act({ id: ast, behaviour }: Asked, id: string | undefined): void {
+    const answer = (): void => {
+      if (this.#alive) this.stdout.write(`${JSON.stringify({ id, status: 'ok', errors: [], ast })}\n`);
+    };
     switch (behaviour.does) {
       case 'answer':
-        setTimeout(() => {
-          if (this.#alive) this.stdout.write(`{"status":"ok","errors":[],"ast":${id}}\n`);
-        }, behaviour.afterMs);
+        setTimeout(answer, behaviour.afterMs);
+        break;
+      case 'answer twice':
+        setTimeout(answer, behaviour.afterMs);
+        setTimeout(answer, behaviour.afterMs + behaviour.againMs);
         break;
       case 'die':
         setTimeout(() => {
