@@ -286,8 +286,9 @@ export class JsonScanner {
     this.#keepName(bytes, base, end);
     this.#memberName = Buffer.from(this.#nameBytes).toString('utf8');
     if (!this.#members.has(this.#memberName)) return true;
-    // Two members of one name: decoders differ in which they take, so neither is taken.
-    this.#fail(`a member twice: ${JSON.stringify(this.#memberName)}`, base + end);
+    // Two members of one name: decoders differ in which they take, so neither is taken. The name is not told: reasons
+    // are logged, and it may be anything, the source's text too.
+    this.#fail('a member twice', base + end);
     return false;
   }
 
