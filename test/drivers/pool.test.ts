@@ -167,6 +167,20 @@ describe('a pool', () => {
     expect(pool.counts).toMatchObject({ success: 10, failed: 0 });
   });
 
+  it.each([
+    ['when it has answered', { tickMs: 60_000 }],
+    ['while it has nothing to do', { tickMs: 5 }],
+  ])('retires an instance at its age, %s', async (_when, changed) => {
+    const pool = poolOf(echoProgram, { maximumInstances: 1, retireAgeMs: 300, ...changed });
+    expect(await ask(pool, 'a')).toEqual({ content: 'a' });
+    const [first] = pool.instances;
+    if (changed.tickMs === 5) await expect.poll(() => pool.counts.exited).toBeGreaterThan(0);
+    else await expect.poll(async () => [await ask(pool, 'b'), pool.counts.exited > 0][1], { timeout: 5000 }).toBe(true);
+    expect((await first?.ended)?.reason).toBe('signaled');
+    expect(await ask(pool, 'c')).toEqual({ content: 'c' });
+    expect(pool.counts.failed).toBe(0);
+  });
+
   it('retires an instance that holds too much memory', async () => {
     const pool = poolOf(
       echoProgram,
