@@ -4,8 +4,8 @@
  * links its processes put in the way, and whatever they change meanwhile.
  *
  * put reads records from stdin: "file MODE SIZE LENGTH\n" (MODE octal), LENGTH bytes of an absolute path and SIZE bytes
- * of content; then "end\n". All files are written beside their places first and renamed when all of them are there; if
- * one cannot be, none is. With a command, it writes "placed\n" to stdout and executes it, with the rest of stdin.
+ * of content; then "end\n". All files are written beside their places first and change places with what is there when
+ * all of them are written; if one cannot be, none is, and the others get their old content back. With a command, it writes "placed\n" to stdout and executes it, with the rest of stdin.
  *
  * get writes "MODE\n" and the content of a regular file to stdout, MOST + 1 bytes of it at the most: that one byte more
  * tells that the file is too long.
@@ -26,6 +26,9 @@ enum { MOST_FILES = 4096, CHUNK = 64 * 1024 };
 
 struct placed {
   char *path, *beside;
+  bool in_place;
+  /* Whether `beside` is what was in its place before. */
+  bool exchanged;
 };
 
 static struct placed files[MOST_FILES];
@@ -33,8 +36,11 @@ static size_t file_count = 0;
 
 /* What fails here must leave nothing: fail() ends the process, and this is called at its end. */
 static void remove_unplaced(void) {
-  for (size_t i = 0; i < file_count; i++) {
-    if (files[i].beside != NULL) unlink(files[i].beside);
+  for (size_t i = file_count; i-- > 0;) {
+    const struct placed *file = &files[i];
+    if (file->exchanged) renameat2(AT_FDCWD, file->beside, AT_FDCWD, file->path, RENAME_EXCHANGE);
+    if (file->in_place && !file->exchanged) unlink(file->path);
+    if (file->beside != NULL && (file->exchanged || !file->in_place)) unlink(file->beside);
   }
 }
 
@@ -124,18 +130,32 @@ static void receive_files(void) {
   }
 }
 
+/* False, with errno, if it cannot be. */
+static bool place(struct placed *file) {
+  file->exchanged = renameat2(AT_FDCWD, file->beside, AT_FDCWD, file->path, RENAME_EXCHANGE) == 0;
+  file->in_place = file->exchanged;
+  if (file->in_place) return true;
+  if (errno == ENOENT) file->in_place = renameat2(AT_FDCWD, file->beside, AT_FDCWD, file->path, RENAME_NOREPLACE) == 0;
+  /* A file system that cannot do these: its old content is gone then, whatever becomes of the other files. */
+  else if (errno == EINVAL) file->in_place = rename(file->beside, file->path) == 0;
+  return file->in_place;
+}
+
 int put_main(char **arguments) {
   if (arguments[0] != NULL && (strcmp(arguments[0], "--") != 0 || arguments[1] == NULL)) {
     fail_usage("put takes -- and a command, or nothing");
   }
   receive_files();
   for (size_t i = 0; i < file_count; i++) {
-    if (rename(files[i].beside, files[i].path) != 0) give_up("write", files[i].path);
-    free(files[i].beside);
-    files[i].beside = NULL;
-    free(files[i].path);
-    files[i].path = NULL;
+    if (!place(&files[i])) give_up("write", files[i].path);
   }
+  for (size_t i = 0; i < file_count; i++) {
+    /* Too late to give up: all is in place. */
+    if (files[i].exchanged && unlink(files[i].beside) != 0) complain_of("cannot remove what was replaced");
+    free(files[i].beside);
+    free(files[i].path);
+  }
+  file_count = 0;
   if (arguments[0] == NULL) return 0;
   if (!write_all(STDOUT_FILENO, "placed\n", 7)) fail("cannot say that the files are in place");
   execvp(arguments[1], arguments + 1);
