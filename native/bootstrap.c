@@ -1,13 +1,15 @@
 /*
  * babelhost's native bootstrap: what a Node process cannot do by itself. A Node process is multi-threaded, so it can
- * neither enter namespaces nor be process 1 of one, and it has no flock(2). Each face is a file of its own:
+ * neither enter namespaces nor be process 1 of one, and it has no flock(2). Its faces:
  *
- *   bootstrap guard   the namespaces that a host's containers are started in, and their end     guard.c, ids.c, hold.c
- *   bootstrap run     starts one container through an OCI runtime                               run.c
- *   bootstrap init    process 1 of a container                                                  init.c
- *   bootstrap lock    an advisory lock that lasts as long as stdin is open                      lock.c
- *   bootstrap put     files into a container, executed in it                                    copy.c
- *   bootstrap get     a file out of a container, executed in it                                 copy.c
+ *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
+ *                     hold.c, remove.c; starts the containers, through an OCI runtime: start.c, connections.c,
+ *                     request.c, rootfs.c, runtime-copy.c
+ *   bootstrap run     a program in those namespaces: run.c
+ *   bootstrap init    process 1 of a container: init.c
+ *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c
+ *   bootstrap put     files into a container, executed in it: copy.c
+ *   bootstrap get     a file out of a container, executed in it: copy.c
  *
  * Every system call is checked; whatever cannot be done ends the process with a sentence on stderr.
  */

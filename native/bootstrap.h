@@ -70,6 +70,52 @@ const char *option_value(char ***arguments);
 /* Closes every file descriptor from `first` on. */
 void close_from(unsigned first);
 
+/* stage.c: mounts the stage, for what the runtime is to mount, on the folder `stage`. */
+void make_stage(const char *stage);
+
+/* rootfs.c: in a mount namespace of their own, which these make. `rootfs` appears on STAGE/rootfs, read-only. */
+void bind_rootfs(const char *stage, const char *rootfs);
+/* The same with a writable layer above. `owner`, if not 0, is the container's root, who is given the folders. */
+void mount_overlay(const char *stage, const char *rootfs, const char *layer, bool user_namespace, uid_t owner);
+
+/* runtime-copy.c */
+/*
+ * A copy of the runtime in memory that nobody can change, or -1 where it is better executed by its path. runc and crun
+ * copy or remount themselves and start again, so that no container can overwrite them (CVE-2019-5736); they see that
+ * they need not where they are executed from such a copy.
+ */
+int copy_runtime(const char *path);
+
+/* start.c and request.c */
+/* A cgroup in which there are containers' cgroups, opened before the guard mounted anything. */
+struct cgroup_parent {
+  char *path;
+  size_t length;
+  int fd;
+};
+/* What the starter has from the guard. */
+struct starter {
+  const char *stage;
+  bool user_namespace;
+  /* The socket that requests come on, the host's /proc, and the copy of the runtime (or -1). */
+  int sockets, host_proc, runtime;
+  const char *runtime_path;
+  struct cgroup_parent *cgroups;
+  size_t cgroup_count;
+};
+/* Descriptors below this one are given to what the starter starts. */
+enum { FIRST_OWN_DESCRIPTOR = 6 };
+struct request {
+  int control, stdio[3];
+  char **arguments;
+  const char *content;
+  size_t content_length;
+};
+/* Starts containers on request, without end. */
+_Noreturn void start_containers(struct starter starter);
+/* Does what the request asks for, and becomes the runtime. */
+_Noreturn void serve_request(const struct starter *starter, const struct request *request);
+
 /* ids.c */
 /* Ids outside a user namespace, FIRST:COUNT; none if count is 0. */
 struct id_range {

@@ -2,12 +2,13 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR [--cgroup2 DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--cgroup DIR]…
  *         [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]]
  *
- * Two processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
+ * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
  * end. The reaper (P) is process 1 of a pid namespace: whatever is started in that namespace, a half-made `runc init`
- * included, is killed by the kernel when P ends, and P ends with G. The mounts go with P's mount namespace.
+ * included, is killed by the kernel when P ends, and P ends with G. The mounts go with P's mount namespace. The starter
+ * (start.c), a child of P, starts the containers; P ends when it does.
  *
  * On stdout: "guard PID" (P as the host sees it), "ready", then "exited PID STATUS" for each orphan that P reaps: PID
  * as seen in P's namespace, STATUS as from wait(2). Process 1 of a container is such an orphan.
@@ -23,9 +24,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,7 +36,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *cgroup2;
+  const char *directory, *name, *stage, *runtime, *cgroup2;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace;
@@ -57,6 +58,8 @@ static struct options parse_options(char **arguments) {
       options.name = value;
     } else if (strcmp(option, "--stage") == 0) {
       options.stage = value;
+    } else if (strcmp(option, "--runtime") == 0) {
+      options.runtime = value;
     } else if (strcmp(option, "--cgroup2") == 0) {
       options.cgroup2 = value;
     } else if (strcmp(option, "--uids") == 0) {
@@ -69,44 +72,11 @@ static struct options parse_options(char **arguments) {
       fail_usage("guard does not know the option %s %s", option, value);
     }
   }
-  if (options.directory == NULL || options.name == NULL || options.stage == NULL) {
-    fail_usage("guard needs --directory, --name and --stage");
+  if (options.directory == NULL || options.name == NULL || options.stage == NULL || options.runtime == NULL) {
+    fail_usage("guard needs --directory, --name, --stage and --runtime");
   }
   if ((options.uids.count == 0) != (options.gids.count == 0)) fail_usage("--uids and --gids go together");
   return options;
-}
-
-/*
- * The stage: a small tmpfs in P's mount namespace, on a folder that everybody can reach. A container's root is an
- * unprivileged id that may not search the folders above the image store or above this program, and the runtime's
- * mounts are made with that id; so what the runtime is to mount is put here first. `rootfs` is a place that
- * `bootstrap run` binds on in a mount namespace of its own. `init` is a copy of this program and not a bind of it: the
- * program's file may have been replaced or removed since it was executed, and what has no name cannot be bound.
- */
-static void make_stage(const char *stage) {
-  int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  struct stat status;
-  if (program < 0 || fstat(program, &status) != 0) fail("cannot open this program");
-  char choices[64];
-  snprintf(choices, sizeof choices, "size=%ldk,nr_inodes=16,mode=0755", status.st_size / 1024 + 64);
-  if (mount("tmpfs", stage, "tmpfs", MS_NOSUID | MS_NODEV, choices) != 0) fail("cannot mount a tmpfs on %s", stage);
-  int fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail("cannot open %s", stage);
-  if (mkdirat(fd, "rootfs", 0755) != 0) fail("cannot make %s/rootfs", stage);
-  int target = openat(fd, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-  if (target < 0) fail("cannot make %s/init", stage);
-  for (off_t copied = 0; copied < status.st_size;) {
-    ssize_t length = sendfile(target, program, &copied, (size_t)(status.st_size - copied));
-    if (length < 0) fail("cannot copy this program to %s/init", stage);
-    if (length == 0) fail_plainly("cannot copy this program to %s/init: its file is shorter than it was", stage);
-  }
-  close(target);
-  close(program);
-  close(fd);
-  /* Every container has it: nobody may change it from here on. */
-  if (mount(NULL, stage, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0) {
-    fail("cannot make %s read-only", stage);
-  }
 }
 
 static void set_up_mounts(const struct options *options) {
@@ -119,8 +89,31 @@ static void set_up_mounts(const struct options *options) {
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) fail("cannot mount a fresh /proc");
 }
 
-/* P, once everything is in place: reaps until it is killed. */
-_Noreturn static void reap_orphans(void) {
+/* What the starter needs of the world outside: opened before P's own mounts hide it. */
+static struct starter prepare_starter(const struct options *options, int sockets) {
+  static struct cgroup_parent parents[MOST_CGROUPS];
+  for (size_t i = 0; i < options->cgroup_count; i++) {
+    char *path = strdup(options->cgroups[i]);
+    char *slash = path == NULL ? NULL : strrchr(path, '/');
+    if (slash == NULL || slash == path) fail_usage("--cgroup needs an absolute path, not '%s'", options->cgroups[i]);
+    *slash = '\0';
+    parents[i] = (struct cgroup_parent){path, strlen(path), open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (parents[i].fd < 0) fail("cannot open %s", path);
+  }
+  struct starter starter = {.stage = options->stage,
+                            .user_namespace = options->user_namespace,
+                            .sockets = sockets,
+                            .host_proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                            .runtime = copy_runtime(options->runtime),
+                            .runtime_path = options->runtime,
+                            .cgroups = parents,
+                            .cgroup_count = options->cgroup_count};
+  if (starter.host_proc < 0) fail("cannot open /proc");
+  return starter;
+}
+
+/* P, once everything is in place: reaps until it is killed, or until the starter ends. */
+_Noreturn static void reap_orphans(pid_t starter) {
   sigset_t awaited;
   sigemptyset(&awaited);
   sigaddset(&awaited, SIGCHLD);
@@ -129,6 +122,8 @@ _Noreturn static void reap_orphans(void) {
   for (;;) {
     int status;
     pid_t child = waitpid(-1, &status, WNOHANG);
+    /* It has said why. Without it no container can be started, and the host will start another guard. */
+    if (child == starter) _exit(EXIT_FAILED);
     if (child > 0) {
       /* If nobody reads any more the host is gone, and so shall we be. */
       write_line(STDOUT_FILENO, "exited %d %d\n", child, status);
@@ -140,18 +135,25 @@ _Noreturn static void reap_orphans(void) {
   }
 }
 
-_Noreturn static void be_reaper(const struct options *options, int go) {
+_Noreturn static void be_reaper(const struct options *options, int go, int sockets) {
   char byte;
   ssize_t length = read(go, &byte, 1);
   if (length < 0) fail("cannot wait for the keeper");
   if (length == 0) _exit(EXIT_FAILED); /* it died, or has said why it gave up */
   if (options->user_namespace) become_root_inside(options->uids.count > 0);
   die_with_parent(go);
+  struct starter prepared = prepare_starter(options, sockets);
   set_up_mounts(options);
   /* The lifeline is G's alone, and so is the folder's lock. */
   if (dup3(go, STDIN_FILENO, 0) < 0) fail("cannot let go of stdin");
+  pid_t starter = fork_or_fail("start containers");
+  if (starter == 0) {
+    /* What is written to stdout are P's lines. */
+    if (dup3(STDERR_FILENO, STDOUT_FILENO, 0) < 0) fail("cannot let go of stdout");
+    start_containers(prepared);
+  }
   close_from(STDERR_FILENO + 1);
-  reap_orphans();
+  reap_orphans(starter);
 }
 
 /* fork(2) into new namespaces: the child is process 1 of its pid namespace. */
@@ -168,6 +170,7 @@ static bool wait_for_end(int pidfd) {
   for (;;) {
     if (poll(polled, 2, -1) < 0) {
       if (errno == EINTR) continue;
+      complain_of("cannot wait for the host's end");
       return true;
     }
     if (polled[1].revents != 0) return false;
@@ -184,6 +187,17 @@ static void ignore_signals(void) {
   }
 }
 
+/* The name is relative: a container's process can ask for the name of the socket that its stdio came through. */
+static void listen_in(int folder, int sockets) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "start"};
+  if (fchdir(folder) != 0) fail("cannot change to the host's folder");
+  /* One of that name may have died. */
+  if (unlink(address.sun_path) != 0 && errno != ENOENT) fail("cannot remove the socket %s", address.sun_path);
+  if (bind(sockets, (struct sockaddr *)&address, sizeof address) != 0) fail("cannot make the socket %s", address.sun_path);
+  if (listen(sockets, SOMAXCONN) != 0) fail("cannot listen on the socket %s", address.sun_path);
+  if (chdir("/") != 0) fail("cannot change to the root folder");
+}
+
 int guard_main(char **arguments) {
   struct options options = parse_options(arguments);
   close_from(STDERR_FILENO + 1);
@@ -197,17 +211,21 @@ int guard_main(char **arguments) {
 
   int go[2];
   if (pipe2(go, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  int sockets = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (sockets < 0) fail("cannot make a socket");
   unsigned long namespaces = CLONE_NEWNS | CLONE_NEWPID;
   if (options.user_namespace) namespaces |= CLONE_NEWUSER;
   pid_t reaper = fork_into(namespaces);
   if (reaper == 0) {
     close(go[1]);
-    be_reaper(&options, go[0]);
+    be_reaper(&options, go[0], sockets);
   }
   int pidfd = open_pidfd(reaper);
   if (options.user_namespace) map_ids(reaper, options.uids, options.gids);
-  /* Last of what may fail, for from here on there is something to remove. */
+  /* Late, for from here on there is something to remove: what fails now leaves it to the next guard. */
   int folder = hold_folder(directory, options.name, options.cgroups, options.cgroup_count);
+  listen_in(folder, sockets);
+  close(sockets);
   /* The pipe stays open: P looks at it. */
   bool announced = write_line(STDOUT_FILENO, "guard %d\n", reaper) && write_all(go[1], "g", 1);
   if (announced) {

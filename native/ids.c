@@ -28,7 +28,7 @@ static void write_process_file(pid_t process, const char *name, const char *text
   snprintf(path, sizeof path, "/proc/%d/%s", process, name);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   /* One write: the kernel takes a map in one, or not at all. */
-  if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail("cannot write '%s' to %s", text, path);
+  if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail("cannot write %s", path);
   close(fd);
 }
 

@@ -1,7 +1,7 @@
 // Booting one container: its bundle, its cgroups, its start, and what is to be removed when it has ended or failed.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { BabelhostError, messageOf } from '../errors.ts';
@@ -10,7 +10,7 @@ import {
   cgroupResources,
   containerCgroups,
   containerFolders,
-  makeContainerCgroups,
+  makingArguments,
   type CgroupPlacement,
 } from './cgroup-placement.ts';
 import { countOutOfMemory, removeCgroup } from './cgroup.ts';
@@ -21,12 +21,13 @@ import { explainFailure, explainSystemError } from './failures.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
-import { launch, LaunchFailure, runtimeEnvironment, type Launched } from './launch.ts';
+import { launch, LaunchFailure, type Launched } from './launch.ts';
 import type { Limits } from './limits.ts';
 import { containerIds, type IdRange, type Identity } from './owners.ts';
 import type { Reapings } from './reapings.ts';
 import { deleteArguments, readRuntimeLog, runArguments, type RuntimeProgram } from './runtime-program.ts';
-import { spawnProcess } from './spawn.ts';
+import type { SeccompFilter } from './seccomp-filter.ts';
+import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 import { containerSpec, type ContainerProcess } from './spec.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
 
@@ -45,6 +46,7 @@ export interface BootContext {
   readonly folder: string;
   readonly highestLimits: Readonly<Record<string, number>>;
   readonly oomScoreAdj: number;
+  readonly seccompFilter: SeccompFilter;
   readonly bootTimeoutMs: number;
   readonly logger: Logger;
 }
@@ -86,24 +88,22 @@ export async function bootContainer(
   const endBoot = context.reapings.beginBoot();
   let launching = false;
   try {
-    const [, joined] = await Promise.all([
-      makeBundle(context, options, files),
-      makeContainerCgroups(context.placement, options.id, options.limits),
-    ]);
+    const spec = await makeSpec(context, options);
     launching = true;
     const launched = await launch({
-      bootstrap: context.bootstrap,
+      guard: context.guard,
+      id: options.id,
       arguments: [
-        ...identityArguments(context.identity),
-        ...joined.flatMap((folder) => ['--join', folder]),
-        ...['--stage', context.stage, '--rootfs', options.rootfs, '--pid-file', files.pidFile],
-        ...layerArguments(context.identity, options.layer),
+        ...[files.pidFile, '--config', path.join(files.bundle, 'config.json')],
+        ...makingArguments(context.placement, options.id, options.limits),
+        ...['--rootfs', options.rootfs, ...layerArguments(context.identity, options.layer)],
         ...['--', ...runArguments(context.runtime, files, options.id)],
       ],
-      guard: context.guard.processFolder.fd,
+      content: JSON.stringify(spec),
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
+    void context.seccompFilter.learn(path.join(files.state, options.id));
     return watch(context, options, files, launched);
   } catch (error) {
     const explained =
@@ -129,7 +129,7 @@ function filesOf(context: BootContext, id: ContainerId): ContainerFiles {
 }
 
 /** The options of `bootstrap run` that make it enter what the guard has made. */
-export function identityArguments(identity: Identity): string[] {
+function identityArguments(identity: Identity): string[] {
   if (identity.kind === 'privileged') return [];
   return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
 }
@@ -162,10 +162,10 @@ export async function processUser(identity: Identity, rootfs: string, name: stri
   return identity.kind === 'own' ? { ...user, additionalGids: [] } : user;
 }
 
-async function makeBundle(context: BootContext, options: BootOptions, files: ContainerFiles): Promise<void> {
+async function makeSpec(context: BootContext, options: BootOptions): Promise<object> {
   const { identity, placement } = context;
   const { uids, gids } = idRanges(identity);
-  const spec = containerSpec({
+  return containerSpec({
     process: options.process,
     user: await processUser(identity, options.rootfs, options.process.user),
     hostname: options.hostname,
@@ -177,6 +177,7 @@ async function makeBundle(context: BootContext, options: BootOptions, files: Con
     rlimits: resourceLimits(options.limits, context.highestLimits),
     initArguments: substituteLimits(placement, options.limits),
     oomScoreAdj: context.oomScoreAdj,
+    annotations: context.seccompFilter.annotations(),
     ...(placement.maker === 'runtime' && {
       cgroup: {
         path: `/${context.cgroup}/${options.id}`,
@@ -184,8 +185,6 @@ async function makeBundle(context: BootContext, options: BootOptions, files: Con
       },
     }),
   });
-  await mkdir(files.bundle, { recursive: true, mode: 0o700 });
-  await writeFile(path.join(files.bundle, 'config.json'), JSON.stringify(spec));
 }
 
 /** Follows a container that was started to its end, and removes what it leaves. */
@@ -267,8 +266,8 @@ export async function explainLaunch(
     );
   }
   const messages = await readRuntimeLog(log);
-  const complaints = failure.complaints.replaceAll(/^bootstrap: /gm, '').trim();
-  const text = [...messages, complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
+  const text =
+    [...messages, failure.complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
   return explainFailure(`start a container with ${context.runtime.name}`, text, {
     status,
     runtime: context.runtime.path,

@@ -1,7 +1,6 @@
 // Where this host's containers have their cgroups, who makes them, and which controllers limit them there.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { systemErrorCode } from '../errors.ts';
 import {
   hierarchyOf,
   isWritable,
@@ -128,14 +127,10 @@ export function cgroupResources(placement: CgroupPlacement, limits: Limits): Cgr
   };
 }
 
-/** Writes to a control file; one that this kernel is built without (swap accounting) is passed over if `optional`. */
-async function set(folder: string, file: string, value: string | number, optional = false): Promise<void> {
-  try {
-    // r+: the kernel's files must not be created or truncated.
-    await writeFile(path.join(folder, file), String(value), { flag: 'r+' });
-  } catch (error) {
-    if (!(optional && systemErrorCode(error) === 'ENOENT')) throw error;
-  }
+/** Writes to a control file. */
+async function set(folder: string, file: string, value: string): Promise<void> {
+  // r+: the kernel's files must not be created or truncated.
+  await writeFile(path.join(folder, file), value, { flag: 'r+' });
 }
 
 /** Makes this host's own cgroups, where babelhost makes them. */
@@ -153,26 +148,38 @@ export async function makeHostCgroups(placement: CgroupPlacement): Promise<void>
   }
 }
 
-/** Makes the cgroups of one container with their limits, and returns the folders to join. */
-export async function makeContainerCgroups(placement: CgroupPlacement, id: string, limits: Limits): Promise<string[]> {
+/**
+ * What makes the cgroups of one container with their limits, where babelhost makes them: arguments of a request to the
+ * guard's starter (native/request.c), which joins them too. A setting with `--try` is passed over where the kernel is
+ * built without it (swap accounting).
+ */
+export function makingArguments(placement: CgroupPlacement, id: string, limits: Limits): string[] {
   if (placement.maker !== 'joined') return [];
-  const folders = containerFolders(placement, id);
-  await Promise.all(folders.map((folder) => mkdir(folder)));
   const { memory, cpu, pids } = containerCgroups(placement, id);
   const quota = Math.max(1000, Math.round(limits.cpus * cpuPeriodUs));
+  const settings: [string | undefined, '--set' | '--try', string, string | number][] = [];
   if (memory?.version === 1) {
-    await set(memory.folder, 'memory.limit_in_bytes', limits.memoryBytes);
-    await set(memory.folder, 'memory.memsw.limit_in_bytes', limits.memoryBytes, true);
-  } else if (memory !== undefined) {
-    await set(memory.folder, 'memory.max', limits.memoryBytes);
-    await set(memory.folder, 'memory.swap.max', 0, true);
+    settings.push([memory.folder, '--set', 'memory.limit_in_bytes', limits.memoryBytes]);
+    settings.push([memory.folder, '--try', 'memory.memsw.limit_in_bytes', limits.memoryBytes]);
+  } else {
+    settings.push([memory?.folder, '--set', 'memory.max', limits.memoryBytes]);
+    settings.push([memory?.folder, '--try', 'memory.swap.max', 0]);
   }
   if (cpu?.version === 1) {
-    await set(cpu.folder, 'cpu.cfs_period_us', cpuPeriodUs);
-    await set(cpu.folder, 'cpu.cfs_quota_us', quota);
-  } else if (cpu !== undefined) {
-    await set(cpu.folder, 'cpu.max', `${quota} ${cpuPeriodUs}`);
+    settings.push([cpu.folder, '--set', 'cpu.cfs_period_us', cpuPeriodUs]);
+    settings.push([cpu.folder, '--set', 'cpu.cfs_quota_us', quota]);
+  } else {
+    settings.push([cpu?.folder, '--set', 'cpu.max', `${quota} ${cpuPeriodUs}`]);
   }
-  if (pids !== undefined) await set(pids.folder, 'pids.max', limits.processes);
-  return folders;
+  settings.push([pids?.folder, '--set', 'pids.max', limits.processes]);
+  return containerFolders(placement, id).flatMap((folder) => [
+    ...['--cgroup', folder, '--make'],
+    ...settings.filter(([of]) => of === folder).flatMap(([, option, file, value]) => [option, file, String(value)]),
+  ]);
+}
+
+/** What joins the cgroups of a container that runs, as `makingArguments`. */
+export function joiningArguments(placement: CgroupPlacement, id: string): string[] {
+  if (placement.maker !== 'joined') return [];
+  return containerFolders(placement, id).flatMap((folder) => ['--cgroup', folder]);
 }

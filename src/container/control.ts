@@ -1,8 +1,11 @@
 // The control channel between the host and a container's process 1 (native/init.c), a line for each message.
 import type { Duplex } from 'node:stream';
 
-/** What comes from process 1, and from `bootstrap run` while it boots the container. */
+/** What comes from process 1, and from the guard's starter (native/start.c) while it boots the container. */
 export type ContainerReport =
+  /** What the bootstrap has to complain of, and that nothing was started: the runtime's exit status. */
+  | { readonly kind: 'complaint'; readonly text: string }
+  | { readonly kind: 'ended'; readonly status: number }
   /** The host's id of process 1 (0 if it had ended already), and its id in the guard's namespace. */
   | { readonly kind: 'process'; readonly pid: number; readonly guardPid: number }
   | { readonly kind: 'started' }
@@ -20,6 +23,10 @@ export function parseReport(line: string): ContainerReport | undefined {
       return { kind, pid: Number(first), guardPid: Number(rest[0]) };
     case 'started':
       return { kind };
+    case 'bootstrap:':
+      return { kind: 'complaint', text: line.slice('bootstrap: '.length) };
+    case 'ended':
+      return { kind, status: Number(first) };
     case 'failed':
       return { kind, error: first, command: rest.join(' ') };
     case 'exited':

@@ -1,16 +1,16 @@
 // A further process in a container that runs: joins its namespaces, limits and seccomp filter through the runtime's
 // `exec`, under a process of ours (native/init.c) that reports how it ended. It ends at the latest with its container.
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
-import { containerFolders } from './cgroup-placement.ts';
+import { joiningArguments } from './cgroup-placement.ts';
 import { exitOf, type ContainerExit } from './exit.ts';
 import { explainSystemError } from './failures.ts';
 import { newContainerId } from './id.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
 import { launch, LaunchFailure, type Launched } from './launch.ts';
-import { explainLaunch, identityArguments, processUser, type BootContext, type BootOptions } from './boot.ts';
+import { explainLaunch, processUser, type BootContext, type BootOptions } from './boot.ts';
 import { executeArguments } from './runtime-program.ts';
 import { processSpec, type ContainerProcess } from './spec.ts';
 
@@ -47,7 +47,8 @@ export async function executeInContainer(
 ): Promise<ExecutedProcess> {
   const { context, options, state } = place;
   signal?.throwIfAborted();
-  const folder = path.join(place.bundle, 'processes', newContainerId());
+  const id = newContainerId();
+  const folder = path.join(place.bundle, 'processes', id);
   const log = path.join(folder, 'log.json');
   const pidFile = path.join(folder, 'pid');
   const specification = path.join(folder, 'process.json');
@@ -60,18 +61,14 @@ export async function executeInContainer(
       initArguments: substituteLimits(context.placement, options.limits),
       oomScoreAdj: context.oomScoreAdj,
     });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFile(specification, JSON.stringify(spec));
-    const joined = context.placement.maker === 'joined' ? containerFolders(context.placement, options.id) : [];
     const launched = await launch({
-      bootstrap: context.bootstrap,
+      guard: context.guard,
+      id,
       arguments: [
-        ...identityArguments(context.identity),
-        ...joined.flatMap((cgroup) => ['--join', cgroup]),
-        ...['--stage', context.stage, '--rootfs', options.rootfs, '--pid-file', pidFile],
+        ...[pidFile, '--config', specification, ...joiningArguments(context.placement, options.id)],
         ...['--', ...executeArguments(context.runtime, { state, log, pidFile, specification }, options.id)],
       ],
-      guard: context.guard.processFolder.fd,
+      content: JSON.stringify(spec),
       timeoutMs: context.bootTimeoutMs,
       signal,
     });

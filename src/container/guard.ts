@@ -3,11 +3,11 @@
 import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Socket } from 'node:net';
+import path from 'node:path';
 import { readLines } from './control.ts';
 import { explainBootstrapFailure } from './failures.ts';
-import { runtimeEnvironment } from './launch.ts';
 import type { Identity } from './owners.ts';
-import { spawnProcess } from './spawn.ts';
+import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
   readonly bootstrap: string;
@@ -16,6 +16,8 @@ export interface GuardOptions {
   readonly name: string;
   /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
   readonly stage: string;
+  /** The path of the runtime; a small one is copied, so as to be executed without ado. */
+  readonly runtime: string;
   readonly identity: Identity;
   /** Folders of cgroups that are this host's own, to be removed at its end. */
   readonly cgroups: readonly string[];
@@ -30,16 +32,29 @@ export class Guard {
   readonly pid: number;
   /** Its folder in /proc. A process id may be reused; this stays what it is, and fails when the process is gone. */
   readonly processFolder: FileHandle;
+  /** Where the guard takes requests to start containers (native/start.c). */
+  readonly startSocket: string;
   /** Resolves when the guard is gone and has removed what it had to. Never rejects. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
   #waiting = 0;
 
-  private constructor(child: ChildProcess, pid: number, processFolder: FileHandle, ended: Promise<void>) {
+  private constructor(
+    child: ChildProcess,
+    pid: number,
+    processFolder: FileHandle,
+    folder: FileHandle,
+    ended: Promise<void>,
+  ) {
     this.#child = child;
     this.pid = pid;
     this.processFolder = processFolder;
-    this.ended = ended.then(() => processFolder.close());
+    // By descriptor, because the name of a socket has 107 bytes at the most (unix(7)), and the folder's may have more.
+    this.startSocket = `/proc/self/fd/${folder.fd}/start`;
+    this.ended = ended.then(async () => {
+      await processFolder.close();
+      await folder.close();
+    });
   }
 
   /**
@@ -93,7 +108,8 @@ export class Guard {
       await ended;
       throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
     }
-    const guard = new Guard(child, pid, await folder, ended);
+    const hostFolder = await open(path.join(options.directory, options.name), 'r');
+    const guard = new Guard(child, pid, await folder, hostFolder, ended);
     guard.#reference();
     return guard;
   }
@@ -133,6 +149,7 @@ export class Guard {
 function guardArguments(options: GuardOptions): string[] {
   const { identity } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
+  args.push('--runtime', options.runtime);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (identity.kind !== 'privileged') args.push('--user-namespace');

@@ -1,17 +1,22 @@
-// Executing `bootstrap run` (native/run.c) and waiting until the container's process has been executed. The container
-// inherits its ends of the pipes that Node makes here, so nothing stands between it and the host afterwards.
-import type { ChildProcess } from 'node:child_process';
-import type { Duplex, Readable, Writable } from 'node:stream';
-import { BabelhostError } from '../errors.ts';
+// Asking the guard's starter (native/start.c) for a container, or for a process in one, and waiting until its command has
+// been executed. What the process has as stdin, stdout and stderr are the other ends of the connections made here, so
+// nothing stands between it and the host afterwards.
+import { connect, type Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { BabelhostError, systemErrorCode } from '../errors.ts';
 import { ControlChannel, type ContainerReport } from './control.ts';
-import { spawnProcess } from './spawn.ts';
+import { explainSystemError } from './failures.ts';
+import type { Guard } from './guard.ts';
+import type { ContainerId } from './id.ts';
 
 export interface LaunchOptions {
-  readonly bootstrap: string;
-  /** The arguments after `run`. */
+  readonly guard: Guard;
+  /** Tells which connections belong together; nobody else's at the same time. */
+  readonly id: ContainerId;
+  /** What is to be done (native/request.c): the runtime's file for the process id, options, its command line. */
   readonly arguments: readonly string[];
-  /** A descriptor of the guard's folder in /proc. */
-  readonly guard: number;
+  /** The content of the file that the option `--config` names. */
+  readonly content: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -45,68 +50,62 @@ export class LaunchFailure extends Error {
   }
 }
 
-/** A runtime needs no more; the host's other variables are nobody's business. */
-export function runtimeEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
-}
-
 /**
  * Starts a container and resolves when its command has been executed.
  * @throws LaunchFailure; BabelhostError `timeout`; the signal's reason if it is aborted
  */
 export async function launch(options: LaunchOptions): Promise<Launched> {
-  const { signal } = options;
+  const { guard, id, signal } = options;
   signal?.throwIfAborted();
-  const child = await spawnProcess('start a container', options.bootstrap, ['run', ...options.arguments], {
-    stdio: ['ignore', 'ignore', 'pipe', options.guard, 'pipe', 'pipe', 'pipe', 'pipe'],
-    env: runtimeEnvironment(),
-  });
-  const [, , , , controlStream, stdin, stdout, stderr] = child.stdio as unknown as Stdio;
-  // A process that has closed its end is no fault of the host's: who writes is told by the callback.
-  for (const stream of [stdin, stdout, stderr]) stream.on('error', () => undefined);
-  const release = holdBack(stdout, stderr);
-
   let process: { pid: number; guardPid: number } | undefined;
   let executed = false;
   let lastReport: ContainerReport | undefined;
-  const started = Promise.withResolvers<boolean>();
-  const control = new ControlChannel(controlStream, (report) => {
-    // In either order: one comes from process 1, the other from the bootstrap, which returns when it has written it.
+  let status: number | null = null;
+  const complaints: string[] = [];
+  const outcome = Promise.withResolvers<boolean>();
+  const onReport = (report: ContainerReport) => {
+    // In either order: one comes from process 1, the other from the starter, when the runtime has returned.
     if (report.kind === 'process') process = report;
     else if (report.kind === 'started') executed = true;
+    else if (report.kind === 'complaint') complaints.push(report.text);
+    else if (report.kind === 'ended') status = report.status;
     else lastReport = report;
-    if (executed && process !== undefined) started.resolve(true);
-  });
-  void control.ended.then(() => {
-    started.resolve(false);
-  });
+    if (status !== null) outcome.resolve(false);
+    else if (executed && process !== undefined) outcome.resolve(true);
+  };
 
-  const outcome = ending(child);
-  // At the end of the channel the bootstrap kills the runtime and ends, and process 1, where it exists, ends too.
-  let interruption: Error | undefined;
-  const interrupt = (reason: Error) => {
-    interruption ??= reason;
+  // At the end of the channel the starter kills the runtime, and process 1, where it exists, ends too.
+  let interruption: { readonly reason: unknown } | undefined;
+  const interrupt = (reason: unknown) => {
+    interruption ??= { reason };
     control.close();
   };
+  const [channel, stdin, stdout, stderr] = [
+    open(guard, `${id} c ${header(options)}`, interrupt),
+    open(guard, `${id} 0 ${header()}`, interrupt),
+    open(guard, `${id} 1 ${header()}`, interrupt),
+    open(guard, `${id} 2 ${header()}`, interrupt),
+  ];
+  const control = new ControlChannel(channel, onReport);
+  void control.ended.then(() => {
+    outcome.resolve(false);
+  });
   const onAbort = () => {
-    interrupt(signal?.reason as Error);
+    interrupt(signal?.reason);
   };
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer = setTimeout(() => {
     interrupt(bootTimeout(options.timeoutMs));
   }, options.timeoutMs);
   try {
-    const { status, complaints } = await outcome;
-    // The runtime returns when process 1 is running: the executing of the command may be still to come.
-    const running = status === 0 && (await started.promise);
-    if (interruption !== undefined) throw interruption;
+    const running = await outcome.promise;
+    if (interruption !== undefined) throw interruption.reason;
     if (!running || process === undefined) {
       // What process 1 has to say may still be on its way.
       control.close();
       await control.ended;
-      throw new LaunchFailure(complaints, status, lastReport);
+      throw new LaunchFailure(complaints.join('\n'), status, lastReport);
     }
-    release();
     return { stdin, stdout, stderr, control, ...process, lastReport: () => lastReport };
   } catch (error) {
     for (const stream of [stdin, stdout, stderr]) stream.destroy();
@@ -118,7 +117,34 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   }
 }
 
-type Stdio = [null, null, Readable, null, Duplex, Duplex, Duplex, Duplex];
+/** The lengths of a request, in a field of eight each, and the request itself; nothing but zeros for other connections. */
+function header(request?: LaunchOptions): string {
+  const field = (number: number) => String(number).padStart(8);
+  if (request === undefined) return `${field(0)} ${field(0)}\n`;
+  const strings = request.arguments.map((argument) => `${argument}\0`).join('');
+  const lengths = [strings, request.content].map((part) => field(Buffer.byteLength(part)));
+  return `${lengths.join(' ')}\n${strings}${request.content}`;
+}
+
+/** Makes one connection and sends what it begins with. */
+function open(guard: Guard, beginning: string, onFailure: (reason: unknown) => void): Socket {
+  const socket = connect({ path: guard.startSocket });
+  socket.on('error', (error) => {
+    // Later on, a process that has closed its end is no fault of the host's: who writes is told by the callback.
+    const { syscall } = error as NodeJS.ErrnoException;
+    if (syscall === 'connect') onFailure(explainConnection(error));
+  });
+  socket.write(beginning);
+  return socket;
+}
+
+function explainConnection(error: Error): unknown {
+  const code = systemErrorCode(error);
+  if (code !== 'ENOENT' && code !== 'ECONNREFUSED') return explainSystemError('start a container', error);
+  return new BabelhostError('containerFailed', 'The guard of the containers has ended; the next start makes another.', {
+    cause: code,
+  });
+}
 
 function bootTimeout(timeoutMs: number): BabelhostError {
   return new BabelhostError(
@@ -126,34 +152,4 @@ function bootTimeout(timeoutMs: number): BabelhostError {
     `The container was not running after ${timeoutMs} ms. If this machine is only slow, allow more with bootTimeoutMs.`,
     { timeoutMs },
   );
-}
-
-/** The exit status of the bootstrap and what it wrote to its stderr. */
-async function ending(child: ChildProcess): Promise<{ status: number | null; complaints: string }> {
-  let complaints = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    complaints = (complaints + text).slice(-8192);
-  });
-  const status = await new Promise<number | null>((resolve) => {
-    child.once('exit', resolve);
-  });
-  // Until its stderr has been read to the end, and until Node has done what `holdBack` is about.
-  if (status !== 0 && child.stderr?.readableEnded === false) {
-    await new Promise((resolve) => child.stderr?.once('close', resolve));
-  }
-  await new Promise((resolve) => setImmediate(resolve));
-  return { status, complaints };
-}
-
-/**
- * Keeps what the container writes for whoever reads it later. When a child process exits, Node resumes those of its
- * streams that nobody reads, to get at their end (flushStdio in lib/internal/child_process.js), and would lose what
- * they hold; ours outlive the child, which is the bootstrap. A stream with a 'readable' listener is left alone.
- */
-function holdBack(...streams: readonly Readable[]): () => void {
-  const keep = () => undefined;
-  for (const stream of streams) stream.on('readable', keep);
-  return () => {
-    for (const stream of streams) stream.off('readable', keep);
-  };
 }

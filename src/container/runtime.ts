@@ -17,6 +17,7 @@ import { makeMountPoints } from './mount-points.ts';
 import { OpenedBootstrap } from './opened-bootstrap.ts';
 import { Reapings } from './reapings.ts';
 import { findRuntime, type RuntimeProgram } from './runtime-program.ts';
+import { SeccompFilter } from './seccomp-filter.ts';
 import type { ContainerProcess } from './spec.ts';
 import { checkStage, findStage } from './stage.ts';
 
@@ -228,6 +229,7 @@ export class ContainerRuntime implements AsyncDisposable {
       directory,
       name,
       stage,
+      runtime: runtime.path,
       identity: this.#identity,
       cgroups: placement.hostFolders,
       cgroup2: cgroup2View(runtime.name, this.#layout),
@@ -260,6 +262,7 @@ export class ContainerRuntime implements AsyncDisposable {
       folder: path.join(directory, name),
       highestLimits,
       oomScoreAdj: Math.max(ownScore, oomScoreAdj),
+      seccompFilter: new SeccompFilter(runtime),
       bootTimeoutMs,
       logger: this.#logger,
     };

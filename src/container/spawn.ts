@@ -4,6 +4,11 @@ import { once } from 'node:events';
 import { messageOf } from '../errors.ts';
 import { explainFailure } from './failures.ts';
 
+/** A runtime needs no more; the host's other variables are nobody's business. */
+export function runtimeEnvironment(): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
+}
+
 /**
  * Spawns a process, or fails with what to do about it. Without processes or descriptors to spare, Node reports the
  * fault with an event and leaves the child's streams undefined, whatever their types say.

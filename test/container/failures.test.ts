@@ -1,6 +1,6 @@
 // What goes wrong on machines: each fault has its error, which names what to change; when its cause is gone, it works.
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -104,6 +104,16 @@ describe('the bootstrap', () => {
   });
 });
 
+const pidOf = (host: TestHost): Promise<string> => Promise.resolve(String(host.child.pid));
+
+/** The process of the guard that starts containers: the first child of the guard's process 1. */
+async function starterOf(host: TestHost): Promise<string> {
+  const { guard } = await host.prepare();
+  const [starter = ''] = (await readFile(`/proc/${guard}/task/${guard}/children`, 'utf8')).split(' ');
+  expect(await readFile(`/proc/${starter}/cmdline`, 'utf8')).toContain('guard');
+  return starter;
+}
+
 describe('a machine', () => {
   it('whose limit on user namespaces is reached: not taken for a full disk', async () => {
     const place = await workplace(root);
@@ -126,16 +136,24 @@ describe('a machine', () => {
   });
 
   it.each([
-    { what: 'file descriptors', limit: '--nofile', few: '20:', many: '1000:', word: /file descriptors left/ },
-    { what: 'processes', limit: '--nproc', few: '1:', many: '1000:', word: /process ids left/ },
-  ])('without $what to spare, until there are some again', async ({ limit, few, many, word }) => {
+    {
+      what: 'file descriptors',
+      limit: '--nofile',
+      few: '20:',
+      many: '1000:',
+      word: /file descriptors left/,
+      of: pidOf,
+    },
+    { what: 'processes', limit: '--nproc', few: '1:', many: '1000:', word: /process ids left/, of: starterOf },
+  ])('without $what to spare, until there are some again', async ({ limit, few, many, word, of }) => {
     const place = await workplace(granted);
     const host = await place.host();
     expect(await hello(host)).toBe('hello\n');
     const container = await host.boot({ args: ['cat'] });
+    const process = await of(host);
     // As that user: root without CAP_SYS_RESOURCE may not.
     const allow = (amount: string) =>
-      execute('setpriv', [...asOrdinary, 'prlimit', '--pid', String(host.child.pid), `${limit}=${amount}`]);
+      execute('setpriv', [...asOrdinary, 'prlimit', '--pid', process, `${limit}=${amount}`]);
     await allow(few);
     await expect(hello(host)).rejects.toMatchObject({
       kind: 'containerFailed',

@@ -1,0 +1,80 @@
+/* The connections on which requests to start containers come: accepted, and read without waiting. */
+#define _GNU_SOURCE
+#include "connections.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct connection connections[MOST_CONNECTIONS];
+size_t connection_count = 0;
+
+char kind_of(const struct connection *connection) { return connection->header[ID + 1]; }
+
+void forget_connection(size_t index) {
+  free(connections[index].body);
+  connections[index] = connections[--connection_count];
+}
+
+void drop_connection(size_t index) {
+  close(connections[index].fd);
+  forget_connection(index);
+}
+
+void drop_with_mates(size_t index) {
+  char id[ID];
+  bool known = connections[index].have >= HEADER;
+  memcpy(id, connections[index].header, ID);
+  drop_connection(index);
+  for (size_t i = connection_count; known && i-- > 0;) {
+    if (connections[i].have >= HEADER && memcmp(connections[i].header, id, ID) == 0) drop_connection(i);
+  }
+}
+
+/* Takes what the header says. False if it is none. */
+static bool read_header(struct connection *connection) {
+  connection->header[HEADER] = '\0';
+  if (connection->header[ID] != ' ' || strchr("c012", kind_of(connection)) == NULL) return false;
+  if (sscanf(connection->header + ID + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
+  size_t length = (size_t)connection->strings + connection->content;
+  if (length > MOST_REQUEST || (kind_of(connection) == 'c') != (connection->strings > 0)) return false;
+  connection->want = HEADER + length;
+  if (length == 0) return true;
+  connection->body = malloc(length);
+  return connection->body != NULL;
+}
+
+bool is_complete(const struct connection *connection) {
+  return connection->have == connection->want && connection->have >= HEADER;
+}
+
+bool read_on(struct connection *connection) {
+  while (!is_complete(connection)) {
+    char *target = connection->have < HEADER ? connection->header + connection->have
+                                             : connection->body + connection->have - HEADER;
+    size_t length = (connection->have < HEADER ? HEADER : connection->want) - connection->have;
+    ssize_t count = recv(connection->fd, target, length, MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno == EAGAIN;
+    if (count == 0) return false;
+    connection->have += (size_t)count;
+    if (connection->have == HEADER && !read_header(connection)) return false;
+  }
+  return true;
+}
+
+bool take_connections(int sockets) {
+  while (connection_count < MOST_CONNECTIONS) {
+    int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) {
+      connections[connection_count++] = (struct connection){.fd = fd, .want = HEADER};
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    return errno == EAGAIN;
+  }
+  return true;
+}

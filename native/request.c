@@ -1,0 +1,165 @@
+/*
+ * One request to start a container, or a process in one: the part that a child of the starter does (start.c). The child
+ * joins the container's cgroups, writes the runtime's configuration, puts the root file system in its place, and
+ * executes the OCI runtime with the container's stdin, stdout and stderr and the control channel as its descriptor 3.
+ *
+ *   PIDFILE [--cgroup DIR [--make] [--set FILE VALUE | --try FILE VALUE]…]… [--config FILE]
+ *           [--rootfs DIR [--layer DIR [--owner ID]]] -- RUNTIME ARG…
+ *
+ * --make makes the cgroup, --set writes to one of its files, --try also where the kernel has no such file. --config
+ * names the file that gets the request's content; its folder is made, and the one above it where that is missing.
+ * --rootfs is the root file system that is to be found on the stage. With --layer it can be written to: an overlay
+ * whose upper and work folders are DIR/upper and DIR/work; --owner, in a user namespace, is its id of the container's
+ * root, who is given the image's folders.
+ */
+#define _GNU_SOURCE
+#include "bootstrap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the runtime finds: the container's stdio, the control channel (its --preserve-fds 1). Ours end at its exec. */
+enum { RUNTIME_CONTROL = 3, OWN_CONTROL = 4, OWN_RUNTIME = 5 };
+
+/*
+ * By the descriptors that the guard opened before it mounted anything: what its namespace shows as /sys/fs/cgroup may
+ * be something else.
+ */
+static int open_cgroup(const struct starter *starter, const char *path, bool make) {
+  for (size_t i = 0; i < starter->cgroup_count; i++) {
+    const struct cgroup_parent *parent = &starter->cgroups[i];
+    if (strncmp(path, parent->path, parent->length) != 0 || path[parent->length] != '/') continue;
+    const char *inner = path + parent->length + 1;
+    if (make && mkdirat(parent->fd, inner, 0755) != 0) fail("cannot make the cgroup %s", path);
+    int fd = openat(parent->fd, inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) fail("cannot open the cgroup %s", path);
+    return fd;
+  }
+  fail_usage("%s is no cgroup of this guard", path);
+}
+
+static void write_setting(int cgroup, const char *file, const char *value, bool optional) {
+  int fd = openat(cgroup, file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 && optional && errno == ENOENT) return;
+  /* One write: the kernel takes a setting in one, or not at all. */
+  if (fd < 0 || write(fd, value, strlen(value)) != (ssize_t)strlen(value)) fail("cannot write %s to %s", value, file);
+  close(fd);
+}
+
+/* Handles the --cgroup that `arguments` is at; returns the last argument that belongs to it. */
+static char **join_cgroup(const struct starter *starter, char **arguments) {
+  const char *path = option_value(&arguments);
+  bool make = arguments[1] != NULL && strcmp(arguments[1], "--make") == 0;
+  if (make) arguments++;
+  int cgroup = open_cgroup(starter, path, make);
+  while (arguments[1] != NULL && (strcmp(arguments[1], "--set") == 0 || strcmp(arguments[1], "--try") == 0)) {
+    bool optional = strcmp(*++arguments, "--try") == 0;
+    const char *file = option_value(&arguments);
+    write_setting(cgroup, file, option_value(&arguments), optional);
+  }
+  int processes = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  if (processes < 0 || write(processes, "0", 1) != 1) fail("cannot join the cgroup %s", path);
+  close(processes);
+  close(cgroup);
+  return arguments;
+}
+
+/* Makes the folder of `file`, and the one above it. */
+static void make_folders(const char *file) {
+  char path[PATH_MAX];
+  size_t length = strlen(file);
+  char *slash;
+  if (length >= sizeof path) fail_usage("%s is too long", file);
+  memcpy(path, file, length + 1);
+  if ((slash = strrchr(path, '/')) == NULL || slash == path) fail_usage("%s has no folder", file);
+  *slash = '\0';
+  if (mkdir(path, 0700) == 0 || errno == EEXIST) return;
+  if (errno != ENOENT || (slash = strrchr(path, '/')) == NULL || slash == path) fail("cannot make the folder %s", path);
+  *slash = '\0';
+  if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("cannot make the folder %s", path);
+  *slash = '/';
+  if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("cannot make the folder %s", path);
+}
+
+static void write_config(const char *file, const char *content, size_t length) {
+  make_folders(file);
+  int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) fail("cannot make %s", file);
+  if (!write_all(fd, content, length) || close(fd) != 0) fail("cannot write %s", file);
+}
+
+/* As a process that Node had started would have them; the guard ignores some, which would be inherited to the guest. */
+static void reset_signals(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  for (int number = 1; number < NSIG; number++) {
+    /* The C library keeps two for itself, and two cannot be changed: EINVAL. */
+    if (signal(number, SIG_DFL) == SIG_ERR && errno != EINVAL) fail("cannot reset signal %d", number);
+  }
+  if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) fail("cannot unblock signals");
+}
+
+static void move_descriptor(int from, int to, int flags) {
+  if (dup3(from, to, flags) < 0) fail("cannot move file descriptor %d to %d", from, to);
+}
+
+/* The starter's descriptors are all above those that are given here. */
+static void give_descriptors(const struct starter *starter, const struct request *request) {
+  move_descriptor(request->control, RUNTIME_CONTROL, 0);
+  move_descriptor(request->control, OWN_CONTROL, O_CLOEXEC);
+  complaints = OWN_CONTROL;
+  for (int i = 0; i < 3; i++) move_descriptor(request->stdio[i], i, 0);
+  if (starter->runtime >= 0) move_descriptor(starter->runtime, OWN_RUNTIME, O_CLOEXEC);
+  close_from(starter->runtime >= 0 ? OWN_RUNTIME + 1 : OWN_RUNTIME);
+}
+
+_Noreturn static void execute_runtime(const struct starter *starter, char **command) {
+  /* The copy of the runtime that the guard was started with (runtime-copy.c) needs no name. */
+  if (starter->runtime >= 0 && strcmp(command[0], starter->runtime_path) == 0) {
+    fexecve(OWN_RUNTIME, command, environ);
+  } else {
+    execv(command[0], command);
+  }
+  fail("cannot execute %s", command[0]);
+}
+
+_Noreturn void serve_request(const struct starter *starter, const struct request *request) {
+  const char *rootfs = NULL, *layer = NULL;
+  uid_t owner = 0;
+  complaints = request->control;
+  char **arguments = request->arguments + 1;
+  for (;; arguments++) {
+    const char *option = *arguments;
+    if (option == NULL) fail_usage("a request needs -- and the runtime's command line");
+    if (strcmp(option, "--") == 0) break;
+    if (strcmp(option, "--cgroup") == 0) {
+      arguments = join_cgroup(starter, arguments);
+    } else if (strcmp(option, "--config") == 0) {
+      write_config(option_value(&arguments), request->content, request->content_length);
+    } else if (strcmp(option, "--rootfs") == 0) {
+      rootfs = option_value(&arguments);
+    } else if (strcmp(option, "--layer") == 0) {
+      layer = option_value(&arguments);
+    } else if (strcmp(option, "--owner") == 0) {
+      owner = (uid_t)parse_number(option_value(&arguments), 1, UINT_MAX - 1, option);
+    } else {
+      fail_usage("a request does not know the option %s", option);
+    }
+  }
+  if (arguments[1] == NULL) fail_usage("a request needs the runtime's command line after --");
+  if (layer != NULL && rootfs == NULL) fail_usage("--layer goes with --rootfs");
+  if (layer != NULL) {
+    mount_overlay(starter->stage, rootfs, layer, starter->user_namespace, owner);
+  } else if (rootfs != NULL) {
+    bind_rootfs(starter->stage, rootfs);
+  }
+  give_descriptors(starter, request);
+  reset_signals();
+  execute_runtime(starter, arguments + 1);
+}

@@ -1,0 +1,69 @@
+// The bootstrap's command lines, and what valgrind says of it.
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bootstrapPath } from '../../src/native.ts';
+import { native, runWith } from './tracing.ts';
+
+const execute = promisify(execFile);
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'babelhost-test-bootstrap-'));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+describe('the bootstrap', () => {
+  it('makes no error that valgrind knows', async () => {
+    // Built anew: valgrind knows neither the sanitizers nor a static C library.
+    const program = path.join(folder, 'bootstrap');
+    const sources = (await readdir(native))
+      .filter((name) => name.endsWith('.c'))
+      .map((name) => path.join(native, name));
+    await execute('cc', ['-g', '-O1', '-o', program, ...sources]);
+    // Not guard and run: valgrind does not know pidfd_open.
+    const valgrind = ['valgrind', '-q', '--error-exitcode=99', '--leak-check=full', program];
+    const file = path.join(folder, 'file');
+    expect(await runWith([...valgrind, 'lock', path.join(folder, 'lock')], '')).toEqual({
+      ...{ status: 0, complaint: '', answer: 'locked\n' },
+    });
+    await writeFile(file, 'old');
+    const put = `file 600 3 ${file.length}\n${file}newfile 600 2 ${file.length + 1}\n${file}2xyend\n`;
+    expect(await runWith([...valgrind, 'put'], put)).toEqual({ status: 0, complaint: '', answer: '' });
+    expect(await readFile(file, 'utf8')).toBe('new');
+    expect(await runWith([...valgrind, 'get', '100', file], '')).toEqual({
+      ...{ status: 0, complaint: '', answer: '600\nnew' },
+    });
+    // With the control channel of process 1 as its descriptor 3.
+    const init = ['sh', '-c', 'exec 3<>"$0"; exec "$@"', '/dev/null', ...valgrind, 'init', '--', '/bin/true'];
+    expect((await runWith(init, '')).complaint).toBe('');
+  });
+
+  it.each([
+    [['guard'], /guard needs --directory/],
+    [['guard', '--directory'], /--directory needs a value/],
+    [['guard', '--uids', '5'], /a range of ids is FIRST:COUNT/],
+    [['guard', '--magic', 'x'], /does not know the option --magic/],
+    [['run'], /run needs --/],
+    [['run', '--'], /a command line after --/],
+    [['run', '--rootfs', '/x', '--', 'runc'], /does not know the option --rootfs/],
+    [['init', '--'], /init needs --/],
+    [['init', '--data', 'much', '--', 'x'], /--data is a number/],
+    [['put', 'x'], /put takes -- and a command/],
+    [['get', '5'], /get needs a size and a path/],
+    [['get', 'much', '/x'], /the size is a number/],
+    [['dance'], /usage: bootstrap guard/],
+    [[], /usage: bootstrap guard/],
+  ])('refuses wrong usage: %j', async (args, message) => {
+    const { status, complaint } = await runWith([bootstrapPath(), ...args], '');
+    expect(status).toBe(2);
+    expect(complaint).toMatch(message);
+  });
+});
