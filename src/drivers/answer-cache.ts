@@ -19,15 +19,23 @@ export class AnswerCache {
   }
 
   /** The answer to `work`, from the cache or from doing it. Failures are not kept. */
-  async get(digest: string, line: Buffer, work: () => Promise<NativeAnswer>): Promise<NativeAnswer> {
-    if (this.#answers === undefined) return await work();
+  get(digest: string, line: Buffer, work: () => Promise<NativeAnswer>): Promise<NativeAnswer> {
+    return this.#answers === undefined ? work() : this.#remembered(this.#answers, digest, line, work);
+  }
+
+  async #remembered(
+    answers: LRUCache<string, NativeAnswer>,
+    digest: string,
+    line: Buffer,
+    work: () => Promise<NativeAnswer>,
+  ): Promise<NativeAnswer> {
     const key = `${digest} ${hash('sha256', line, 'hex')}`;
-    const known = this.#answers.get(key);
+    const known = answers.get(key);
     if (known !== undefined) return known;
     const answer = await work();
     // A copy of its own: what the answer came in is freed when it has been sent.
     const { status, errors, ast } = answer;
-    if (status !== 'fatal') this.#answers.set(key, { status, errors, ast: [Buffer.concat(ast)] });
+    if (status !== 'fatal') answers.set(key, { status, errors, ast: [Buffer.concat(ast)] });
     return answer;
   }
 }

@@ -4,6 +4,8 @@
 // driver returns the ids of requests, an answer that it made up or wrote twice is told from the one that was asked for.
 import { BabelhostError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Cancellation } from './cancellation.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 import { describeExit, type Guest, type GuestExit } from './guest.ts';
 import { AnswerReader, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
@@ -28,8 +30,11 @@ export interface InstanceOptions {
 
 interface Pending {
   readonly reader: AnswerReader;
+  readonly timeoutMs: number;
   /** Undefined once the client has had its answer: the driver's is then read and dropped. */
   settle: { resolve: (answer: NativeAnswer) => void; reject: (error: Error) => void } | undefined;
+  /** To be called when it is settled. */
+  readonly settled: () => void;
 }
 
 export class Instance {
@@ -45,6 +50,9 @@ export class Instance {
   readonly #stderr: StandardErrorLog;
   #state: InstanceState = 'idle';
   #pending: Pending | undefined;
+  readonly #deadline = new DeadlineTimer(() => {
+    this.#giveUp(timeoutError(this.#pending?.timeoutMs ?? 0, 'being parsed'));
+  });
   #graceTimer: NodeJS.Timeout | undefined;
   #requests = 0;
   #answered = 0;
@@ -135,32 +143,29 @@ export class Instance {
    * @param timing the deadline in milliseconds of performance.now(), and the time allowed in all, for the message
    * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError
    */
-  async request(line: Buffer, timing: RequestTiming, signal?: AbortSignal): Promise<NativeAnswer> {
-    if (this.#state !== 'idle') throw new Error(`instance ${this.id} is ${this.#state}, not idle`);
-    if (signal?.aborted === true) throw new CancelledError();
+  request(line: Buffer, timing: RequestTiming, signal?: Cancellation): Promise<NativeAnswer> {
+    if (this.#state !== 'idle') return Promise.reject(new Error(`instance ${this.id} is ${this.#state}, not idle`));
+    if (signal?.aborted === true) return Promise.reject(new CancelledError());
     this.#requests += 1;
     const id = this.#options.requestIds === true ? String(this.#requests) : undefined;
-    const answer = new Promise<NativeAnswer>((resolve, reject) => {
-      this.#pending = { reader: new AnswerReader(this.#options.limits, id), settle: { resolve, reject } };
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        this.#giveUp(new CancelledError());
+      };
+      this.#pending = {
+        reader: new AnswerReader(this.#options.limits, id),
+        timeoutMs: timing.timeoutMs,
+        settle: { resolve, reject },
+        settled: () => {
+          this.#deadline.met();
+          signal?.removeEventListener('abort', abort);
+        },
+      };
+      this.#become('busy');
+      this.#deadline.set(timing.deadline);
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#guest.stdin.write(id === undefined ? line : withId(line, id));
     });
-    this.#become('busy');
-    const abort = (): void => {
-      this.#giveUp(new CancelledError());
-    };
-    const timer = setTimeout(
-      () => {
-        this.#giveUp(timeoutError(timing.timeoutMs, 'being parsed'));
-      },
-      Math.max(timing.deadline - performance.now(), 0),
-    );
-    signal?.addEventListener('abort', abort, { once: true });
-    this.#guest.stdin.write(id === undefined ? line : withId(line, id));
-    try {
-      return await answer;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-    }
   }
 
   /** Ends the driver; a request in flight fails with `driverCrashed`. Resolves when nothing of it is left. */
@@ -196,6 +201,8 @@ export class Instance {
     }
     if (answer === undefined) return;
     this.#pending = undefined;
+    // Before the next request can come, whose deadline would else be taken for this one's.
+    if (pending.settle !== undefined) pending.settled();
     clearTimeout(this.#graceTimer);
     this.#answered += 1;
     // First free, then answered: whoever is told of the answer may at once send the next request.
@@ -210,6 +217,7 @@ export class Instance {
     const settle = this.#pending?.settle;
     if (this.#pending === undefined || settle === undefined) return;
     this.#pending.settle = undefined;
+    this.#pending.settled();
     this.#become('draining');
     this.#graceTimer = setTimeout(() => {
       this.#options.logger.warn(
@@ -250,6 +258,7 @@ export class Instance {
     }
     this.#become('ended');
     clearTimeout(this.#graceTimer);
+    this.#deadline.end();
     void this.#guest.kill();
   }
 
@@ -273,8 +282,12 @@ export class Instance {
   }
 
   #settleWith(error: Error): void {
-    this.#pending?.settle?.reject(error);
-    if (this.#pending !== undefined) this.#pending.settle = undefined;
+    const pending = this.#pending;
+    if (pending?.settle === undefined) return;
+    const { reject } = pending.settle;
+    pending.settle = undefined;
+    pending.settled();
+    reject(error);
   }
 
   #become(state: InstanceState): void {

@@ -284,7 +284,10 @@ export class JsonScanner {
 
   #endName(bytes: Uint8Array, base: number, end: number): boolean {
     this.#keepName(bytes, base, end);
-    this.#memberName = Buffer.from(this.#nameBytes).toString('utf8');
+    // As the envelope's own names are, in ASCII, a string is made of them at once.
+    this.#memberName = this.#nameBytes.every((byte) => byte < 0x80)
+      ? String.fromCharCode(...this.#nameBytes)
+      : Buffer.from(this.#nameBytes).toString('utf8');
     if (!this.#members.has(this.#memberName)) return true;
     // Two members of one name: decoders differ in which they take, so neither is taken. The name is not told: reasons
     // are logged, and it may be anything, the source's text too.

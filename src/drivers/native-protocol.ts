@@ -12,9 +12,7 @@ export type Encoding = 'utf8' | 'base64';
 export interface NativeRequest {
   readonly content: string;
   readonly encoding: Encoding;
-  /** The language asked for, which may be an alias of the driver's own. */
-  readonly language: string;
-  readonly filename?: string;
+  readonly filename?: string | undefined;
 }
 
 /** A fault in a source, as a driver tells it: Babelfish's drivers send strings, newer ones objects with a place. */
@@ -43,16 +41,20 @@ export interface AnswerLimits {
 const envelopeBytes = 16 * 1024 * 1024;
 
 const nullBytes = Buffer.from('null');
+const nothing = Buffer.alloc(0);
 
-/** The line to write to a driver for a request. Hints go only to drivers whose manifest says that they take them. */
-export function encodeRequest(request: NativeRequest, manifest: Manifest): Buffer {
-  const hints = {
-    ...(manifest.features.includes(hintFeatures.language) && { language: request.language }),
-    ...(manifest.features.includes(hintFeatures.filename) &&
-      request.filename !== undefined && { filename: request.filename }),
-  };
-  const { content, encoding } = request;
-  return Buffer.from(`${JSON.stringify({ content, encoding, ...hints })}\n`, 'utf8');
+/**
+ * The line to write to a driver for a request. Hints go only to drivers whose manifest says that they take them.
+ * @param language the one asked for, which may be an alias of the driver's own
+ */
+export function encodeRequest({ content, encoding, filename }: NativeRequest, language: string, to: Manifest): Buffer {
+  const { features } = to;
+  let line = `{"content":${JSON.stringify(content)},"encoding":"${encoding}"`;
+  if (features.includes(hintFeatures.language)) line += `,"language":${JSON.stringify(language)}`;
+  if (filename !== undefined && features.includes(hintFeatures.filename)) {
+    line += `,"filename":${JSON.stringify(filename)}`;
+  }
+  return Buffer.from(`${line}}\n`, 'utf8');
 }
 
 /** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
@@ -107,12 +109,16 @@ export class AnswerReader {
   }
 
   /** The bytes of a character that is cut by the end of a piece, at most three. */
-  #partial: Buffer = Buffer.alloc(0);
+  #partial: Buffer = nothing;
 
   /** Whether the output is UTF-8 so far: strings in the tree reach the client as they are. */
   #utf8(chunk: Buffer): boolean {
     const joined = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
     const cut = incompleteTail(joined);
+    if (cut === 0) {
+      this.#partial = nothing;
+      return bufferIsUtf8(joined);
+    }
     this.#partial = joined.subarray(joined.length - cut);
     return bufferIsUtf8(joined.subarray(0, joined.length - cut));
   }
@@ -146,7 +152,8 @@ export class AnswerReader {
     if (span.end - span.start > envelopeBytes) {
       throw protocolError(`a member besides the tree is longer than ${envelopeBytes} bytes`, span.start);
     }
-    return JSON.parse(Buffer.concat(this.#slice(span)).toString('utf8'));
+    const pieces = this.#slice(span);
+    return JSON.parse((pieces.length === 1 ? (pieces[0] ?? nothing) : Buffer.concat(pieces)).toString('utf8'));
   }
 
   /** The pieces that lie in a span, uncopied. */

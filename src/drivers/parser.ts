@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { AnswerMemory } from './answer-memory.ts';
+import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { DriverLimits } from './limits.ts';
@@ -19,17 +20,17 @@ export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
 export interface ParseRequest {
   readonly source: { readonly content: string } | { readonly uri: string };
-  readonly encoding?: Encoding;
-  readonly language?: string;
-  readonly filename?: string;
-  readonly mode?: Mode;
-  readonly timeoutMs?: number;
+  readonly encoding?: Encoding | undefined;
+  readonly language?: string | undefined;
+  readonly filename?: string | undefined;
+  readonly mode?: Mode | undefined;
+  readonly timeoutMs?: number | undefined;
   /** Who asks, and how urgently. */
   readonly client: RequestSource;
   readonly priority: Priority;
   /** What the log calls the request. */
-  readonly id?: string;
-  readonly span?: TraceSpan;
+  readonly id?: string | undefined;
+  readonly span?: TraceSpan | undefined;
 }
 
 export interface ParseAnswer {
@@ -53,7 +54,7 @@ interface Loaded {
   readonly content: string;
   readonly encoding: Encoding;
   readonly contentBytes: number;
-  readonly filename?: string;
+  readonly filename: string | undefined;
 }
 
 export class Parser {
@@ -76,9 +77,16 @@ export class Parser {
    * Parses one source.
    * @throws BabelhostError as the method `parse` lists them; CancelledError
    */
-  async parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
+  parse(request: ParseRequest, signal?: Cancellation): Promise<ParseAnswer> {
     const observer = this.#observer;
-    if (observer === undefined) return await this.#parse(request, signal);
+    return observer === undefined ? this.#parse(request, signal) : this.#observed(observer, request, signal);
+  }
+
+  async #observed(
+    observer: ParseObserver,
+    request: ParseRequest,
+    signal: Cancellation | undefined,
+  ): Promise<ParseAnswer> {
     const startedAt = performance.now();
     let driver: Driver | undefined;
     let answer: ParseAnswer | undefined;
@@ -101,28 +109,28 @@ export class Parser {
   /** @param onDriver told of the driver that is asked, whatever comes of it */
   async #parse(
     request: ParseRequest,
-    signal: AbortSignal | undefined,
+    signal: Cancellation | undefined,
     onDriver?: (driver: Driver) => void,
   ): Promise<ParseAnswer> {
     const startedAt = performance.now();
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
-    const loaded = await this.#load(request);
-    const { asked, driver: found } = await this.#driverFor(request, loaded);
+    const { source } = request;
+    // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
+    const loaded =
+      'uri' in source ? await this.#loadFile(source.uri, request) : this.#loadContent(source.content, request);
+    const found = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
-    const ask = async (driver: Driver): Promise<NativeAnswer> => {
-      onDriver?.(driver);
-      checkMode(mode, driver);
-      const line = encodeRequest({ ...loaded, language: asked }, driver.manifest);
-      return await this.#ask(driver, line, request, timing, signal);
-    };
     request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
-    let driver = found;
+    let { driver } = found;
     let triedAgain = false;
     let answer: NativeAnswer | undefined;
     while (answer === undefined) {
+      onDriver?.(driver);
+      checkMode(mode, driver);
+      const line = encodeRequest(loaded, found.asked, driver.manifest);
       try {
-        answer = await ask(driver);
+        answer = await this.#ask(driver, line, request, timing, signal);
       } catch (error) {
         // Another process has updated the driver since we looked: its image was gone before an instance had started.
         const gone = isBabelhostError(error, 'imageNotFound') && error.data['image'] === driver.digest;
@@ -135,10 +143,12 @@ export class Parser {
         driver = replacement ?? driver;
       }
     }
+    const { status, errors } = this.#judge(answer, driver);
     return {
       language: driver.language,
       mode,
-      ...this.#judge(answer, driver),
+      status,
+      errors,
       driver,
       elapsedMs: performance.now() - startedAt,
       ast: answer.ast,
@@ -148,27 +158,20 @@ export class Parser {
   }
 
   /** Has a driver's pool parse, unless the answer is known or another is being given it. */
-  async #ask(
+  #ask(
     driver: Driver,
     line: Buffer,
     { client: source, priority, id, span }: ParseRequest,
     timing: RequestTiming,
-    signal: AbortSignal | undefined,
+    signal: Cancellation | undefined,
   ): Promise<NativeAnswer> {
     span?.annotate({ 'babelhost.language': driver.language });
-    // The whole request says what is asked; the digest, whom. All of them are the native mode's.
-    const key = `${driver.digest} ${priority} ${line.toString('latin1')}`;
-    return await this.#shared.run(key, { source, timing, ...(signal !== undefined && { signal }) }, (given) =>
+    const pool = this.#pools.of(driver);
+    // The line says all that is asked; the digest, of whom. All of them are the native mode's.
+    const asked = { of: `${driver.digest} ${priority}`, line };
+    return this.#shared.run(asked, { source, timing, signal }, (given) =>
       this.#cache.get(driver.digest, line, () =>
-        this.#pools.of(driver).request({
-          line,
-          timing,
-          source,
-          priority,
-          signal: given,
-          ...(id !== undefined && { id }),
-          ...(span !== undefined && { span }),
-        }),
+        pool.request({ line, timing, source, priority, signal: given, id, span }),
       ),
     );
   }
@@ -190,7 +193,10 @@ export class Parser {
     }
     const text = loaded.encoding === 'utf8' ? loaded.content : decodeHead(loaded.content);
     const startedAt = performance.now();
-    const candidates = await detectLanguages({ ...loaded, content: text });
+    const candidates = await detectLanguages({
+      content: text,
+      ...(loaded.filename !== undefined && { filename: loaded.filename }),
+    });
     this.#observer?.detected(candidates[0], performance.now() - startedAt);
     for (const candidate of candidates) {
       const driver = await this.#catalogue.lookUp([candidate]);
@@ -205,22 +211,13 @@ export class Parser {
     );
   }
 
-  async #load(request: ParseRequest): Promise<Loaded> {
-    const { source } = request;
-    if ('uri' in source) return await this.#loadFile(source.uri, request);
-    const encoding = request.encoding ?? 'utf8';
-    const contentBytes =
-      encoding === 'utf8' ? Buffer.byteLength(source.content) : Buffer.byteLength(source.content, 'base64');
+  #loadContent(content: string, { encoding = 'utf8', filename }: ParseRequest): Loaded {
+    const contentBytes = encoding === 'utf8' ? Buffer.byteLength(content) : Buffer.byteLength(content, 'base64');
     this.#checkSize(contentBytes);
-    if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(source.content)) {
+    if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
       throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
     }
-    return {
-      content: source.content,
-      encoding,
-      contentBytes,
-      ...(request.filename !== undefined && { filename: request.filename }),
-    };
+    return { content, encoding, contentBytes, filename };
   }
 
   async #loadFile(uri: string, request: ParseRequest): Promise<Loaded> {

@@ -1,6 +1,7 @@
 // What a pool is made of and bounded by, and what it is asked.
 import type { Logger } from '../log.ts';
 import type { InstanceBudget } from './budget.ts';
+import type { Cancellation } from './cancellation.ts';
 import type { Guest } from './guest.ts';
 import type { AnswerLimits } from './native-protocol.ts';
 import type { TraceSpan } from './observer.ts';
@@ -49,10 +50,10 @@ export interface PoolRequest {
   readonly timing: RequestTiming;
   readonly source: RequestSource;
   readonly priority: Priority;
-  readonly signal?: AbortSignal;
+  readonly signal?: Cancellation | undefined;
   /** What the log calls it. */
-  readonly id?: string;
-  readonly span?: TraceSpan;
+  readonly id?: string | undefined;
+  readonly span?: TraceSpan | undefined;
 }
 
 export interface PoolCounts {

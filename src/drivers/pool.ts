@@ -106,14 +106,17 @@ export class Pool {
     this.#fleet.touch();
     try {
       this.#quarantine.check(request.line, this.language);
-      const answer = await this.#submit(request).catch(async (error: unknown) => {
+      let answer: NativeAnswer;
+      try {
+        answer = await this.#submit(request);
+      } catch (error) {
         if (!isBabelhostError(error, 'driverCrashed', 'driverProtocol') || this.#closing) throw error;
         this.#options.logger.info(
           { request: request.id, language: this.language, kind: error.kind },
           'trying a request once more elsewhere',
         );
-        return await this.#submit(request);
-      });
+        answer = await this.#submit(request);
+      }
       this.#success += 1;
       this.latencies.add(performance.now() - (request.timing.deadline - request.timing.timeoutMs));
       return answer;
@@ -162,13 +165,13 @@ export class Pool {
     await this.#fleet.close();
   }
 
-  async #submit(request: PoolRequest): Promise<NativeAnswer> {
+  #submit(request: PoolRequest): Promise<NativeAnswer> {
     if (this.#closing) throw this.#closedError();
     if (request.signal?.aborted === true) throw new CancelledError();
     const idle = this.#queue.size === 0 && !request.source.clogged ? this.#fleet.idle() : undefined;
-    if (idle !== undefined) return await this.#run(idle, request);
+    if (idle !== undefined) return this.#run(idle, request);
     this.#failFast();
-    return await this.#wait(request);
+    return this.#wait(request);
   }
 
   /** Where no instance runs and none may be started yet because the driver does not work, the reason is told at once. */

@@ -1,20 +1,30 @@
 // Identical requests in flight share one parse: an editor that asks again before it was answered, or two clients on one
 // file, cost a driver's time once. Each keeps its own patience: one that cancels or runs out of time takes nothing from
 // the others, and the work is given up when nobody waits for it any more.
+import { hash } from 'node:crypto';
 import { isBabelhostError } from '../errors.ts';
+import { Canceller, type Cancellation } from './cancellation.ts';
 import type { RequestSource } from './request-queue.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
 
 export interface Sharer {
   readonly source: RequestSource;
   readonly timing: RequestTiming;
-  readonly signal?: AbortSignal;
+  readonly signal?: Cancellation | undefined;
 }
 
-interface Shared<Result> {
+/** What is asked: of whom, and the line that says all the rest. The same of both, the same result. */
+export interface Asked {
+  readonly of: string;
+  readonly line: Buffer;
+}
+
+interface Shared<Result> extends Asked {
   readonly result: Promise<Result>;
   readonly source: RequestSource;
-  readonly giveUp: AbortController;
+  readonly giveUp: Canceller;
+  /** Of the line, where it has been compared with another of its length. */
+  digest: string | undefined;
   sharers: number;
 }
 
@@ -22,7 +32,8 @@ interface Shared<Result> {
 const lookMs = 500;
 
 export class SharedRequests<Result> {
-  readonly #inFlight = new Map<string, Shared<Result>>();
+  /** By the length of the line: few have the same, so that hardly any must be hashed to be told apart. */
+  readonly #inFlight = new Map<number, Set<Shared<Result>>>();
   readonly #onResult: ((result: Result, sharers: number) => void) | undefined;
 
   /** @param onResult told of each result and of how many it is about to be given to, though some may leave before that */
@@ -32,90 +43,130 @@ export class SharedRequests<Result> {
 
   /**
    * Does work once for all who ask for the same at the same time.
-   * @param key says what the work is: the same key, the same result
    * @param start begins it for the first who asks; its signal is aborted when nobody waits any more
    * @throws what `start` throws; CancelledError and BabelhostError `timeout` for this sharer alone
    */
-  async run(key: string, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    if (sharer.signal?.aborted === true) throw new CancelledError();
-    const shared = this.#inFlight.get(key);
-    if (shared === undefined || shared.source.clogged) return await this.#begin(key, sharer, start);
-    try {
-      return await this.#follow(shared, sharer);
-    } catch (error) {
-      // The first one's time was over, its client stopped reading, or had too much in the queue: this one may still have
-      // time and room of its own.
-      const alone =
-        error === leftAlone ||
-        isBabelhostError(error, 'timeout') ||
-        (isBabelhostError(error, 'overloaded') && shared.source !== sharer.source);
-      if (!alone || performance.now() >= sharer.timing.deadline) throw error;
-      return await this.run(key, sharer, start);
-    }
+  run(asked: Asked, sharer: Sharer, start: (signal: Cancellation) => Promise<Result>): Promise<Result> {
+    if (sharer.signal?.aborted === true) return Promise.reject(new CancelledError());
+    const shared = this.#find(asked);
+    if (shared !== undefined && !shared.source.clogged) return this.#follow(shared, asked, sharer, start);
+    if (shared !== undefined) this.#forget(shared);
+    return this.#begin(asked, sharer, start);
   }
 
-  async #begin(key: string, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    const giveUp = new AbortController();
-    const result = start(giveUp.signal);
-    const shared: Shared<Result> = { result, source: sharer.source, giveUp, sharers: 0 };
-    this.#inFlight.set(key, shared);
+  #find({ of, line }: Asked): Shared<Result> | undefined {
+    const candidates = this.#inFlight.get(line.length);
+    if (candidates === undefined) return undefined;
+    const digest = digestOf(line);
+    for (const each of candidates) {
+      if (each.of === of && (each.digest ??= digestOf(each.line)) === digest) return each;
+    }
+    return undefined;
+  }
+
+  #begin({ of, line }: Asked, sharer: Sharer, start: (signal: Cancellation) => Promise<Result>): Promise<Result> {
+    const giveUp = new Canceller();
+    const result = start(giveUp);
+    const { source, signal } = sharer;
+    const shared: Shared<Result> = { of, line, result, source, giveUp, digest: undefined, sharers: 0 };
+    const sameLength = this.#inFlight.get(line.length);
+    if (sameLength === undefined) this.#inFlight.set(line.length, new Set([shared]));
+    else sameLength.add(shared);
     const forget = (): void => {
-      if (this.#inFlight.get(key) === shared) this.#inFlight.delete(key);
+      this.#forget(shared);
     };
     // Before anybody else is told of the result: nobody can join any more.
     result.then((found) => {
       forget();
       this.#onResult?.(found, shared.sharers);
     }, forget);
-    giveUp.signal.addEventListener('abort', forget, { once: true });
+    giveUp.addEventListener('abort', forget);
     // The work itself keeps this one's deadline.
-    return await this.#attend(shared, sharer.signal);
+    return attend(shared, signal).result;
   }
 
-  async #follow(shared: Shared<Result>, { timing, signal, source }: Sharer): Promise<Result> {
-    const timers: NodeJS.Timeout[] = [];
-    try {
-      return await Promise.race([
-        this.#attend(shared, signal),
-        new Promise<never>((_, reject) => {
-          const late = (): void => {
-            reject(timeoutError(timing.timeoutMs, 'being parsed'));
-          };
-          timers.push(setTimeout(late, Math.max(timing.deadline - performance.now(), 0)));
-          timers.push(
-            setInterval(() => {
-              if (shared.source.clogged && shared.source !== source) reject(leftAlone);
-            }, lookMs),
-          );
-        }),
-      ]);
-    } finally {
-      for (const timer of timers) clearTimeout(timer);
-    }
+  #forget(shared: Shared<Result>): void {
+    const sameLength = this.#inFlight.get(shared.line.length);
+    if (sameLength?.delete(shared) === true && sameLength.size === 0) this.#inFlight.delete(shared.line.length);
   }
 
-  /** Waits for the result until this sharer cancels. */
-  async #attend(shared: Shared<Result>, signal: AbortSignal | undefined): Promise<Result> {
-    shared.sharers += 1;
-    let cancel: (() => void) | undefined;
+  async #follow(
+    shared: Shared<Result>,
+    asked: Asked,
+    sharer: Sharer,
+    start: (signal: Cancellation) => Promise<Result>,
+  ): Promise<Result> {
+    const { timing, signal, source } = sharer;
+    const { result, leave } = attend(shared, signal);
+    const late = setTimeout(
+      () => {
+        leave(timeoutError(timing.timeoutMs, 'being parsed'));
+      },
+      Math.max(timing.deadline - performance.now(), 0),
+    );
+    const look = setInterval(() => {
+      if (shared.source.clogged && shared.source !== source) leave(leftAlone);
+    }, lookMs);
     try {
-      if (signal === undefined) return await shared.result;
-      const cancelled = new Promise<never>((_, reject) => {
-        cancel = () => {
-          reject(new CancelledError());
-        };
-        signal.addEventListener('abort', cancel, { once: true });
-      });
-      return await Promise.race([shared.result, cancelled]);
+      return await result;
+    } catch (error) {
+      // The first one's time was over, its client stopped reading, or had too much in the queue: this one may still have
+      // time and room of its own.
+      const alone =
+        error === leftAlone ||
+        isBabelhostError(error, 'timeout') ||
+        (isBabelhostError(error, 'overloaded') && shared.source !== source);
+      if (!alone || performance.now() >= timing.deadline) throw error;
     } finally {
-      if (cancel !== undefined) signal?.removeEventListener('abort', cancel);
-      shared.sharers -= 1;
-      if (shared.sharers === 0) shared.giveUp.abort(nobodyWaits);
+      clearTimeout(late);
+      clearInterval(look);
     }
+    return await this.run(asked, sharer, start);
   }
 }
 
-/** Made once: without a reason, each abort makes an exception with its stack, for requests that are long done, too. */
-const nobodyWaits = new CancelledError();
+/** Waits for a result until this sharer cancels or leaves; the last one to do so gives the work up. */
+function attend<Result>(
+  shared: Shared<Result>,
+  signal: Cancellation | undefined,
+): { readonly result: Promise<Result>; readonly leave: (reason: Error) => void } {
+  shared.sharers += 1;
+  let waiting = true;
+  let leave: (reason: Error) => void = () => undefined;
+  const result = new Promise<Result>((resolve, reject) => {
+    const cancel = (): void => {
+      leave(new CancelledError());
+    };
+    const stop = (): void => {
+      waiting = false;
+      shared.sharers -= 1;
+      signal?.removeEventListener('abort', cancel);
+    };
+    leave = (reason) => {
+      if (!waiting) return;
+      stop();
+      if (shared.sharers === 0) shared.giveUp.abort();
+      reject(reason);
+    };
+    signal?.addEventListener('abort', cancel);
+    shared.result.then(
+      (found) => {
+        if (!waiting) return;
+        stop();
+        resolve(found);
+      },
+      (error: unknown) => {
+        if (!waiting) return;
+        stop();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  });
+  return { result, leave };
+}
+
+function digestOf(line: Buffer): string {
+  return hash('sha256', line, 'hex');
+}
 
 const leftAlone = new Error('the client that asked first does not read');

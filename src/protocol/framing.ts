@@ -3,12 +3,12 @@
 // these two keep a limit and write pieces as they are. Everything above frames is vscode-jsonrpc's.
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import type { Message } from 'vscode-jsonrpc/node';
 import {
   AbstractMessageReader,
   AbstractMessageWriter,
   Disposable,
   type DataCallback,
-  Message,
   type MessageReader,
   type MessageWriter,
 } from 'vscode-jsonrpc/node';
@@ -27,6 +27,13 @@ const headerLimit = 8 * 1024;
 
 const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
 
+/** A header as nearly all are, from its first byte to the content, in at most so many bytes. */
+const plainHeader = /^Content-Length: (\d{1,15})\r\n\r\n/;
+const plainHeaderBytes = 40;
+
+/** Messages that are handed on in one turn of the event loop: other clients have theirs, too. */
+const messagesInATurn = 32;
+
 type State =
   | { readonly in: 'header' }
   | { readonly in: 'nothing' }
@@ -43,8 +50,11 @@ export interface FrameReaderOptions {
    * end still wants the answers.
    */
   readonly onEnd?: () => void;
-  /** Told of each message before it is handed on. */
-  readonly onMessage?: () => void;
+  /**
+   * Told when more messages were read than are handed on in one turn of the event loop, and when the last of them was:
+   * the stream should not be read meanwhile. Without it, all are handed on at once.
+   */
+  readonly onAhead?: (is: boolean) => void;
   /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
   readonly decode?: (content: Buffer) => unknown;
 }
@@ -54,9 +64,11 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   readonly #stream: Readable;
   readonly #options: FrameReaderOptions;
   #chunks: Buffer[] = [];
+  /** Where in the first chunk the next byte is. */
+  #at = 0;
   #buffered = 0;
   #state: State = { in: 'header' };
-  #requests = 0;
+  #ahead = false;
 
   constructor(stream: Readable, options: FrameReaderOptions) {
     super();
@@ -64,23 +76,30 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#options = options;
   }
 
-  /** Requests handed on so far: the connection calls their handlers in later turns, one by one. */
-  get requests(): number {
-    return this.#requests;
+  /** Whether messages that were read are still to be handed on, in later turns. */
+  get ahead(): boolean {
+    return this.#ahead;
   }
 
   listen(callback: DataCallback): Disposable {
     const onData = (chunk: Buffer): void => {
       this.#chunks.push(chunk);
       this.#buffered += chunk.length;
-      this.#advance(callback);
+      if (!this.#ahead) this.#advance(callback, onceDone);
     };
     let closed = false;
+    let done = (): void => undefined;
+    const onceDone = (): void => {
+      done();
+    };
     const onClose = (): void => {
       if (closed) return;
       closed = true;
-      if (this.#options.onEnd === undefined) this.fireClose();
-      else this.#options.onEnd();
+      done = () => {
+        if (this.#options.onEnd === undefined) this.fireClose();
+        else this.#options.onEnd();
+      };
+      if (!this.#ahead) done();
     };
     const onError = (error: Error): void => {
       this.fireError(error);
@@ -91,8 +110,9 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     });
   }
 
-  /** Takes as many whole frames as are there. */
-  #advance(callback: DataCallback): void {
+  /** Takes as many whole frames as are there, or as a turn may have. */
+  #advance(callback: DataCallback, onceDone: () => void): void {
+    let handedOn = 0;
     for (;;) {
       const state = this.#state;
       if (state.in === 'nothing') {
@@ -100,13 +120,13 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         return;
       }
       if (state.in === 'header') {
-        const header = this.#takeHeader();
-        if (header === undefined) return;
-        const length = contentLength(header);
-        if (length === undefined) {
-          this.#stop(`A header without a valid Content-Length: ${JSON.stringify(header.slice(0, 200))}.`);
+        if (this.#buffered === 0) return;
+        if (handedOn === messagesInATurn && this.#options.onAhead !== undefined) {
+          this.#goOnLater(callback, onceDone);
           return;
         }
+        const length = this.#takeHeader();
+        if (length === undefined) return;
         this.#state =
           length <= this.#options.messageBytes
             ? { in: 'content', length }
@@ -116,11 +136,8 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
         const message = this.#decode(content);
-        if (message !== undefined) {
-          this.#options.onMessage?.();
-          if (Message.isRequest(message)) this.#requests += 1;
-          callback(message);
-        }
+        handedOn += 1;
+        if (message !== undefined) callback(message);
       } else {
         if (this.#buffered === 0) return;
         const part = this.#take(Math.min(this.#buffered, state.left));
@@ -134,42 +151,85 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     }
   }
 
+  #goOnLater(callback: DataCallback, onceDone: () => void): void {
+    if (!this.#ahead) this.#options.onAhead?.(true);
+    this.#ahead = true;
+    setImmediate(() => {
+      // Whoever is told that nothing is left must not find it otherwise.
+      this.#ahead = false;
+      this.#advance(callback, onceDone);
+      if (this.#hasMore()) return;
+      this.#options.onAhead?.(false);
+      onceDone();
+    });
+  }
+
+  /** As a call, because the compiler takes a field to be what it was set to before another call. */
+  #hasMore(): boolean {
+    return this.#ahead;
+  }
+
+  /** Takes the header block and returns the length that it tells; undefined while it is not whole, or where it is none. */
+  #takeHeader(): number | undefined {
+    const first = this.#chunks[0];
+    const plain =
+      first === undefined ? null : plainHeader.exec(first.toString('latin1', this.#at, this.#at + plainHeaderBytes));
+    if (plain !== null) {
+      this.#skip(plain[0].length);
+      return Number(plain[1]);
+    }
+    const header = this.#takeAnyHeader();
+    if (header === undefined) return undefined;
+    const length = contentLength(header);
+    if (length === undefined) {
+      this.#stop(`A header without a valid Content-Length: ${JSON.stringify(header.slice(0, 200))}.`);
+    }
+    return length;
+  }
+
   /** The header block without its empty line, or undefined while it is not whole. */
-  #takeHeader(): string | undefined {
-    if (this.#buffered === 0) return undefined;
+  #takeAnyHeader(): string | undefined {
     // Headers are short: they stand in one chunk but for a rare cut, so joining costs nothing worth saving.
-    const head =
-      this.#chunks.length === 1 && this.#chunks[0] !== undefined ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    const head = Buffer.concat([(this.#chunks[0] ?? Buffer.alloc(0)).subarray(this.#at), ...this.#chunks.slice(1)]);
     this.#chunks = [head];
+    this.#at = 0;
     const end = head.subarray(0, headerLimit).indexOf(headerEnd);
     if (end < 0) {
       if (head.length >= headerLimit) this.#stop(`A header block of more than ${headerLimit} bytes.`);
       return undefined;
     }
     const header = head.toString('latin1', 0, end);
-    this.#take(end + headerEnd.length);
+    this.#skip(end + headerEnd.length);
     return header;
   }
 
   /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
   #take(length: number): Buffer {
-    this.#buffered -= length;
+    const first = this.#chunks[0];
+    if (first !== undefined && first.length - this.#at >= length) {
+      const taken = first.subarray(this.#at, this.#at + length);
+      this.#skip(length);
+      return taken;
+    }
     const taken: Buffer[] = [];
-    let left = length;
-    while (left > 0) {
+    for (let left = length; left > 0;) {
       const chunk = this.#chunks[0];
       if (chunk === undefined) throw new RangeError('more bytes taken than are buffered');
-      if (chunk.length <= left) {
-        taken.push(chunk);
-        left -= chunk.length;
-        this.#chunks.shift();
-      } else {
-        taken.push(chunk.subarray(0, left));
-        this.#chunks[0] = chunk.subarray(left);
-        left = 0;
-      }
+      const part = chunk.subarray(this.#at, this.#at + left);
+      taken.push(part);
+      left -= part.length;
+      this.#skip(part.length);
     }
-    return taken.length === 1 && taken[0] !== undefined ? taken[0] : Buffer.concat(taken, length);
+    return Buffer.concat(taken, length);
+  }
+
+  /** Leaves out bytes of the first chunk. */
+  #skip(length: number): void {
+    this.#at += length;
+    this.#buffered -= length;
+    if (this.#at < (this.#chunks[0]?.length ?? 0)) return;
+    this.#chunks.shift();
+    this.#at = 0;
   }
 
   #decode(content: Buffer): Message | undefined {
@@ -263,24 +323,30 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
 
   /** Resolves when the stream has handed the frame on: whoever waits for it has back-pressure. */
   write(message: Message): Promise<void> {
-    const { texts, raw } = spliceJson(message);
     return new Promise((resolve, reject) => {
-      if (!this.#stream.writable) {
-        reject(new Error('the stream is closed'));
-        return;
-      }
-      this.#pending += 1;
-      const written = (error?: Error | null): void => {
-        this.#pending -= 1;
-        if (error) {
-          // The kernel may not have taken the bytes yet: they are left to the collector.
-          reject(error);
-          return;
-        }
-        if (this.#copies) for (const each of raw) each.sent();
-        resolve();
-      };
-      this.#send(texts, raw, written);
+      this.send(message, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  }
+
+  /**
+   * Writes a message.
+   * @param done called when the stream has handed the frame on, or with the reason why it cannot
+   */
+  send(message: object, done?: (error?: Error | null) => void): void {
+    if (!this.#stream.writable) {
+      done?.(new Error('the stream is closed'));
+      return;
+    }
+    const { texts, raw } = spliceJson(message);
+    this.#pending += 1;
+    this.#send(texts, raw, (error) => {
+      this.#pending -= 1;
+      // After an error the kernel may not have taken the bytes yet: they are left to the collector.
+      if (!error && this.#copies) for (const each of raw) each.sent();
+      done?.(error);
     });
   }
 

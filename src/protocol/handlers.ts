@@ -67,7 +67,7 @@ export const handlers: Handlers<HandledMethod> = {
   },
 
   parse: async (params, context, { parser }) =>
-    wireAnswer(await parser.parse(parseRequest(params, context), context.signal)),
+    wireAnswer(await parser.parse(parseRequest(params, context), context.cancellation)),
 
   'parse/files': async (params, context, { parser, catalogue, limits }) => {
     const { client, id, span, signal, progress, sendPartialResult } = context;
@@ -108,12 +108,12 @@ function parseRequest(params: CheckedParams<'parse'>, { client, id, span }: Requ
     client,
     priority: 'interactive',
     id,
-    ...(span !== undefined && { span }),
-    ...(encoding !== undefined && { encoding }),
-    ...(language !== undefined && { language }),
-    ...(filename !== undefined && { filename }),
-    ...(mode !== undefined && { mode }),
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    span,
+    encoding,
+    language,
+    filename,
+    mode,
+    timeoutMs,
   };
 }
 
@@ -125,7 +125,7 @@ function wireAnswer(answer: ParseAnswer): Result<'parse'> {
     mode: answer.mode,
     status: answer.status,
     errors: [...answer.errors],
-    driver: { language, digest, ...(manifest.version !== undefined && { version: manifest.version }) },
+    driver: { language, version: manifest.version, digest },
     elapsedMs: rounded(answer.elapsedMs),
     uast: new RawJson(answer.ast, () => answer.memory?.free()),
   };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Cancellation } from '../../src/drivers/cancellation.ts';
 import { CancelledError, timeoutError } from '../../src/drivers/request.ts';
 import { SharedRequests, type Sharer } from '../../src/drivers/shared-requests.ts';
 import { BabelhostError } from '../../src/errors.ts';
@@ -9,10 +10,13 @@ const sharer = (more: Partial<Sharer> = {}, timeoutMs = 10_000): Sharer => ({
   ...more,
 });
 
+const k = { of: 'driver', line: Buffer.from('one source') };
+const sameLength = { of: 'driver', line: Buffer.from('an address') };
+
 /** Work that the test ends by hand. */
 function works() {
-  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: AbortSignal }[] = [];
-  const start = (signal: AbortSignal): Promise<string> =>
+  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: Cancellation }[] = [];
+  const start = (signal: Cancellation): Promise<string> =>
     new Promise((finish, fail) => {
       begun.push({ finish, fail, signal });
       signal.addEventListener('abort', () => {
@@ -26,14 +30,16 @@ describe('identical requests in flight', () => {
   it('share one piece of work, and later ones do not', async () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
-    const both = [shared.run('k', sharer(), start), shared.run('k', sharer(), start)];
-    const other = shared.run('other', sharer(), start);
-    expect(begun).toHaveLength(2);
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
+    const other = shared.run(sameLength, sharer(), start);
+    const ofAnother = shared.run({ ...k, of: 'another driver' }, sharer(), start);
+    expect(begun).toHaveLength(3);
     begun[0]?.finish('one');
     begun[1]?.finish('two');
-    expect(await Promise.all([...both, other])).toEqual(['one', 'one', 'two']);
-    const later = shared.run('k', sharer(), start);
-    begun[2]?.finish('three');
+    begun[2]?.finish('of another');
+    expect(await Promise.all([...both, other, ofAnother])).toEqual(['one', 'one', 'two', 'of another']);
+    const later = shared.run(k, sharer(), start);
+    begun[3]?.finish('three');
     expect(await later).toBe('three');
   });
 
@@ -42,10 +48,10 @@ describe('identical requests in flight', () => {
     const shared = new SharedRequests<string>((result, sharers) => told.push([result, sharers]));
     const { begun, start } = works();
     const leaving = new AbortController();
-    const both = [shared.run('k', sharer(), start), shared.run('k', sharer(), start)].map((each) =>
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)].map((each) =>
       each.then((result) => told.push(result)),
     );
-    const left = shared.run('k', sharer({ signal: leaving.signal }), start);
+    const left = shared.run(k, sharer({ signal: leaving.signal }), start);
     leaving.abort();
     await expect(left).rejects.toThrow(CancelledError);
     begun[0]?.finish('tree');
@@ -57,8 +63,8 @@ describe('identical requests in flight', () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
     const [first, second] = [new AbortController(), new AbortController()];
-    const one = shared.run('k', sharer({ signal: first.signal }), start);
-    const other = shared.run('k', sharer({ signal: second.signal }), start);
+    const one = shared.run(k, sharer({ signal: first.signal }), start);
+    const other = shared.run(k, sharer({ signal: second.signal }), start);
     first.abort();
     await expect(one).rejects.toThrow(CancelledError);
     expect(begun[0]?.signal.aborted).toBe(false);
@@ -66,7 +72,7 @@ describe('identical requests in flight', () => {
     await expect(other).rejects.toThrow(CancelledError);
     expect(begun[0]?.signal.aborted).toBe(true);
     // What is given up is not joined any more.
-    const next = shared.run('k', sharer(), start);
+    const next = shared.run(k, sharer(), start);
     begun[1]?.finish('anew');
     expect(await next).toBe('anew');
   });
@@ -74,9 +80,9 @@ describe('identical requests in flight', () => {
   it('each keep their own time: one of less leaves, one of more begins anew', async () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
-    const first = shared.run('k', sharer(), start);
-    await expect(shared.run('k', sharer({}, 20), start)).rejects.toMatchObject({ kind: 'timeout' });
-    const patient = shared.run('k', sharer(), start);
+    const first = shared.run(k, sharer(), start);
+    await expect(shared.run(k, sharer({}, 20), start)).rejects.toMatchObject({ kind: 'timeout' });
+    const patient = shared.run(k, sharer(), start);
     begun[0]?.fail(timeoutError(30, 'being parsed'));
     await expect(first).rejects.toMatchObject({ kind: 'timeout' });
     await expect.poll(() => begun.length).toBe(2);
@@ -88,12 +94,12 @@ describe('identical requests in flight', () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
     const crashed = new BabelhostError('driverCrashed', 'It died.');
-    const both = [shared.run('k', sharer(), start), shared.run('k', sharer(), start)];
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
     begun[0]?.fail(crashed);
     for (const each of both) await expect(each).rejects.toBe(crashed);
 
-    const greedy = shared.run('k', sharer(), start);
-    const modest = shared.run('k', sharer(), start);
+    const greedy = shared.run(k, sharer(), start);
+    const modest = shared.run(k, sharer(), start);
     begun[1]?.fail(new BabelhostError('overloaded', 'Too much.'));
     await expect(greedy).rejects.toMatchObject({ kind: 'overloaded' });
     await expect.poll(() => begun.length).toBe(3);
@@ -106,10 +112,10 @@ describe('identical requests in flight', () => {
     const { begun, start } = works();
     const deaf = { clogged: false };
     const controller = new AbortController();
-    const held = shared.run('k', sharer({ source: deaf, signal: controller.signal }), start);
-    const follower = shared.run('k', sharer(), start);
+    const held = shared.run(k, sharer({ source: deaf, signal: controller.signal }), start);
+    const follower = shared.run(k, sharer(), start);
     deaf.clogged = true;
-    const newcomer = shared.run('k', sharer(), start);
+    const newcomer = shared.run(k, sharer(), start);
     expect(begun).toHaveLength(2);
     begun[1]?.finish('by another');
     expect(await newcomer).toBe('by another');

@@ -248,6 +248,20 @@ describe('a message', () => {
     ]);
   });
 
+  it('that cancels nothing, or says so wrongly, is passed over', async () => {
+    const child = spawnHost(path.join(folder, 'root'));
+    const frame = (message: object): string => {
+      const content = JSON.stringify({ jsonrpc: '2.0', ...message });
+      return `Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`;
+    };
+    const method = '$/cancelRequest';
+    for (const params of [undefined, [], null, {}, { id: null }, { id: {} }, { id: 'unknown' }]) {
+      child.stdin.write(frame({ method, params }));
+    }
+    child.stdin.end(frame({ id: 1, method: 'host/languages', params: {} }));
+    expect(await text(child.stdout)).toContain('"id":1,"result":');
+  });
+
   it('with a wrong length ends the connection, with an answer that says so', async () => {
     const child = spawnHost(path.join(folder, 'root'));
     child.stdin.write('Content-Length: 9999999999999999999\r\n\r\n{}');

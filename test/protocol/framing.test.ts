@@ -111,6 +111,37 @@ describe('reading frames', () => {
   });
 });
 
+describe('reading more frames than a turn of the event loop may have', () => {
+  it('hands them on in turns, in their order, and tells of the end after the last', async () => {
+    const stream = new PassThrough();
+    const told: unknown[] = [];
+    const ended = new Promise<void>((resolve) => {
+      const reader = new FrameReader(stream, {
+        messageBytes: 1 << 20,
+        onFault: (fault) => told.push(fault),
+        onAhead: (is) => told.push(is ? 'ahead' : 'no more ahead'),
+        onEnd: () => {
+          told.push('end');
+          resolve();
+        },
+      });
+      reader.listen((message) => told.push((message as unknown as { id: number }).id));
+    });
+    const frames = Array.from({ length: 100 }, (_, id) => frame(JSON.stringify({ jsonrpc: '2.0', id, method: 'm' })));
+    stream.emit('data', Buffer.concat(frames.slice(0, 70)));
+    const inFirstTurn = told.length;
+    expect(told).toContain('ahead');
+    expect(inFirstTurn).toBeLessThan(70);
+    // More of them come meanwhile, and the stream ends.
+    stream.emit('data', Buffer.concat(frames.slice(70)));
+    expect(told).toHaveLength(inFirstTurn);
+    stream.emit('end');
+    await ended;
+    expect(told.filter((each) => typeof each === 'number')).toEqual(Array.from({ length: 100 }, (_, id) => id));
+    expect(told.slice(-2)).toEqual(['no more ahead', 'end']);
+  });
+});
+
 describe('writing frames', () => {
   it('splices raw JSON as the bytes that it is', async () => {
     const stream = new PassThrough();
