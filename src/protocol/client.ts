@@ -11,7 +11,8 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError, errorCodes, type ErrorKind } from '../errors.ts';
-import { FrameReader, FrameWriter } from './framing.ts';
+import { FrameReader } from './frame-reader.ts';
+import { FrameWriter } from './frame-writer.ts';
 import type { FileResult, MethodName, Params, Result } from './methods.ts';
 import { decodeWithRawTrees } from './raw-trees.ts';
 

@@ -1,19 +1,9 @@
-// Content-Length frames over byte streams (LSP 3.17, "Base Protocol"), bounded, for both ends of a connection.
-// vscode-jsonrpc's own reader buffers whatever length a header claims, and its writer joins a message into one buffer;
-// these two keep a limit and write pieces as they are. Everything above frames is vscode-jsonrpc's.
-import { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+// Content-Length frames from a byte stream (LSP 3.17, "Base Protocol"), bounded, for both ends of a connection:
+// vscode-jsonrpc's own reader buffers whatever length a header claims.
+import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
-import {
-  AbstractMessageReader,
-  AbstractMessageWriter,
-  Disposable,
-  type DataCallback,
-  type MessageReader,
-  type MessageWriter,
-} from 'vscode-jsonrpc/node';
+import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
 import { TopLevelIdFinder } from './message-id.ts';
-import { spliceJson, type RawJson } from './raw-json.ts';
 
 /** Why a frame was not taken. `id` is the request's, where one could be found. */
 export type FrameFault =
@@ -294,96 +284,4 @@ function contentLength(header: string): number | undefined {
     length = Number(value);
   }
   return length;
-}
-
-/**
- * Writes messages as frames, in the pieces that they consist of: the stream joins small ones (writev). That the stream is
- * closed ends no connection: what was asked before may still be answered.
- */
-export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
-  readonly #stream: Writable;
-  /** Whether the stream has copied what it says it has handed on: one in memory hands on the very same bytes. */
-  readonly #copies: boolean;
-  #failures = 0;
-  #pending = 0;
-
-  constructor(stream: Writable) {
-    super();
-    this.#stream = stream;
-    this.#copies = stream instanceof Socket;
-    this.#stream.on('error', (error: Error) => {
-      this.fireError(error, undefined, ++this.#failures);
-    });
-  }
-
-  /** Messages that the stream has not handed on yet. */
-  get pending(): number {
-    return this.#pending;
-  }
-
-  /** Resolves when the stream has handed the frame on: whoever waits for it has back-pressure. */
-  write(message: Message): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.send(message, (error) => {
-        if (error) reject(error);
-        else resolve();
-      });
-    });
-  }
-
-  /**
-   * Writes a message.
-   * @param done called when the stream has handed the frame on, or with the reason why it cannot
-   */
-  send(message: object, done?: (error?: Error | null) => void): void {
-    if (!this.#stream.writable) {
-      done?.(new Error('the stream is closed'));
-      return;
-    }
-    const { texts, raw } = spliceJson(message);
-    this.#pending += 1;
-    this.#send(texts, raw, (error) => {
-      this.#pending -= 1;
-      // After an error the kernel may not have taken the bytes yet: they are left to the collector.
-      if (!error && this.#copies) for (const each of raw) each.sent();
-      done?.(error);
-    });
-  }
-
-  /** As few pieces as there can be: each costs, whether it is short or long. */
-  #send(texts: readonly string[], raw: readonly RawJson[], written: (error?: Error | null) => void): void {
-    const stream = this.#stream;
-    const last = texts.length - 1;
-    let length = 0;
-    for (const text of texts) length += Buffer.byteLength(text);
-    for (const each of raw) length += each.byteLength;
-    const head = `Content-Length: ${length}\r\n\r\n${texts[0] ?? ''}`;
-    if (last === 0) {
-      stream.write(head, 'utf8', written);
-      return;
-    }
-    stream.cork();
-    stream.write(head, 'utf8');
-    for (let index = 0; index < last; index += 1) {
-      for (const chunk of raw[index]?.chunks ?? []) stream.write(chunk);
-      const text = texts[index + 1] ?? '';
-      if (index < last - 1) stream.write(text, 'utf8');
-      else stream.write(text, 'utf8', written);
-    }
-    stream.uncork();
-  }
-
-  /** Resolves when everything written so far has been handed on, or when the stream is gone. */
-  async flushed(): Promise<void> {
-    if (!this.#stream.writable || this.#stream.writableLength === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#stream.write('', () => {
-        resolve();
-      });
-    });
-  }
-
-  end(): void {
-    // The stream's owner ends it; a connection that is disposed of must not close another's stdout.
-  }
 }
