@@ -8,6 +8,7 @@ import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '..
 import type { DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { TraceSpan } from './observer.ts';
+import { OutcomeBatches } from './outcome-batches.ts';
 import { pathOfUri, type Mode, type ParseAnswer, type Parser } from './parser.ts';
 import type { RequestSource } from './request-queue.ts';
 
@@ -45,8 +46,8 @@ export interface FilesOptions {
   /** How many files are in work at once: enough that no instance waits for its next. */
   readonly concurrency: number;
   readonly signal?: AbortSignal;
-  /** Receives each outcome; the work waits while it is pending. */
-  readonly onOutcome: (outcome: FileOutcome) => Promise<void>;
+  /** Receives the outcomes, several at once where they are small; the work waits while it is pending. */
+  readonly onOutcomes: (outcomes: readonly FileOutcome[]) => Promise<void>;
   /** Told after each file how many are done, and how many there are where that is known. */
   readonly onProgress: (done: number, total: number | undefined) => void;
 }
@@ -84,6 +85,7 @@ export async function parseFiles(
   let total = 'uris' in from ? from.uris.length : undefined;
   /** Files that only their content showed to be none of a driver's: they were counted into the total. */
   let skippedLate = 0;
+  const batches = new OutcomeBatches(options.onOutcomes);
   const ended = new AbortController();
   // A second walk, ahead of the work: it keeps nothing, and tells early how much there is.
   if (total === undefined) {
@@ -114,12 +116,14 @@ export async function parseFiles(
       summary.failures[outcome.error.kind] = (summary.failures[outcome.error.kind] ?? 0) + 1;
     }
     summary.files += 1;
-    await options.onOutcome(outcome);
+    await batches.add(outcome, bytesOf(outcome));
     options.onProgress(summary.files, total === undefined ? undefined : total - skippedLate);
   };
   try {
     await forEachConcurrently(files(), options.concurrency, one);
+    await batches.end();
   } finally {
+    batches.drop();
     ended.abort();
   }
   summary.elapsedMs = performance.now() - startedAt;
@@ -171,6 +175,14 @@ async function parseOne(
     if (error instanceof BabelhostError && error.kind !== 'shuttingDown') return { uri, error };
     throw error;
   }
+}
+
+/** What an outcome takes in a message, or nearly so. */
+function bytesOf(outcome: FileOutcome): number {
+  const envelope = 500;
+  if ('error' in outcome) return envelope;
+  const { ast, errors } = outcome.answer;
+  return ast.reduce((sum, chunk) => sum + chunk.byteLength, envelope * (1 + errors.length));
 }
 
 /** Files of languages that no installed driver serves, known from their names alone and remembered by extension. */

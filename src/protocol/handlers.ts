@@ -87,11 +87,11 @@ export const handlers: Handlers<HandledMethod> = {
         ...(timeoutMs !== undefined && { timeoutMs }),
       },
       {
-        // As many again as there are instances wait in the queue, so that none of these is without its next.
-        concurrency: 2 * limits.maximumInstances,
+        // For each instance: the file that it parses, the next one in the queue, and two that are being read meanwhile.
+        concurrency: 4 * limits.maximumInstances,
         signal,
-        onOutcome: async (outcome) => {
-          await sendPartialResult?.([wireOutcome(outcome)]);
+        onOutcomes: async (outcomes) => {
+          await sendPartialResult?.(outcomes.map(wireOutcome));
         },
         onProgress: (done, total) => {
           progress.report({ phase: 'parse', done, ...(total !== undefined && { total }) });
