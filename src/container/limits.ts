@@ -24,7 +24,9 @@ const MiB = 1024 * 1024;
 /** Ample for a parser, and for a machine that runs a few of them at once. */
 export const defaultLimits: Limits = {
   memoryBytes: 2048 * MiB,
-  cpus: 1,
+  // Interpreters compile and collect garbage beside their main thread. Bounded to one processor together, they are all
+  // stopped for what is left of a tenth of a second, in the midst of a request, as soon as that tenth is used up.
+  cpus: 2,
   processes: 256,
   openFiles: 1024,
   fileSizeBytes: 256 * MiB,
