@@ -58,26 +58,27 @@ export class ParseProgress {
   }
 }
 
-/** The sum of several. */
-export function addSummaries(summaries: readonly Summary[]): Summary {
-  const sum: Summary = {
-    files: 0,
-    ok: 0,
-    error: 0,
-    failed: 0,
-    failures: {},
-    skipped: 0,
-    skippedLanguages: {},
-    bytes: 0,
-    elapsedMs: 0,
+/** The sum of two. */
+export function addSummaries(one: Summary, other: Summary): Summary {
+  return {
+    files: one.files + other.files,
+    ok: one.ok + other.ok,
+    error: one.error + other.error,
+    failed: one.failed + other.failed,
+    failures: addTallies(one.failures, other.failures),
+    skipped: one.skipped + other.skipped,
+    skippedLanguages: addTallies(one.skippedLanguages, other.skippedLanguages),
+    bytes: one.bytes + other.bytes,
+    elapsedMs: one.elapsedMs + other.elapsedMs,
   };
-  for (const summary of summaries) {
-    for (const key of ['files', 'ok', 'error', 'failed', 'skipped', 'bytes', 'elapsedMs'] as const)
-      sum[key] += summary[key];
-    for (const key of ['failures', 'skippedLanguages'] as const) {
-      for (const [name, count] of Object.entries(summary[key])) sum[key][name] = (sum[key][name] ?? 0) + count;
-    }
-  }
+}
+
+function addTallies(
+  one: Readonly<Record<string, number>>,
+  other: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const sum = { ...one };
+  for (const [name, count] of Object.entries(other)) sum[name] = (sum[name] ?? 0) + count;
   return sum;
 }
 

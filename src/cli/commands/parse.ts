@@ -189,7 +189,8 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
   writer.end();
   await output.drained();
   display[Symbol.dispose]();
-  const sum = addSummaries(summaries);
+  // There is at least one: a path is required.
+  const sum = summaries.reduce(addSummaries);
   context.say(summaryText(sum, styleFor(process.stderr)));
   return sum.failed > 0 || (options.strict !== undefined && sum.error > 0) ? 1 : 0;
 }
