@@ -4,10 +4,11 @@
 const { readSync, writeSync } = require('node:fs');
 const { parseSource } = require('./parse.cjs');
 const { BrokenRequest, decodeRequest } = require('./request.cjs');
+const { answerLine } = require('./serialise.cjs');
 
-/** The buffers that are kept between requests hold this many bytes; larger ones live for one request. */
+/** The buffer that is kept between requests holds this many bytes; a larger one lives for one request. */
 const keptBytes = 4 * 1024 * 1024;
-/** After an answer of more characters than this, the garbage is collected at once instead of being held while idle. */
+/** After an answer of more bytes than this, the garbage is collected at once instead of being held while idle. */
 const largeAnswer = 8 * 1024 * 1024;
 const newline = 0x0a;
 
@@ -21,8 +22,6 @@ Object.defineProperty(BigInt.prototype, 'toJSON', {
 });
 // Babel makes an error for each attempt at an arrow function or a type argument; their stack traces are never read.
 Error.stackTraceLimit = 0;
-
-const output = Buffer.allocUnsafeSlow(keptBytes);
 
 /** Writes all of `bytes` to stdout. */
 function writeAll(bytes) {
@@ -43,15 +42,6 @@ function pause() {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 }
 
-/** Writes an answer's JSON as one line. */
-function writeLine(json) {
-  // A UTF-16 unit takes at most three bytes of UTF-8, so most answers are encoded without being measured first.
-  const bytes = json.length * 3 < output.length ? output : Buffer.allocUnsafeSlow(Buffer.byteLength(json) + 1);
-  const length = bytes.write(json);
-  bytes[length] = newline;
-  writeAll(bytes.subarray(0, length + 1));
-}
-
 let collect;
 
 /** Gives the memory of a large request back. */
@@ -66,10 +56,10 @@ function collectGarbage() {
 
 /** An answer without a tree. The id that a request had comes first in its answer. */
 function failure(id, status, message) {
-  return JSON.stringify({ id, status, errors: [{ message }], ast: null });
+  return answerLine({ id, status, errors: [{ message }], ast: null });
 }
 
-/** The answer to one line, as JSON. */
+/** The answer to one line, as the bytes of a line; they are overwritten by the next one. */
 function answer(line) {
   let request;
   try {
@@ -81,7 +71,7 @@ function answer(line) {
     throw error;
   }
   try {
-    return JSON.stringify({ id: request.id, ...parseSource(request) });
+    return answerLine({ id: request.id, ...parseSource(request) });
   } catch (error) {
     if (error instanceof RangeError) {
       const deep = error.message.includes('call stack');
@@ -99,9 +89,9 @@ function answer(line) {
 
 /** Answers a line, and frees what it took if that was much. */
 function serve(line) {
-  const json = answer(line);
-  writeLine(json);
-  return json.length > largeAnswer;
+  const bytes = answer(line);
+  writeAll(bytes);
+  return bytes.length > largeAnswer;
 }
 
 /** Reads stdin to its end, in blocks as large as there is room for. */

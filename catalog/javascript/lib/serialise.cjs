@@ -1,0 +1,284 @@
+// The JSON of a tree, byte for byte what JSON.stringify makes of it, written straight into the bytes that go to stdout. Half
+// of a driver's time was JSON.stringify and encoding its string: most of a tree is the same few names and places, which
+// are copied eight bytes at a time here. What is not known to be plain is left to JSON.stringify.
+'use strict';
+
+/** The buffer that is kept between answers has this many bytes; a larger one lives for one answer. */
+const keptBytes = 4 * 1024 * 1024;
+/** As much as JSON.stringify's own result may have. */
+const mostBytes = 512 * 1024 * 1024;
+/** Before each member there is room for its name, a number or a place, and for what is written beyond their ends. */
+const slack = 1024;
+/** Longer strings are quicker quoted and encoded by Node. */
+const shortString = 48;
+/** Names are few; a tree that has very many, as keys of no parser's making, does not fill the memory. */
+const mostNames = 4096;
+const longestConstant = 200;
+
+let bytes;
+let view;
+let at = 0;
+/** From here on there is no room for another member. */
+let full = 0;
+
+function use(buffer) {
+  bytes = buffer;
+  view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  full = buffer.length - slack;
+}
+
+/** Makes room for `count` more bytes, and some. */
+function grow(count) {
+  const needed = at + count + slack;
+  if (needed > mostBytes) throw new RangeError('more than 512 MB of JSON');
+  const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(needed, bytes.length * 2), mostBytes));
+  bytes.copy(larger, 0, 0, at);
+  use(larger);
+}
+
+/** A text that is written often: its ASCII in words of eight bytes, the last one padded. */
+function constant(text) {
+  const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8);
+  padded.write(text, 'latin1');
+  // As numbers they are written eight bytes at once. ASCII makes no NaN, whose bits might be changed on the way.
+  const words = Array.from({ length: padded.length / 8 }, (_, index) => padded.readDoubleLE(index * 8));
+  return { words, length: text.length };
+}
+
+/** The words beyond a constant's end are overwritten by what comes next. */
+function put({ words, length }) {
+  for (let index = 0, to = at; index < words.length; index += 1, to += 8) view.setFloat64(to, words[index], true);
+  at += length;
+}
+
+/** The digits of numbers below a thousand as they lie in memory: from the left, and with leading zeros. */
+const digits = new Uint32Array(1000);
+const paddedDigits = new Uint32Array(1000);
+const digitCounts = new Uint8Array(1000);
+for (let number = 0; number < 1000; number += 1) {
+  const padded =
+    0x30 + ((number / 100) | 0) + ((0x30 + (((number / 10) | 0) % 10)) << 8) + ((0x30 + (number % 10)) << 16);
+  const count = number < 10 ? 1 : number < 100 ? 2 : 3;
+  paddedDigits[number] = padded;
+  digits[number] = padded >> (8 * (3 - count));
+  digitCounts[number] = count;
+}
+
+/** Writes a whole number below a thousand million. What is written beyond its end is overwritten by what comes next. */
+function putCount(number) {
+  if (number >= 1000) {
+    const thousands = (number / 1000) | 0;
+    if (thousands >= 1000) {
+      const millions = (thousands / 1000) | 0;
+      view.setUint32(at, digits[millions], true);
+      at += digitCounts[millions];
+      view.setUint32(at, paddedDigits[thousands - millions * 1000], true);
+      at += 3;
+    } else {
+      view.setUint32(at, digits[thousands], true);
+      at += digitCounts[thousands];
+    }
+    view.setUint32(at, paddedDigits[number - thousands * 1000], true);
+    at += 3;
+    return;
+  }
+  view.setUint32(at, digits[number], true);
+  at += digitCounts[number];
+}
+
+/** Also for -0, which is 0 in JSON. */
+function isCount(value) {
+  return typeof value === 'number' && (value | 0) === value && value >= 0 && value < 1_000_000_000;
+}
+
+/** Writes text as it is. */
+function putText(text) {
+  if (at + text.length * 3 > full) grow(text.length * 3);
+  at += bytes.utf8Write(text, at);
+}
+
+function putString(text) {
+  const { length } = text;
+  if (length > shortString) {
+    putText(JSON.stringify(text));
+    return;
+  }
+  let to = at;
+  bytes[to++] = 0x22;
+  for (let index = 0; index < length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit < 0x20 || unit > 0x7e || unit === 0x22 || unit === 0x5c) {
+      putText(JSON.stringify(text));
+      return;
+    }
+    bytes[to++] = unit;
+  }
+  bytes[to++] = 0x22;
+  at = to;
+}
+
+/** What is written again and again: `"name":` and `,"name":` by the name, `"type":"name"` by the type's. */
+const firstNames = new Map();
+const laterNames = new Map();
+const types = new Map();
+
+function putConstant(known, name, before, after) {
+  let words = known.get(name);
+  if (words === undefined) {
+    const text = before + JSON.stringify(name) + after;
+    if (text.length > longestConstant || !/^[ -~]*$/.test(text) || known.size >= mostNames) {
+      putText(text);
+      return;
+    }
+    words = constant(text);
+    known.set(name, words);
+  }
+  put(words);
+}
+
+/** Whether objects with this prototype are no more than their own members, as JSON.stringify sees them. */
+function isPlain(prototype) {
+  if (prototype === null || typeof prototype.toJSON === 'function') return false;
+  for (const _name in Object.create(prototype)) return false;
+  // Maps, dates and boxed values have more to them; what a class declares is plain.
+  return prototype === Object.prototype || Object.getPrototypeOf(prototype) === Object.prototype;
+}
+
+/** Prototypes that have been looked at. Babel's are few: nodes, places, and objects. */
+const plain = new Map();
+const builtIn = new Set(
+  [Number, String, Boolean, BigInt, Symbol, Date, RegExp, Map, Set].map((each) => each.prototype),
+);
+
+function putObject(value) {
+  const prototype = Object.getPrototypeOf(value);
+  let known = plain.get(prototype);
+  if (known === undefined) {
+    known = isPlain(prototype) && !builtIn.has(prototype);
+    plain.set(prototype, known);
+  }
+  if (!known || Object.hasOwn(value, 'toJSON')) {
+    putText(JSON.stringify(value) ?? 'null');
+    return;
+  }
+  bytes[at++] = 0x7b;
+  let first = true;
+  for (const name in value) {
+    const member = value[name];
+    if (member === undefined || typeof member === 'function' || typeof member === 'symbol') continue;
+    if (at > full) grow(0);
+    if (name === 'loc' && !first && isPlace(member)) putPlace(member);
+    else if (first && name === 'type' && typeof member === 'string') putConstant(types, member, '"type":', '');
+    else {
+      if (first) putConstant(firstNames, name, '', ':');
+      else putConstant(laterNames, name, ',', ':');
+      putValue(member);
+    }
+    first = false;
+  }
+  bytes[at++] = 0x7d;
+}
+
+function putArray(values) {
+  bytes[at++] = 0x5b;
+  for (let index = 0; index < values.length; index += 1) {
+    if (at > full) grow(0);
+    if (index > 0) bytes[at++] = 0x2c;
+    const value = values[index];
+    if (value === undefined || typeof value === 'function' || typeof value === 'symbol') putText('null');
+    else putValue(value);
+  }
+  bytes[at++] = 0x5d;
+}
+
+function putValue(value) {
+  if (typeof value === 'string') putString(value);
+  else if (isCount(value)) putCount(value);
+  else if (typeof value !== 'object' || value === null) putText(JSON.stringify(value));
+  else if (Array.isArray(value)) putArray(value);
+  else putObject(value);
+}
+
+/** The shapes of Babel's places: the members of each, in their order. Others are written as any object. */
+function isPosition(value) {
+  return (
+    typeof value === 'object' && value !== null && isCount(value.line) && isCount(value.column) && isCount(value.index)
+  );
+}
+/** That of Babel's places, once one has been seen: all of them are made by one constructor, of positions made by another. */
+let placePrototype;
+
+/** Whether a value is a place as Babel makes them, in a file without a name. */
+function isPlace(value) {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== placePrototype) {
+    if (placePrototype !== undefined || !hasMembers(value, ['start', 'end', 'filename', 'identifierName']))
+      return false;
+    if (!hasMembers(value.start, ['line', 'column', 'index'])) return false;
+    placePrototype = prototype;
+  }
+  return isPosition(value.start) && isPosition(value.end) && value.filename === undefined;
+}
+
+function hasMembers(value, names) {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    ![Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
+    JSON.stringify(Object.keys(value)) === JSON.stringify(names)
+  );
+}
+
+const placeStart = constant(',"loc":{"start":{"line":');
+const placeEnd = constant('},"end":{"line":');
+const placeColumn = constant(',"column":');
+const placeIndex = constant(',"index":');
+const placeName = constant(',"identifierName":');
+
+function putPlace({ start, end, identifierName }) {
+  put(placeStart);
+  putCount(start.line);
+  put(placeColumn);
+  putCount(start.column);
+  put(placeIndex);
+  putCount(start.index);
+  put(placeEnd);
+  putCount(end.line);
+  put(placeColumn);
+  putCount(end.column);
+  put(placeIndex);
+  putCount(end.index);
+  bytes[at++] = 0x7d;
+  if (identifierName !== undefined) {
+    put(placeName);
+    putValue(identifierName);
+  }
+  bytes[at++] = 0x7d;
+}
+
+/**
+ * The line of an answer, with its line end; the bytes are overwritten by the next one.
+ * @param {{ ast: unknown }} answer whose other members are small
+ * @throws RangeError where the tree is nested too deeply, or too large
+ */
+function answerLine({ ast, ...envelope }) {
+  at = 0;
+  if (bytes === undefined || bytes.length > keptBytes) use(Buffer.allocUnsafeSlow(keptBytes));
+  const head = JSON.stringify(envelope);
+  putText(`${head.slice(0, -1)},"ast":`);
+  try {
+    putValue(ast);
+  } catch (error) {
+    if (!(error instanceof RangeError) || !error.message.includes('call stack')) throw error;
+    // Nested too deeply for this; JSON.stringify reaches a little further.
+    at = 0;
+    putText(`${head.slice(0, -1)},"ast":${JSON.stringify(ast)}`);
+  }
+  if (at > full) grow(0);
+  bytes[at++] = 0x7d;
+  bytes[at++] = 0x0a;
+  return bytes.subarray(0, at);
+}
+
+module.exports = { answerLine };

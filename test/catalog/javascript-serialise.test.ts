@@ -1,0 +1,70 @@
+// The javascript driver's own serialiser: what it writes is what JSON.stringify writes, byte for byte.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+const library = fileURLToPath(new URL('../../catalog/javascript/lib/', import.meta.url));
+const load = createRequire(import.meta.url);
+const { answerLine } = load(path.join(library, 'serialise.cjs')) as { answerLine: (answer: object) => Buffer };
+const { parseSource } = load(path.join(library, 'parse.cjs')) as { parseSource: (request: object) => object };
+
+const expectSame = (answer: object): void => {
+  expect(answerLine(answer).toString('utf8')).toBe(`${JSON.stringify(answer)}\n`);
+};
+
+describe('the serialiser of trees', () => {
+  it('writes every value as JSON.stringify does', () => {
+    const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.string({ minLength: 40, maxLength: 60 }));
+    const leaf = fc.oneof(
+      text,
+      fc.integer(),
+      fc.nat(),
+      fc.double(),
+      fc.constantFrom(-0, 0, 999, 1000, 999_999, 1_000_000, 999_999_999, 1_000_000_000, 2 ** 31, null, undefined, true),
+      fc.constantFrom(/x/g, new Date(0), new Map([[1, 2]]), Object('boxed'), () => 1, Symbol('s')),
+      fc.constantFrom({ toJSON: () => 'own' }, Object.create(null), Object.create({ inherited: 1 })),
+    );
+    const { tree } = fc.letrec((tie) => ({
+      tree: fc.oneof({ maxDepth: 5 }, leaf, fc.array(tie('tree'), { maxLength: 5 }), tie('object')),
+      object: fc.dictionary(fc.oneof(text, fc.constantFrom('type', 'loc', 'start', 'end')), tie('tree'), {
+        maxKeys: 6,
+      }),
+    }));
+    fc.assert(
+      fc.property(fc.array(tree), text, (ast, message) => {
+        expectSame({ id: message, status: 'ok', errors: [{ message }], ast });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('writes the trees of sources as JSON.stringify does, with numbers of every length', () => {
+    const sources = [
+      ['parser.ts', readFileSync(new URL('../../src/drivers/parser.ts', import.meta.url), 'utf8')],
+      ['serialise.cjs', readFileSync(path.join(library, 'serialise.cjs'), 'utf8')],
+      ['long.js', `${'\n'.repeat(1_100_000)}${' '.repeat(1200)}let \u{1f600} = "é\\u2028", z = /[/]"/u; f\`\${1}\`;`],
+      ['wrong.js', 'let let = ; class { #a #a }'],
+      ['empty.js', ''],
+    ] as const;
+    for (const [filename, source] of sources) {
+      expectSame(parseSource({ source: () => source, language: '', filename }));
+    }
+  });
+
+  it('makes room for what is larger than its buffer, and goes back to it', () => {
+    const ast = Array.from({ length: 100_000 }, (_, index) => ({ type: 'Large', index, text: 'é'.repeat(40) }));
+    expectSame({ status: 'ok', ast });
+    expectSame({ status: 'ok', ast: 'x'.repeat(9_000_000) });
+    expectSame({ status: 'ok', ast: null });
+  });
+
+  it('tells nesting beyond the stack, and serves the next', () => {
+    let ast: unknown[] = [];
+    for (let depth = 0; depth < 100_000; depth += 1) ast = [ast];
+    expect(() => answerLine({ status: 'ok', ast })).toThrow(/call stack/);
+    expectSame({ status: 'ok', ast: [1] });
+  });
+});
