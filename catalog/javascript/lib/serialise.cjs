@@ -94,7 +94,7 @@ function isCount(value) {
 /** Writes text as it is. */
 function putText(text) {
   if (at + text.length * 3 > full) grow(text.length * 3);
-  at += bytes.utf8Write(text, at);
+  at += bytes.write(text, at, 'utf8');
 }
 
 function putString(text) {
