@@ -47,16 +47,16 @@ export async function placeCgroups(
   runtime: string,
   name: string,
 ): Promise<CgroupPlacement> {
-  if (layout.kind === 'none')
-    return { maker: 'none', hostFolders: [], controllers: {}, reason: 'no cgroup is mounted' };
+  if (layout.kind === 'none') return nowhere('no cgroup is mounted');
   if (identity.kind !== 'privileged') return placeDelegated(layout, name);
-  const places = layout.hierarchies.map((hierarchy) => ({ hierarchy, parent: hierarchy.mountPoint }));
-  for (const { parent } of places) {
-    if (await isWritable(parent)) continue;
-    return { maker: 'none', hostFolders: [], controllers: {}, reason: `${parent} is read-only` };
+  for (const { mountPoint } of layout.hierarchies) {
+    if (!(await isWritable(mountPoint))) return nowhere(`${mountPoint} is read-only`);
   }
+  const places = await Promise.all(layout.hierarchies.map((hierarchy) => placeIn(hierarchy, hierarchy.mountPoint)));
   return place(places, name, runtime === 'crun' ? 'joined' : 'runtime');
 }
+
+const nowhere = (reason: string): CgroupPlacement => ({ maker: 'none', hostFolders: [], controllers: {}, reason });
 
 /**
  * An ordinary user may be given part of the v2 hierarchy: systemd does so for its user sessions. A cgroup that has
@@ -64,29 +64,50 @@ export async function placeCgroups(
  * the place is beside it.
  */
 async function placeDelegated(layout: CgroupLayout, name: string): Promise<CgroupPlacement> {
-  const none = (reason: string): CgroupPlacement => ({ maker: 'none', hostFolders: [], controllers: {}, reason });
   const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
-  if (layout.kind !== 'v2' || hierarchy === undefined) {
-    return none('cgroup v1 cannot be delegated to an ordinary user');
-  }
-  if (hierarchy.own === '/') return none('the cgroup of this process is the root');
+  if (layout.kind !== 'v2' || hierarchy === undefined)
+    return nowhere('cgroup v1 cannot be delegated to an ordinary user');
+  if (hierarchy.own === '/') return nowhere('the cgroup of this process is the root');
   const parent = path.join(hierarchy.mountPoint, path.dirname(hierarchy.own));
   for (const file of ['.', 'cgroup.procs', 'cgroup.subtree_control']) {
     if (!(await isWritable(path.join(parent, file)))) {
-      return none(
+      return nowhere(
         `${parent} is not delegated to this user: 'systemd-run --user --scope -p Delegate=yes' makes one that is`,
       );
     }
   }
-  const shared = (await readFile(path.join(parent, 'cgroup.subtree_control'), 'utf8')).trim().split(/\s+/);
-  return place([{ hierarchy: { ...hierarchy, controllers: shared }, parent }], name, 'joined');
+  return place([await placeIn(hierarchy, parent)], name, 'joined');
 }
 
-function place(
-  places: readonly { hierarchy: Hierarchy; parent: string }[],
-  name: string,
-  maker: 'runtime' | 'joined',
-): CgroupPlacement {
+/** A cgroup that containers' cgroups are to be below. */
+interface Place {
+  /** With the controllers that `parent` can share out. */
+  readonly hierarchy: Hierarchy;
+  readonly parent: string;
+  /** Why it shares out no others. */
+  readonly reason?: string;
+}
+
+/**
+ * Looks which controllers `parent` can share out: all that it was given, unless it has processes of its own. Then it
+ * is those that it shared out before it got them, if any; only the hierarchy's true root is exempt, and has no type.
+ */
+async function placeIn(hierarchy: Hierarchy, parent: string): Promise<Place> {
+  if (hierarchy.version === 1) return { hierarchy, parent };
+  const words = async (file: string) =>
+    (await readFile(path.join(parent, file), 'utf8').catch(() => '')).split(/\s+/).filter(Boolean);
+  const [given, shared, processes, type] = await Promise.all(
+    ['cgroup.controllers', 'cgroup.subtree_control', 'cgroup.procs', 'cgroup.type'].map(words),
+  );
+  const occupied = type !== undefined && type.length > 0 && processes !== undefined && processes.length > 0;
+  const controllers = (occupied ? shared : given) ?? [];
+  const reason = occupied
+    ? `${parent} has processes of its own and so cannot share out controllers: move them into a cgroup below it`
+    : `${parent} was not given that controller: its Delegate= or its parent's cgroup.subtree_control has to name it`;
+  return { hierarchy: { ...hierarchy, controllers }, parent, reason };
+}
+
+function place(places: readonly Place[], name: string, maker: 'runtime' | 'joined'): CgroupPlacement {
   const layout: CgroupLayout = { kind: 'none', hierarchies: places.map(({ hierarchy }) => hierarchy) };
   const controllers: Partial<Record<Controller | 'cpuacct', PlacedController>> = {};
   for (const controller of [...limitingControllers, 'cpuacct'] as const) {
@@ -99,7 +120,8 @@ function place(
     maker === 'runtime'
       ? places.map(({ parent }) => path.join(parent, name))
       : [...new Set(Object.values(controllers).map(({ hostFolder }) => hostFolder))];
-  return { maker, hostFolders, controllers };
+  const reason = places.find((each) => each.reason !== undefined)?.reason;
+  return { maker, hostFolders, controllers, ...(reason !== undefined && { reason }) };
 }
 
 /** The cgroups of one container. */

@@ -190,7 +190,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     const container = await host.boot({ args: ['sleep', '1000'] });
     const [, driver] = await container.processes();
     const { stdout } = await execute('stat', ['-c', '%u:%g', `/proc/${driver}`]);
-    const first = { root: 0x7000_0000, granted: 2_000_000, own: 54321 }[setting.user];
+    const first = { root: 0x7000_0000, delegated: 2_000_000, granted: 2_000_000, own: 54321 }[setting.user];
     expect(stdout.trim()).toBe(`${first}:${first}`);
     await container.kill();
   });

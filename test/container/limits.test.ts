@@ -5,13 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContainerId } from '../../src/container/index.ts';
-import { settings, Workplace, type TestHost } from './settings.ts';
+import { cgroupKind, hasCgroups, settings, Workplace, type TestHost } from './settings.ts';
 
 const megabyte = 1024 * 1024;
 const source = fileURLToPath(new URL('./fixtures/attempts.c', import.meta.url));
 
 describe.each(settings)('limits ($name)', (setting) => {
-  const byCgroup = setting.user === 'root';
+  const byCgroup = hasCgroups(setting);
+  const by = `yes cgroup v${cgroupKind === 'v2' ? 2 : 1}`;
   let place: Workplace;
   let host: TestHost;
 
@@ -30,7 +31,7 @@ describe.each(settings)('limits ($name)', (setting) => {
     const enforced = Object.fromEntries(items.map((item) => [item.name, `${item.enforced} ${item.by}`.trim()]));
     expect(enforced).toMatchObject(
       byCgroup
-        ? { memory: 'yes cgroup v1', cpu: 'yes cgroup v1', processes: 'yes cgroup v1' }
+        ? { memory: by, cpu: by, processes: by }
         : { memory: 'weaker rlimit', cpu: 'no', processes: 'weaker rlimit' },
     );
     expect(enforced['unprivilegedId']).toBe(`${setting.user === 'own' ? 'weaker' : 'yes'} user namespace`);

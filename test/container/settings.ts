@@ -1,9 +1,10 @@
 // The settings in which containers are tested: as root, and as an ordinary user with and without a range of ids, each
-// with runc and crun. The user and its range exist only in a mount namespace of the test's: files bound over
-// /etc/passwd, /etc/subuid and /etc/subgid.
+// with runc and crun; where the machine has cgroup v2 alone, as an ordinary user to whom a cgroup is delegated, too
+// (scripts/machines.ts boots such a machine). The user and its range exist only in a mount namespace of the test's: files
+// bound over /etc/passwd, /etc/subuid and /etc/subgid.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
+import { chown, copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,19 +17,33 @@ import type {
   IsolationReport,
   OwnerMap,
 } from '../../src/container/index.ts';
+import { readCgroupLayout, removeCgroup } from '../../src/container/cgroup.ts';
 import type { ErrorKind } from '../../src/errors.ts';
 
 export interface Setting {
   readonly name: string;
-  readonly user: 'root' | 'granted' | 'own';
+  readonly user: 'root' | 'delegated' | 'granted' | 'own';
   readonly runtime: 'runc' | 'crun';
 }
 
-const users = { root: 'as root', granted: 'as an ordinary user with an id range', own: 'as an ordinary user' } as const;
+const users = {
+  root: 'as root',
+  delegated: 'as an ordinary user with a delegated cgroup',
+  granted: 'as an ordinary user with an id range',
+  own: 'as an ordinary user',
+} as const;
+
+/** How this machine has its cgroups: an ordinary user can be given some of v2 alone. */
+export const { kind: cgroupKind } = await readCgroupLayout();
 
 export const settings: readonly Setting[] = (['runc', 'crun'] as const).flatMap((runtime) =>
-  (['root', 'granted', 'own'] as const).map((user) => ({ name: `${runtime} ${users[user]}`, user, runtime })),
+  (['root', 'delegated', 'granted', 'own'] as const)
+    .filter((user) => user !== 'delegated' || cgroupKind === 'v2')
+    .map((user) => ({ name: `${runtime} ${users[user]}`, user, runtime })),
 );
+
+/** Whether cgroups limit a container in a setting; rlimits do what they can in the others. */
+export const hasCgroups = ({ user }: Setting): boolean => user === 'root' || user === 'delegated';
 
 /** One setting of each user, for what does not depend on the runtime. */
 export const runcSettings = settings.filter(({ runtime }) => runtime === 'runc');
@@ -36,7 +51,7 @@ export const runcSettings = settings.filter(({ runtime }) => runtime === 'runc')
 /** An id that nobody on the machine has. */
 const ordinaryId = 54321;
 
-/** Becomes the ordinary user, with the range that $1 names (or none), and executes the rest. */
+/** Becomes the ordinary user, with the range that $1 names (or none), in the cgroup $2 (or its own), and executes the rest. */
 const becomeOrdinary = `
 set -e
 mount --make-rslave /
@@ -44,36 +59,85 @@ mount -t tmpfs tmpfs /mnt
 cp /etc/passwd /mnt/passwd
 echo 'ordinary:x:${ordinaryId}:${ordinaryId}::/nonexistent:/bin/sh' >> /mnt/passwd
 touch /mnt/ranges
-if [ "$1" = granted ]; then echo 'ordinary:2000000:65536' > /mnt/ranges; fi
+if [ "$1" != own ]; then echo 'ordinary:2000000:65536' > /mnt/ranges; fi
 chmod 644 /mnt/passwd /mnt/ranges
 mount --bind /mnt/passwd /etc/passwd
 mount --bind /mnt/ranges /etc/subuid
 mount --bind /mnt/ranges /etc/subgid
 umount -l /mnt
-shift
+if [ -n "$2" ]; then echo 0 > "$2/cgroup.procs"; fi
+shift 2
 exec setpriv --reuid ${ordinaryId} --regid ${ordinaryId} --clear-groups --inh-caps=-all "$@"
 `;
 
-/** The command line that executes `command` in a setting. */
-export function inSetting(setting: Pick<Setting, 'user'>, command: readonly string[]): [string, ...string[]] {
+/**
+ * The command line that executes `command` in a setting.
+ * @param cgroup the cgroup to execute it in, of a `DelegatedCgroup`
+ */
+export function inSetting(
+  setting: Pick<Setting, 'user'>,
+  command: readonly string[],
+  cgroup = '',
+): [string, ...string[]] {
   if (setting.user === 'root') return command as [string, ...string[]];
-  return ['unshare', '--mount', 'sh', '-c', becomeOrdinary, 'sh', setting.user, ...command];
+  return ['unshare', '--mount', 'sh', '-c', becomeOrdinary, 'sh', setting.user, cgroup, ...command];
+}
+
+/** A cgroup that belongs to the ordinary user, as systemd's user sessions have one, with a cgroup below it for each host. */
+export class DelegatedCgroup implements AsyncDisposable {
+  readonly folder: string;
+  #hosts = 0;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async make(name: string): Promise<DelegatedCgroup> {
+    const root = '/sys/fs/cgroup';
+    await writeFile(path.join(root, 'cgroup.subtree_control'), '+cpu +memory +pids', { flag: 'r+' });
+    const cgroup = new DelegatedCgroup(path.join(root, name));
+    await mkdir(cgroup.folder);
+    for (const file of ['', 'cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads']) {
+      await chown(path.join(cgroup.folder, file), ordinaryId, ordinaryId);
+    }
+    return cgroup;
+  }
+
+  /** A cgroup for a host to be started in. */
+  async host(): Promise<string> {
+    const folder = path.join(this.folder, `host-${++this.#hosts}`);
+    await mkdir(folder);
+    return folder;
+  }
+
+  /** What is in it that is not ours. */
+  async leftovers(): Promise<string[]> {
+    const entries = await readdir(this.folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('host-')).map(({ name }) => name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await removeCgroup(this.folder);
+  }
 }
 
 /** A folder for a test: a root file system with busybox, and a place for the hosts' folders. */
 export class Workplace implements AsyncDisposable {
   readonly folder: string;
   readonly setting: Setting;
+  readonly cgroup: DelegatedCgroup | undefined;
   readonly #hosts: TestHost[] = [];
 
-  private constructor(folder: string, setting: Setting) {
+  private constructor(folder: string, setting: Setting, cgroup: DelegatedCgroup | undefined) {
     this.folder = folder;
     this.setting = setting;
+    this.cgroup = cgroup;
   }
 
   static async make(setting: Setting): Promise<Workplace> {
     const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-test-container-'));
-    const place = new Workplace(folder, setting);
+    const cgroup = setting.user === 'delegated' ? await DelegatedCgroup.make(path.basename(folder)) : undefined;
+    const place = new Workplace(folder, setting, cgroup);
     await mkdir(place.directory);
     await mkdir(path.join(place.rootfs, 'bin'), { recursive: true });
     await copyFile('/bin/busybox', path.join(place.rootfs, 'bin/busybox'));
@@ -112,7 +176,7 @@ export class Workplace implements AsyncDisposable {
 
   /** Starts a host; with `wrap`, through that command line. */
   async host(options: Partial<ContainerRuntimeOptions> = {}, wrap: readonly string[] = []): Promise<TestHost> {
-    const host = new TestHost(this, wrap);
+    const host = new TestHost(this, wrap, await this.cgroup?.host());
     this.#hosts.push(host);
     await host.call('open', { directory: this.directory, runtime: this.setting.runtime, ...options });
     return host;
@@ -122,6 +186,10 @@ export class Workplace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const host of this.#hosts) await host.end();
     expect(await leftovers(this.directory, this.#hosts)).toEqual([]);
+    if (this.cgroup !== undefined) {
+      expect(await this.cgroup.leftovers()).toEqual([]);
+      await this.cgroup[Symbol.asyncDispose]();
+    }
     await rm(this.folder, { recursive: true });
   }
 }
@@ -130,11 +198,16 @@ export class Workplace implements AsyncDisposable {
 export async function leftovers(directory: string, hosts: readonly TestHost[]): Promise<string[]> {
   const found = (await readdir(directory)).map((name) => `folder ${name}`);
   const names = new Set(hosts.flatMap(({ hostNames }) => [...hostNames]));
-  for (const hierarchy of await readdir('/sys/fs/cgroup')) {
-    for (const cgroup of await readdir(path.join('/sys/fs/cgroup', hierarchy)).catch(() => [])) {
-      if (names.has(cgroup.replace('babelhost-', ''))) found.push(`cgroup ${hierarchy}/${cgroup}`);
+  const look = async (folder: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+      if (!entry.isDirectory()) continue;
+      const cgroup = path.join(folder, entry.name);
+      if (names.has(entry.name.replace('babelhost-', ''))) found.push(`cgroup ${cgroup}`);
+      else if (depth > 0) await look(cgroup, depth - 1);
     }
-  }
+  };
+  // v1: below each hierarchy's root. v2: below the root itself, or a cgroup of the ordinary user's.
+  await look('/sys/fs/cgroup', 1);
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
@@ -179,10 +252,10 @@ export class TestHost {
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  constructor(place: Workplace, wrap: readonly string[]) {
+  constructor(place: Workplace, wrap: readonly string[], cgroup?: string) {
     this.#place = place;
     const program = fileURLToPath(new URL('./fixtures/host.ts', import.meta.url));
-    const [command, ...args] = inSetting(place.setting, [...wrap, process.execPath, program]);
+    const [command, ...args] = inSetting(place.setting, [...wrap, process.execPath, program], cgroup);
     this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.child.on('message', (message) => {
       const answer = message as Answer;

@@ -7,7 +7,7 @@ import { Client } from '../../../src/protocol/client.ts';
 import { buildScriptDriver } from '../../support/driver-images.ts';
 import { mainProgram } from '../../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
-import { inSetting, settings } from '../settings.ts';
+import { DelegatedCgroup, inSetting, settings } from '../settings.ts';
 
 let folder: string;
 let image: string;
@@ -33,7 +33,11 @@ describe.each(settings)('a container ($name)', (setting) => {
       await chmod(own, 0o755);
     }
     const args = ['serve', '--stdio', '--root', path.join(own, 'root'), '--runtime', setting.runtime];
-    const [command, ...rest] = inSetting(setting, [process.execPath, mainProgram, ...args]);
+    await using cgroup =
+      setting.user === 'delegated'
+        ? await DelegatedCgroup.make(`babelhost-test-${process.pid}-${setting.runtime}`)
+        : undefined;
+    const [command, ...rest] = inSetting(setting, [process.execPath, mainProgram, ...args], await cgroup?.host());
     const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => child.once('exit', resolve));
     using client = new Client(child.stdout, child.stdin);
