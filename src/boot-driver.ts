@@ -1,9 +1,8 @@
 // Boots a driver's container for its pool: the image's root, leased for as long as it runs, and the driver's limits.
-import type { ContainerRuntime } from './container/index.ts';
+import type { ContainerRuntime, Limits } from './container/index.ts';
 import type { Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
 import { layout } from './drivers/manifest.ts';
-import type { DriverRunLimits } from './drivers/run-limits.ts';
 import type { ImageStore } from './images/index.ts';
 
 /** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
@@ -11,7 +10,7 @@ export async function bootDriver(
   store: ImageStore,
   runtime: ContainerRuntime,
   driver: Driver,
-  limits: DriverRunLimits,
+  limits: Limits,
   signal: AbortSignal,
 ): Promise<Guest> {
   // The guard is started while the store's lock is taken. A failure is told where the container is booted.

@@ -203,7 +203,7 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
       killProcess(pid);
     }, endPatienceMs);
   };
-  const { runTimeMs = 0 } = limits;
+  const { runTimeMs } = limits;
   const runTime =
     runTimeMs === 0
       ? undefined
@@ -227,6 +227,7 @@ function watch(context: BootContext, options: BootOptions, files: ContainerFiles
     id,
     pid,
     cgroups,
+    memoryBytes: limits.memoryBytes,
     stdin: launched.stdin,
     stdout: launched.stdout,
     stderr: launched.stderr,

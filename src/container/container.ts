@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
-import { readUsage, type ContainerCgroups } from './cgroup.ts';
+import { countOutOfMemory, readUsage, type ContainerCgroups } from './cgroup.ts';
 import type { ExecutedProcess } from './execute.ts';
 import type { ContainerExit } from './exit.ts';
 import type { ContainerId } from './id.ts';
@@ -28,6 +28,11 @@ export interface Container extends AsyncDisposable {
   /** Host process ids of all its processes, process 1 first. Empty when it has ended. */
   processes(): Promise<number[]>;
   usage(): Promise<ContainerUsage>;
+  /**
+   * The limit on its memory, in bytes, if the kernel has ended any of its processes because all of them together used
+   * more than that; undefined if not, where no cgroup counts it, and when it has ended: `exited` tells then.
+   */
+  outOfMemory(): Promise<number | undefined>;
   /** Sends a signal to the process and its group. Does nothing when it has ended. */
   signal(signal: number): void;
   /**
@@ -44,6 +49,7 @@ export interface ContainerParts {
   readonly id: ContainerId;
   readonly pid: number;
   readonly cgroups: ContainerCgroups;
+  readonly memoryBytes: number;
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
@@ -87,6 +93,10 @@ export class RunningContainer implements Container {
 
   usage(): Promise<ContainerUsage> {
     return readUsage(this.#parts.cgroups);
+  }
+
+  async outOfMemory(): Promise<number | undefined> {
+    return (await countOutOfMemory(this.#parts.cgroups)) > 0 ? this.#parts.memoryBytes : undefined;
   }
 
   signal(signal: number): void {

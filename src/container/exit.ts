@@ -2,8 +2,11 @@
 import type { ContainerReport } from './control.ts';
 
 export type ContainerExit =
-  /** The process returned this status. */
-  | { readonly reason: 'exited'; readonly code: number }
+  /**
+   * The process returned this status. With `outOfMemoryBytes`, the limit on memory, where the kernel had ended another
+   * process of the container before because all of them together used more than that.
+   */
+  | { readonly reason: 'exited'; readonly code: number; readonly outOfMemoryBytes?: number }
   /** The process was ended by this signal, from within the container or through `Container.signal`. */
   | { readonly reason: 'signaled'; readonly signal: number }
   /** The kernel ended a process of the container because all of them together used more than `limitBytes`. */
@@ -29,7 +32,10 @@ export function exitOf(
   // A driver may survive the end of one of its processes and exit in its own way: then that is how it ended. A shell
   // that passes the end of its command on says so with 128 and the signal's number, SIGKILL's 9.
   const passedOn = report?.kind === 'exited' && report.code === 137 && outOfMemory !== undefined;
-  if (report?.kind === 'exited' && !passedOn) return { reason: 'exited', code: report.code };
+  if (report?.kind === 'exited' && !passedOn) {
+    const { code } = report;
+    return { reason: 'exited', code, ...(outOfMemory !== undefined && { outOfMemoryBytes: outOfMemory }) };
+  }
   if (outOfMemory !== undefined) return { reason: 'outOfMemory', limitBytes: outOfMemory };
   if (outOfTime !== undefined) return { reason: 'outOfTime', limitMs: outOfTime };
   if (report?.kind === 'signaled' && !killed) return { reason: 'signaled', signal: report.signal };

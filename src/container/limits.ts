@@ -16,7 +16,7 @@ export interface Limits {
   /** The size of /tmp, and of /dev/shm, each a file system in memory of its own, in bytes. */
   readonly temporaryBytes: number;
   /** How long it may run from its boot on, in milliseconds of wall-clock time; 0, the default, for as long as it likes. */
-  readonly runTimeMs?: number;
+  readonly runTimeMs: number;
 }
 
 const MiB = 1024 * 1024;
@@ -39,7 +39,7 @@ const longestRunTimeMs = 2 ** 31 - 1;
 
 /** @throws BabelhostError `containerFailed` if a limit is no positive number, or not a whole one where only that counts */
 export function checkLimits(limits: Limits): void {
-  const { runTimeMs = 0, ...rest } = limits;
+  const { runTimeMs, ...rest } = limits;
   if (!Number.isSafeInteger(runTimeMs) || runTimeMs < 0 || runTimeMs > longestRunTimeMs) {
     throw new BabelhostError(
       'containerFailed',

@@ -4,7 +4,8 @@ import type { Readable, Writable } from 'node:stream';
 
 /** How a container ended. */
 export type GuestExit =
-  | { readonly reason: 'exited'; readonly code: number }
+  /** With the limit on memory, where the kernel had ended another process of the guest for that before. */
+  | { readonly reason: 'exited'; readonly code: number; readonly outOfMemoryBytes?: number }
   | { readonly reason: 'signaled'; readonly signal: number }
   | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
   /** It lived for longer than its limit. */
@@ -24,6 +25,8 @@ export interface Guest {
   processes(): Promise<number[]>;
   /** What it uses: memory in bytes, processor time in milliseconds; undefined where nothing counts it. */
   usage(): Promise<{ readonly memoryBytes: number | undefined; readonly cpuMs: number | undefined }>;
+  /** The limit on memory in bytes, if the kernel has ended any process of it because all together used more. */
+  outOfMemory(): Promise<number | undefined>;
   /** Ends it with SIGKILL; resolves when nothing of it is left. */
   kill(): Promise<unknown>;
 }
@@ -32,7 +35,9 @@ export interface Guest {
 export function describeExit(exit: GuestExit): string {
   switch (exit.reason) {
     case 'exited':
-      return `it exited with status ${exit.code}`;
+      return exit.outOfMemoryBytes === undefined
+        ? `it exited with status ${exit.code}`
+        : `it exited with status ${exit.code}, after one of its processes was ended because they used more memory than their limit of ${exit.outOfMemoryBytes} bytes (limit: memoryBytes)`;
     case 'signaled':
       return `it was ended by signal ${exit.signal}`;
     case 'outOfMemory':

@@ -37,6 +37,9 @@ interface Pending {
   readonly settled: () => void;
 }
 
+/** How often a driver that is at a request is asked whether its memory was used up. */
+const memoryCheckMs = 500;
+
 export class Instance {
   readonly id: string;
   readonly language: string;
@@ -59,6 +62,7 @@ export class Instance {
   #retiring = false;
   #endedByHost = false;
   #memoryBytes = 0;
+  #memoryTimer: NodeJS.Timeout | undefined;
 
   constructor(guest: Guest, options: InstanceOptions) {
     this.id = guest.id;
@@ -163,6 +167,7 @@ export class Instance {
       };
       this.#become('busy');
       this.#deadline.set(timing.deadline);
+      this.#watchMemory();
       signal?.addEventListener('abort', abort, { once: true });
       this.#guest.stdin.write(id === undefined ? line : withId(line, id));
     });
@@ -173,6 +178,25 @@ export class Instance {
     this.#endedByHost = true;
     this.#end(undefined);
     await this.ended;
+  }
+
+  /**
+   * A driver whose child the kernel has ended for want of memory may wait for it for ever: it is ended, and told why. One
+   * timer serves all requests that follow each other: it stops where it finds the driver without one.
+   */
+  #watchMemory(): void {
+    this.#memoryTimer ??= setInterval(() => {
+      if (this.#state === 'busy' || this.#state === 'draining') {
+        void this.#checkMemory();
+      } else {
+        clearInterval(this.#memoryTimer);
+        this.#memoryTimer = undefined;
+      }
+    }, memoryCheckMs);
+  }
+
+  async #checkMemory(): Promise<void> {
+    if ((await this.#guest.outOfMemory()) !== undefined) this.#end(undefined);
   }
 
   #receive(chunk: Buffer): void {

@@ -4,15 +4,7 @@ import { z } from 'zod';
 import { onFirstUse } from '../on-first-use.ts';
 import { defaultLimits, type Limits } from '../container/index.ts';
 
-/** The limits of a driver's container: see Limits of the container room. */
-export interface DriverRunLimits extends Limits {
-  /** How long an instance may live, in milliseconds; 0 for as long as it likes. */
-  readonly runTimeMs: number;
-}
-
-export const defaultRunLimits: DriverRunLimits = { ...defaultLimits, runTimeMs: 0 };
-
-/** A table of limits, each optional, under the names that `DriverRunLimits` has. */
+/** A table of limits, each optional, under the names that `Limits` of the container room has. */
 export const runLimitsSchema = onFirstUse(() => {
   const whole = z.int().positive();
   return z
@@ -38,7 +30,7 @@ export type RunLimitsTable = z.output<ReturnType<typeof runLimitsSchema>>;
 export type ConfiguredRunLimits = Readonly<Record<string, RunLimitsTable>>;
 
 /** Removes what is set to undefined, as checked tables may have it. */
-function given(table: RunLimitsTable): Partial<DriverRunLimits> {
+function given(table: RunLimitsTable): Partial<Limits> {
   return Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined));
 }
 
@@ -53,15 +45,15 @@ export function runLimits(
     readonly manifest: { limits?: RunLimitsTable };
   },
   configured: ConfiguredRunLimits = {},
-): DriverRunLimits {
-  const lowered: Record<string, number> = { ...defaultRunLimits };
+): Limits {
+  const lowered: Record<string, number> = { ...defaultLimits };
   for (const [name, value] of Object.entries(given(driver.manifest.limits ?? {}))) {
     const most = lowered[name] ?? 0;
     // No limit at all (0, of the time) is more than any.
     if (value !== 0 && (most === 0 || value < most)) lowered[name] = value;
   }
   return {
-    ...(lowered as unknown as DriverRunLimits),
+    ...(lowered as unknown as Limits),
     ...given(configured['*'] ?? {}),
     ...given(configured[driver.language] ?? {}),
     ...given(driver.limits ?? {}),

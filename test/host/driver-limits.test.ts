@@ -1,7 +1,8 @@
 // Limits of drivers: where they come from, and what a request is told when its driver exceeds them.
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultRunLimits, runLimits } from '../../src/drivers/run-limits.ts';
+import { defaultLimits } from '../../src/container/index.ts';
+import { runLimits } from '../../src/drivers/run-limits.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { serveHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
@@ -19,7 +20,7 @@ describe('the limits of a driver', () => {
 
   it('are lowered by its manifest, never raised', () => {
     expect(runLimits({ language: 'toy', manifest })).toEqual({
-      ...defaultRunLimits,
+      ...defaultLimits,
       memoryBytes: 100 * megabyte,
       runTimeMs: 1000,
     });
@@ -57,6 +58,24 @@ describe('a driver', () => {
     expect(kept.driver.limits).toEqual(limits);
     const changed = await host.client.request('driver/install', { reference, update: true, limits: { cpus: 2 } });
     expect(changed.driver.limits).toEqual({ cpus: 2 });
+  });
+
+  it('whose child is ended for want of memory is told of, whether it waits for ever or fails', async () => {
+    const child = 'read -r line; busybox dd if=/dev/zero of=/dev/null bs=200M count=1';
+    const waiting = await buildScriptDriver(folder, { language: 'waiting', script: `${child}; busybox sleep 1000` });
+    const failing = await buildScriptDriver(folder, { language: 'failing', script: `${child}; exit 3` });
+    await using host = serveHost(path.join(folder, 'child'), ['--limit', 'memoryBytes=40M']);
+    for (const reference of [waiting, failing]) await host.client.request('driver/install', { reference });
+    // Long before the request's time is over.
+    await expect(host.client.request('parse', { content: 'x', language: 'waiting' })).rejects.toMatchObject({
+      kind: 'driverCrashed',
+      data: { exit: { reason: 'outOfMemory', limitBytes: 40 * megabyte } },
+    });
+    await expect(host.client.request('parse', { content: 'x', language: 'failing' })).rejects.toMatchObject({
+      kind: 'driverCrashed',
+      message: expect.stringContaining('exited with status 3, after one of its processes was ended') as string,
+      data: { exit: { reason: 'exited', code: 3, outOfMemoryBytes: 40 * megabyte } },
+    });
   });
 
   it('that its manifest limits, or the host, is ended at that', async () => {

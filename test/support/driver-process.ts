@@ -42,6 +42,7 @@ export function driverProcess(program: string): Guest {
     stderr: child.stderr,
     exited,
     processes: () => Promise.resolve(child.pid === undefined ? [] : [child.pid]),
+    outOfMemory: () => Promise.resolve(undefined),
     usage: () => Promise.resolve({ memoryBytes: undefined, cpuMs: undefined }),
     kill: async () => {
       child.kill('SIGKILL');

@@ -61,6 +61,10 @@ export class FakeDriver implements Guest {
     return Promise.resolve({ memoryBytes: undefined, cpuMs: undefined });
   }
 
+  outOfMemory(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async kill(): Promise<GuestExit> {
     this.#end({ reason: 'killed' });
     return await this.exited;

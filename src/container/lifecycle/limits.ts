@@ -4,13 +4,11 @@ import { BabelhostError } from '../../errors.ts';
 import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
 
 export interface RunLimits extends Limits {
-  /** How long it may run after each start, in milliseconds of wall-clock time; 0 for as long as it likes. */
-  readonly runTimeMs: number;
   /** What its writable layer may hold, in bytes. Looked at every `layerCheckMs`: a fast writer gets a little further. */
   readonly layerBytes: number;
 }
 
-export const defaultRunLimits: RunLimits = { ...defaultLimits, runTimeMs: 0, layerBytes: 1024 ** 3 };
+export const defaultRunLimits: RunLimits = { ...defaultLimits, layerBytes: 1024 ** 3 };
 
 /** Limits as a client gives them: -1 stands for the default, and what is not named stays as it is. */
 export type LimitChanges = { readonly [Name in keyof RunLimits]?: number | undefined };

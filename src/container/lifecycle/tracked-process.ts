@@ -83,7 +83,9 @@ export class TrackedProcess {
 function describe(exit: ContainerExit): string {
   switch (exit.reason) {
     case 'exited':
-      return `It exited with status ${exit.code}.`;
+      return exit.outOfMemoryBytes === undefined
+        ? `It exited with status ${exit.code}.`
+        : `It exited with status ${exit.code}. One of the container's processes was ended before because they used more memory than their limit of ${exit.outOfMemoryBytes} bytes (limit: memoryBytes).`;
     case 'signaled':
       return `It was ended by signal ${exit.signal}.`;
     case 'outOfMemory':
