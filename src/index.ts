@@ -1,4 +1,6 @@
 // The library's face: what a program that embeds babelhost imports.
+export { Container, type ContainerStatus } from './container-command.ts';
+export { defaultConfigFactory, type ConfigFactory, type ContainerConfig, type Process } from './container-config.ts';
 export { isContainerId, newContainerId, type ContainerExit, type ContainerId, type Limits } from './container/index.ts';
 export type { Driver, Installed, InstallOptions } from './drivers/catalogue.ts';
 export { BabelhostError, errorCodes, isBabelhostError, type ErrorData, type ErrorKind } from './errors.ts';
@@ -7,14 +9,5 @@ export { formatName, formatReference, parseName, parseReference, type Reference 
 export { createLogger, LogRelay, logLevels, type Logger, type LogLevel } from './log.ts';
 export { Client, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';
 export type { FileResult, MethodName, Params, Result } from './protocol/methods.ts';
-export {
-  Container,
-  defaultConfigFactory,
-  Runtime,
-  type ConfigFactory,
-  type ContainerConfig,
-  type ContainerStatus,
-  type Process,
-  type RuntimeOptions,
-} from './runtime.ts';
+export { Runtime, type RuntimeOptions } from './runtime.ts';
 export { version } from './version.ts';
