@@ -8,7 +8,7 @@
 // A generation is entered by link(2), which fails where another process has entered it before: commits of several hosts
 // on one store exclude each other without a lock. What is half made has a name that begins with a dot and has its maker
 // in it, and is removed once that process is gone.
-import { chmod, chown, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { uniqueId } from '../../unique-id.ts';
@@ -17,6 +17,8 @@ import { isContainerId, type ContainerId } from '../id.ts';
 import type { OwnerMap } from '../owners.ts';
 import type { CopiedFile } from './copy.ts';
 import { parseDefinition, type Definition, type PendingFile } from './definition.ts';
+import { namesIn, syncFolder } from './folder.ts';
+import { makerLives, makerName } from './maker.ts';
 
 /** What a store needs of the machine. */
 export interface StoreSurroundings {
@@ -235,89 +237,4 @@ function storageFault(error: unknown, folder: string, id: ContainerId): unknown 
     default:
       return error;
   }
-}
-
-/** The names in a folder; none if it is not there. */
-export async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return [];
-    throw error;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
-}
-
-/** When a process was started, in the kernel's ticks since boot (proc_pid_stat(5)); undefined if it is gone. */
-async function startOf(pid: number | 'self'): Promise<string | undefined> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
-}
-
-/** A name that nobody else makes, and that tells which process did: ids of processes are reused, with another start. */
-async function makerName(): Promise<string> {
-  return `${process.pid}-${(await startOf('self')) ?? ''}-${uniqueId()}`;
-}
-
-async function makerLives(name: string): Promise<boolean> {
-  const [, pid = '', start] = name.split('-');
-  return start !== undefined && (await startOf(Number(pid))) === start;
-}
-
-/** Marks a container as run by this host, so that no other host on the same store runs it too. */
-export class RunningMark {
-  readonly #file: string;
-
-  private constructor(file: string) {
-    this.#file = file;
-  }
-
-  /**
-   * @param folder the container's
-   * @param hostFolder this host's own among the hosts' folders: it is there while the host's guard lives, and those of
-   * dead hosts were removed when this host's guard was started
-   * @throws BabelhostError `conflict` if another host runs it. Of two that try at once, both may fail, never none.
-   */
-  static async take(folder: string, hostFolder: string): Promise<RunningMark> {
-    const own = `running.${path.basename(hostFolder)}`;
-    const mark = new RunningMark(path.join(folder, own));
-    await writeFile(mark.#file, '', { mode: 0o600 });
-    for (const name of await namesIn(folder)) {
-      if (!name.startsWith('running.') || name === own) continue;
-      const other = path.join(path.dirname(hostFolder), name.slice('running.'.length));
-      if (await isThere(other)) {
-        await mark.release();
-        const id = path.basename(folder);
-        throw new BabelhostError('conflict', `Another babelhost on this store runs the container ${id}.`, { id });
-      }
-      await rm(path.join(folder, name), { force: true });
-    }
-    return mark;
-  }
-
-  /** The names of the folders of the hosts that say that they run the container: they may be dead. */
-  static async holders(folder: string): Promise<string[]> {
-    return (await namesIn(folder)).flatMap((name) =>
-      name.startsWith('running.') ? [name.slice('running.'.length)] : [],
-    );
-  }
-
-  async release(): Promise<void> {
-    await rm(this.#file, { force: true });
-  }
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,14 +1,14 @@
 // Containers as things of their own: defined, changed through handles and commits, started and stopped.
 export {
   ContainerRegistry,
-  type Committed,
   type ContainerState,
-  type ContainerStatus,
   type ContainerSummary,
   type HandleInfo,
   type NewContainer,
   type RegistryOptions,
 } from './registry.ts';
+export type { Committed } from './commit.ts';
+export type { ContainerStatus } from './containers.ts';
 export type { CopiedFile } from './copy.ts';
 export type { Definition, EntryPoint, PendingFile } from './definition.ts';
 export {

@@ -9,9 +9,9 @@ import type { Container } from '../container.ts';
 import type { ContainerRuntime } from '../runtime.ts';
 import { copyFailure, filesArePlaced, receivingFirst, sendFiles, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
-import { RunningMark } from './definition-store.ts';
 import { bootLimits, fullLimits, type LifecycleLimits } from './limits.ts';
 import { OutputLog } from './output-log.ts';
+import { RunningMark } from './running-mark.ts';
 import { TrackedProcess } from './tracked-process.ts';
 
 /** Where root file systems come from: an image store. */
