@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { explainFailure } from '../../src/container/failures.ts';
+import { explainRefusal, readNamespaceSettings, type NamespaceSettings } from '../../src/container/refusals.ts';
 import { bootstrapPath } from '../../src/native.ts';
 import { eventually, Workplace, type Setting, type TestHost } from './settings.ts';
 
@@ -169,10 +170,8 @@ describe('a machine', () => {
 
 describe('the words for a failure', () => {
   it.each([
-    ['cannot make a user namespace (EPERM): Operation not permitted', /kernel\.unprivileged_userns_clone/],
     ['cannot make a user namespace (ENOSPC): No space left on device', /max_user_namespaces/],
     ['cannot make a pid and mount namespace (ENOSPC): No space', /max_pid_namespaces/],
-    ['cannot mount a tmpfs on /mnt (EACCES): Permission denied', /AppArmor/],
     ['cannot mount a fresh /proc (EPERM): Operation not permitted', /unmask=ALL/],
     ['cannot execute newuidmap (ENOENT): No such file', /sudo apt-get install uidmap/],
     ['cgroups in hybrid mode not supported, drop all controllers', /crun refuses/],
@@ -182,5 +181,59 @@ describe('the words for a failure', () => {
     expect(error.kind).toBe('containerFailed');
     expect(error.message).toMatch(advice);
     expect(error.data['reason']).toBe(text);
+  });
+});
+
+describe('a refused namespace', () => {
+  const none: NamespaceSettings = {
+    status: 'Name:\tnode\nNoNewPrivs:\t0\nSeccomp:\t0\n',
+    usernsClone: undefined,
+    apparmorRestricts: undefined,
+    apparmorProfile: undefined,
+  };
+
+  it.each<[string, Partial<NamespaceSettings>, RegExp, string | undefined]>([
+    [
+      'Debian’s setting',
+      { usernsClone: '0' },
+      /^kernel\.unprivileged_userns_clone is 0/,
+      'kernel.unprivileged_userns_clone=1',
+    ],
+    [
+      'Ubuntu’s setting',
+      { usernsClone: '1', apparmorRestricts: '1', apparmorProfile: 'unconfined' },
+      /^kernel\.apparmor_restrict_unprivileged_userns is 1/,
+      'kernel.apparmor_restrict_unprivileged_userns=0',
+    ],
+    [
+      'an outer seccomp filter',
+      { status: 'Seccomp:\t2\n' },
+      /^babelhost runs under a seccomp filter.*seccomp=unconfined/,
+      undefined,
+    ],
+    [
+      'an outer AppArmor profile',
+      { apparmorProfile: 'docker-default (enforce)' },
+      /^babelhost is confined by the AppArmor profile docker-default \(enforce\).*apparmor=unconfined/,
+      undefined,
+    ],
+    [
+      'several at once',
+      { usernsClone: '0', status: 'Seccomp:\t2\n' },
+      /unprivileged_userns_clone is 0.*; babelhost runs under a seccomp filter/,
+      'kernel.unprivileged_userns_clone=1',
+    ],
+    ['nothing that is known', {}, /none of the settings that are known/, undefined],
+  ])('is put down to %s', (_name, settings, advice, assignment) => {
+    const refusal = explainRefusal({ ...none, ...settings });
+    expect(refusal.advice).toMatch(advice);
+    expect(refusal.mend).toBe(assignment === undefined ? undefined : `sudo sysctl -w ${assignment}`);
+  });
+
+  it('is told with it, where the bootstrap reports one', () => {
+    for (const step of ['make a user namespace (EPERM)', 'mount a tmpfs on /mnt (EACCES)']) {
+      const error = explainFailure('start a container', `cannot ${step}: refused`);
+      expect(error.message).toContain(explainRefusal(readNamespaceSettings()).advice);
+    }
   });
 });
