@@ -198,7 +198,10 @@ describe('files', () => {
       { path: '/tmp/b', content: 'b' },
       { path: '/missing/c', content: 'c' },
     ];
-    await expect(change(id, { files })).rejects.toMatchObject({ kind: 'notFound' });
+    await expect(change(id, { files })).rejects.toMatchObject({
+      kind: 'notFound',
+      message: expect.stringContaining('The folder of each file must be there: make it with container/exec.') as string,
+    });
     await expect(
       change(id, {
         files: [
@@ -211,6 +214,7 @@ describe('files', () => {
     await expect(request('container/copyFrom', { id, path: '/tmp/b' })).rejects.toMatchObject({ kind: 'notFound' });
     await expect(request('container/copyFrom', { id, path: '/tmp' })).rejects.toMatchObject({
       kind: 'containerFailed',
+      message: expect.stringContaining('Files are copied, not folders') as string,
     });
     await run(id, 'busybox mkfifo /tmp/fifo; busybox dd if=/dev/zero of=/tmp/big bs=1M count=40');
     await expect(request('container/copyFrom', { id, path: '/tmp/fifo' })).rejects.toMatchObject({

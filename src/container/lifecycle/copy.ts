@@ -148,7 +148,16 @@ export function copyFailure(complaints: string, what: string): BabelhostError {
   const code = /\(([A-Z0-9]+)\)/.exec(reason)?.[1];
   return new BabelhostError(
     code === 'ENOENT' || code === 'ENOTDIR' ? 'notFound' : 'containerFailed',
-    `Nothing was ${what}: ${reason === '' ? 'the copying process was ended' : reason}. It is done with the rights of the container's own user.`,
+    `Nothing was ${what}: ${reason === '' ? 'the copying process was ended' : reason}. ${copyAdvice(code, what)}`,
     { reason, ...(code !== undefined && { code }) },
   );
+}
+
+function copyAdvice(code: string | undefined, what: string): string {
+  if (code === 'EISDIR')
+    return 'Files are copied, not folders: pack it into a file with container/exec, and copy that.';
+  if (code === 'ENOENT' && what.startsWith('copied into')) {
+    return 'The folder of each file must be there: make it with container/exec.';
+  }
+  return "It is done with the rights of the container's own user.";
 }
