@@ -1,7 +1,7 @@
 // What systemd gives to a person who logs in: the user's own manager, below which cgroups are delegated, and a session
 // beside it, where none are. Makes a user and logs in as one, so it runs on a machine of its own: scripts/machines.ts.
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -57,6 +57,23 @@ describe.runIf(process.env['BABELHOST_TEST_MACHINE'] === '1')('a person who has 
     });
   });
 
+  it('is told which setting forbids user namespaces, until it does not', async () => {
+    // Debian's kernels have it.
+    const setting = '/proc/sys/kernel/unprivileged_userns_clone';
+    const namespaces = async () => (await examine([], 'runc')).findings.find(({ name }) => name === 'namespaces');
+    await writeFile(setting, '0');
+    try {
+      expect(await namespaces()).toMatchObject({
+        state: 'missing',
+        found: expect.stringContaining('kernel.unprivileged_userns_clone is 0') as string,
+        mend: 'sudo sysctl -w kernel.unprivileged_userns_clone=1',
+      });
+    } finally {
+      await writeFile(setting, '1');
+    }
+    expect(await namespaces()).toMatchObject({ state: 'ok' });
+  });
+
   it.each(['runc', 'crun'])('parses, with a driver that is ended for want of memory (%s)', async (runtime) => {
     const folder = await temporaryFolder();
     const script = 'while read -r line; do echo \'{"status":"ok","ast":{"a":1}}\'; done';
@@ -71,7 +88,7 @@ describe.runIf(process.env['BABELHOST_TEST_MACHINE'] === '1')('a person who has 
     const common = ['--root', root, '--runtime', runtime];
     await run(inManager, ['driver', 'install', reference, ...common]);
     await run(inManager, ['driver', 'install', hungry, '--limit', 'memoryBytes=40M', ...common]);
-    await execute('sh', ['-c', 'echo x > "$1"', 'sh', path.join(folder, 'x.toy')]);
+    await writeFile(path.join(folder, 'x.toy'), 'x\n');
     const parsed = await run(inManager, [
       'parse',
       path.join(folder, 'x.toy'),
