@@ -260,6 +260,10 @@ if (unknown.length > 0) {
   say(`there is no machine ${unknown.join(', ')}: those are ${machines.map(({ name }) => name).join(', ')}`);
   process.exit(2);
 }
+if (process.arch !== 'x64') {
+  say(`the guests are x86-64, and this machine is ${process.arch}`);
+  process.exit(1);
+}
 if (process.getuid?.() !== 0) {
   say('only root can share this machine’s root file system with a guest: sudo npm run test:machines');
   process.exit(1);
