@@ -289,6 +289,7 @@ export class Instance {
   /** The driver is gone: tells the request that it had, with how it ended and its last words. */
   #finish(exit: GuestExit): void {
     clearTimeout(this.#graceTimer);
+    clearInterval(this.#memoryTimer);
     const { tail } = this.#stderr;
     this.#settleWith(
       new BabelhostError(
