@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ImageStore } from '../../src/images/index.ts';
-import { heldLocks, lockName, parseLocks } from '../../src/images/store/held-locks.ts';
+import { childHolds, lockName, parseLocks } from '../../src/images/store/held-locks.ts';
 import { acquireLock } from '../../src/images/store/lock.ts';
 
 async function makeFolder(): Promise<{ folder: string } & AsyncDisposable> {
@@ -14,14 +14,14 @@ async function makeFolder(): Promise<{ folder: string } & AsyncDisposable> {
 }
 
 describe('locks that are held', () => {
-  it('are those of flock(2), not those of other kinds nor those that are waited for', () => {
+  it('are those of flock(2), not those of other kinds', () => {
     const text = [
-      '1: OFDLCK ADVISORY  READ -1 fe:00:11 201 201',
-      '2: POSIX  ADVISORY  WRITE 9690 fe:00:12 0 EOF',
-      '3: FLOCK  ADVISORY  WRITE 21525 fe:00:13 0 EOF',
-      '3: -> FLOCK  ADVISORY  WRITE 9641 fe:00:14 0 EOF',
-      '4: FLOCK  ADVISORY  READ 9641 fe:00:15 0 EOF',
-      '5: FLOCK  ADVISORY  WRITE 9641 103:10:16 0 EOF',
+      'pos:\t0',
+      'lock:\t1: OFDLCK ADVISORY  READ -1 fe:00:11 201 201',
+      'lock:\t2: POSIX  ADVISORY  WRITE 9690 fe:00:12 0 EOF',
+      'lock:\t3: FLOCK  ADVISORY  WRITE 21525 fe:00:13 0 EOF',
+      'lock:\t4: FLOCK  ADVISORY  READ 9641 fe:00:15 0 EOF',
+      'lock:\t5: FLOCK  ADVISORY  WRITE 9641 103:10:16 0 EOF',
       '',
     ].join('\n');
     expect([...parseLocks(text)]).toEqual(['254:0:13', '259:16:16']);
@@ -31,11 +31,12 @@ describe('locks that are held', () => {
     await using made = await makeFolder();
     const file = path.join(made.folder, 'lock');
     await writeFile(file, '');
-    expect(await heldLocks()).not.toContain(await lockName(file));
+    expect(await childHolds(process.pid, await lockName(file))).toBe(false);
     const lock = await acquireLock(file, { timeoutMs: 10_000 });
-    expect(await heldLocks()).toContain(await lockName(file));
+    expect(await childHolds(process.pid, await lockName(file))).toBe(true);
+    expect(await childHolds(process.ppid, await lockName(file))).toBe(false);
     await lock.release();
-    expect(await heldLocks()).not.toContain(await lockName(file));
+    expect(await childHolds(process.pid, await lockName(file))).toBe(false);
   });
 });
 

@@ -1,12 +1,12 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { uniqueId } from '../../unique-id.ts';
 import { onFirstUse } from '../../on-first-use.ts';
 import { exists } from '../exists.ts';
-import { heldLocks, lockName } from './held-locks.ts';
+import { childHolds, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
 import { acquireLock, tryLock, type Lock } from './lock.ts';
 import { removeTree } from './remove-tree.ts';
@@ -100,12 +100,11 @@ export async function namesIn(folder: string): Promise<string[]> {
 export async function allLive(layout: StoreLayout): Promise<boolean> {
   const [sessions, works] = await Promise.all([namesIn(layout.sessions), namesIn(layout.tmp)]);
   if (works.some((work) => !sessions.includes(work.split('.')[0] ?? ''))) return false;
-  if (sessions.length === 0) return true;
-  const held = await heldLocks();
   for (const session of sessions) {
     const file = path.join(layout.sessions, session);
     try {
-      if (!held.has(await lockName(file)) || (await isGone(file))) return false;
+      const pid = Number(await readFile(file, 'latin1'));
+      if (!Number.isInteger(pid) || pid <= 0 || !(await childHolds(pid, await lockName(file)))) return false;
     } catch (error) {
       // It has ended since we looked.
       if (systemErrorCode(error) !== 'ENOENT') throw error;
