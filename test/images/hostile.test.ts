@@ -6,6 +6,8 @@ import path from 'node:path';
 import { createGzip, gzipSync, zstdCompressSync } from 'node:zlib';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { execa } from 'execa';
+import { pino } from 'pino';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ImageLimits, ImageStore, Lease } from '../../src/images/index.ts';
 import { encode, file, folder, hardlink, symlink, tar, type Entry } from './support/archives.ts';
@@ -499,6 +501,28 @@ describe('what tools write', () => {
         expect((await stat(path.join(root, 'sticky'))).mode & 0o7777).toBe(0o1777);
       },
     );
+  });
+
+  it('extended attributes are left out, with a note of which', async () => {
+    const lines: Record<string, unknown>[] = [];
+    const stream = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) };
+    const scratch = await temporaryFolder();
+    await using store = await openStore(scratch, { logger: pino({ level: 'info' }, stream) });
+    const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex').toString('latin1');
+    const one = { 'SCHILY.xattr.security.capability': capability, 'SCHILY.xattr.user.note': 'n' };
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`SCHILY.xattr.user.${index}`, 'x']));
+    const image = await store.install(
+      await layoutWith(path.join(scratch, 'layout'), [
+        { archive: tar(file('a', 'a', { pax: one }), folder('d', { pax: { 'SCHILY.xattr.user.note': 'n' } })) },
+        { archive: tar(file('b', 'b', { pax: many })) },
+      ]),
+    );
+    const [note] = lines.filter(({ msg }) => msg === 'extended attributes of the image were left out');
+    expect(note?.['attributes']).toMatchObject({ 'security.capability': 1, 'user.note': 2, others: 6 });
+    await using lease = await store.lease(image.digest);
+    const list = 'import os, sys; print([os.listxattr(name) for name in sys.argv[1:]])';
+    const names = ['a', 'b', 'd'].map((name) => path.join(lease.rootfs, name));
+    expect((await execa('python3', ['-c', list, ...names])).stdout).toBe('[[], [], []]');
   });
 
   it('layers in which whole archives come in many members or frames', async () => {

@@ -67,8 +67,9 @@ export async function unpackImage(
   const { devices, attributes, entries, bytes } = unpacker.notes;
   logger.debug({ image: name, entries, bytes }, 'unpacked');
   if (devices > 0) logger.info({ image: name, devices }, 'device nodes and FIFOs of the image were left out');
-  if (attributes > 0) {
-    logger.debug({ image: name, attributes }, 'extended attributes of the image were left out');
+  if (attributes.size > 0) {
+    const names = Object.fromEntries(attributes);
+    logger.info({ image: name, attributes: names }, 'extended attributes of the image were left out');
   }
   return layers;
 }

@@ -38,6 +38,7 @@ import {
   entryError,
   insidePath,
   joined,
+  printable,
   RootDirectory,
   tooDeep,
   type Directory,
@@ -46,12 +47,16 @@ import { isWhiteout, removeIn, Whiteouts } from './whiteouts.ts';
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
+/** How many different names of extended attributes are noted: an image may have as many as it likes. */
+const notedAttributes = 16;
+const otherAttributes = 'others';
+
 /** What was left out, for the log. */
 export interface UnpackNotes {
   /** Device nodes and FIFOs: a container gets its devices from the runtime, and needs no right to make any. */
   devices: number;
-  /** Entries with extended attributes: file capabilities and labels have no effect on what we run. */
-  attributes: number;
+  /** Names of extended attributes, and how many entries have each (docs/images.md says why none is kept). */
+  readonly attributes: Map<string, number>;
   entries: number;
   /** Bytes of all files by their length. */
   bytes: number;
@@ -72,7 +77,7 @@ interface OpenFile {
 
 /** Unpacks one image: a TarSink for the entries of layer after layer. */
 export class Unpacker implements TarSink, Disposable {
-  readonly notes: UnpackNotes = { devices: 0, attributes: 0, entries: 0, bytes: 0 };
+  readonly notes: UnpackNotes = { devices: 0, attributes: new Map(), entries: 0, bytes: 0 };
   readonly #root: RootDirectory;
   readonly #whiteouts: Whiteouts;
   readonly #owners: OwnerMap;
@@ -103,7 +108,12 @@ export class Unpacker implements TarSink, Disposable {
     if (notes.bytes > this.#limits.unpackedBytes) {
       throw overLimit('unpackedBytes', this.#limits.unpackedBytes, 'What the image unpacks to');
     }
-    if (entry.attributes.length > 0) notes.attributes += 1;
+    for (const name of entry.attributes) {
+      const { attributes } = notes;
+      const shown = printable(name);
+      const noted = attributes.has(shown) || attributes.size < notedAttributes ? shown : otherAttributes;
+      attributes.set(noted, (attributes.get(noted) ?? 0) + 1);
+    }
 
     const names = components(entry.name);
     if (names.includes('..')) throw entryError(entry.name, "its name has '..' in it");
