@@ -1,5 +1,5 @@
 // Content digests, the one name that nobody can forge. OCI image spec, "Descriptors / Digests". Only sha256: what every
-// registry and tool speaks.
+// registry and tool speaks. The specification registers sha512 too, and leaves it to each implementation.
 import { createHash, type Hash } from 'node:crypto';
 import { BabelhostError } from '../errors.ts';
 
@@ -21,11 +21,18 @@ export function isDigest(text: string): text is Digest {
  */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
-  throw new BabelhostError(
-    'imageInvalid',
-    `'${text.slice(0, 100)}' is not a digest: write sha256: and 64 hexadecimal digits in lower case.`,
-    { digest: text.slice(0, 200), reason: 'digest' },
-  );
+  throw new BabelhostError('imageInvalid', `'${text.slice(0, 100)}' is not a digest: ${digestForm(text)}.`, {
+    digest: text.slice(0, 200),
+    reason: 'digest',
+  });
+}
+
+/** What a digest has to be, for whoever wrote `text` in place of one. */
+export function digestForm(text: string): string {
+  const form = 'sha256: and 64 hexadecimal digits in lower case';
+  return text.startsWith('sha512:')
+    ? `sha512 is not supported; name the image by its tag, or by its sha256 digest (${form})`
+    : `a digest is ${form}`;
 }
 
 /** The 64 digits, which are also the name of the blob's file. */

@@ -1,7 +1,7 @@
 // Where an image comes from: the field's transports (containers-transports(5)) and, for docker://, the grammar of
 // distribution/reference with Docker's normalisation. Pure text: touches neither files nor network.
 import { BabelhostError } from '../errors.ts';
-import { isDigest, type Digest } from './digest.ts';
+import { digestForm, isDigest, type Digest } from './digest.ts';
 
 /** An image in a registry. At least one of tag and digest is set; with both, the digest decides. */
 export interface DockerReference {
@@ -161,7 +161,7 @@ function parseDocker(text: string, start: number): DockerReference {
   let digest: Digest | undefined;
   if (at >= 0) {
     const written = text.slice(at + 1);
-    if (!isDigest(written)) refuse(text, at + 1, 'a digest is sha256: and 64 hexadecimal digits in lower case');
+    if (!isDigest(written)) refuse(text, at + 1, digestForm(written));
     digest = written;
   }
 

@@ -46,6 +46,7 @@ describe('a reference', () => {
     [`name:${'x'.repeat(129)}`, 133],
     ['name@sha256:123', 5],
     [`name@${digest.toUpperCase()}`, 5],
+    [`name@sha512:${'0'.repeat(128)}`, 5],
     ['a//b', 2],
     ['a/b_', 3],
     ['a/-b', 2],
@@ -75,6 +76,10 @@ describe('a reference', () => {
       expect(error).toBeInstanceOf(BabelhostError);
       expect(error).toMatchObject({ kind: 'imageInvalid', data: { reference: text, position } });
     }
+  });
+
+  it('with a sha512 digest is told that this is not supported', () => {
+    expect(() => parseReference(`name@sha512:${'0'.repeat(128)}`)).toThrow(/sha512 is not supported.*sha256/);
   });
 
   it('is read or refused, whatever the text, and reads back the same', () => {
