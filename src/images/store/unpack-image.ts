@@ -1,7 +1,7 @@
 // Unpacks a whole image into a new folder, from blobs that are on this machine.
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { hexOf, type Digest } from '../digest.ts';
+import { hexOf } from '../digest.ts';
 import type { ImageDocuments } from './stored-image.ts';
 import type { ArrivingBlob } from '../arriving-blob.ts';
 import { BabelhostError } from '../../errors.ts';
@@ -10,6 +10,7 @@ import { unpackLayer } from '../unpack/unpack-layer.ts';
 import type { OnProgress } from '../progress.ts';
 import type { StoreSettings } from './core.ts';
 import { LayerRecorder, replayLayer } from './layer-files.ts';
+import { OpenLayers } from './open-layers.ts';
 
 export interface UnpackOptions {
   readonly settings: StoreSettings;
@@ -36,32 +37,33 @@ export async function unpackImage(
   using unpacker = new Unpacker(target, owners, limits);
   const kept = path.join(path.dirname(target), 'layers');
   const layers = new Map<string, string>();
+  using opened = new OpenLayers({ manifest, document }, settings.layout.layers, { name, blob, onProgress });
   for (const [index, layer] of manifest.layers.entries()) {
     signal?.throwIfAborted();
     unpacker.beginLayer();
-    // As many diff ids as layers: checked when the documents were resolved.
-    const diffId = document.diffIds[index] as Digest;
-    const onBytes = (done: number) => onProgress?.({ phase: 'unpack', layer: layer.digest, done, total: layer.size });
+    const diffId = opened.diffId(index);
+    await opened.openNext(index);
     // The same layer twice in an image is kept from its first time on.
     const keep = path.join(kept, hexOf(diffId));
     if (layers.has(keep)) await replayLayer(kept, diffId, unpacker, owners, signal);
-    else if (await replayLayer(settings.layout.layers, diffId, unpacker, owners, signal)) onBytes(layer.size);
-    else {
+    else if (await replayLayer(settings.layout.layers, diffId, unpacker, owners, signal)) {
+      opened.report(index, layer.size);
+    } else {
       using recorder = await LayerRecorder.start(keep, unpacker, owners);
-      const what = `Layer ${index + 1} of ${name}`;
-      const arriving = blob(index);
-      const layerBlob = { chunks: arriving.follow(), compression: layer.compression, size: layer.size, diffId, what };
+      const unpacking = opened.open(index);
+      await opened.openNext(index + 1);
       try {
-        await unpackLayer(layerBlob, recorder, { limits, signal, onBytes });
+        await unpackLayer(unpacking, recorder, { limits, signal });
       } catch (error) {
         // What is wrong in it may be so because it is not what its digest says: that is then the error. A limit that it
         // goes over is one whatever the rest of it is.
-        if (!(error instanceof BabelhostError && error.data['reason'] === 'limit')) await arriving.complete;
+        if (!(error instanceof BabelhostError && error.data['reason'] === 'limit')) await blob(index).complete;
         throw error;
       }
       recorder.finish();
       layers.set(keep, path.join(settings.layout.layers, hexOf(diffId)));
     }
+    opened.close(index);
   }
   unpacker.finish();
   const { devices, attributes, entries, bytes } = unpacker.notes;

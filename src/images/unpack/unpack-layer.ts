@@ -7,6 +7,7 @@ import { overLimit, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
 import { decompressGzip } from './gzip.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
@@ -24,11 +25,53 @@ export interface LayerBlob {
   readonly what: string;
 }
 
+/** A layer that is being decompressed. Disposing lets go of its blob. */
+export interface OpenLayer extends Disposable {
+  readonly blob: LayerBlob;
+  /** The archive in it. */
+  readonly archive: AsyncIterable<Buffer>;
+}
+
+/**
+ * Begins to decompress a layer, a bounded part of it before anybody asks.
+ * @param onBytes - told of the blob's bytes that are read.
+ */
+export function openLayer(blob: LayerBlob, onBytes?: (done: number) => void): OpenLayer {
+  const counted = (async function* () {
+    let read = 0;
+    for await (const chunk of blob.chunks) {
+      read += chunk.length;
+      yield chunk;
+      onBytes?.(read);
+    }
+  })();
+  const archive = decompressed(counted, blob.compression);
+  return {
+    blob,
+    archive,
+    [Symbol.dispose]: () => {
+      if (archive instanceof ReadAhead) archive[Symbol.dispose]();
+      // Lets go of the blob's file. Not waited for, as more of the blob may have to come before that is done.
+      counted.return(undefined).catch(() => undefined);
+    },
+  };
+}
+
+function decompressed(chunks: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
+  switch (compression) {
+    case 'none':
+      // Nothing to do ahead, and all chunks lie in the same memory.
+      return chunks;
+    case 'gzip':
+      return new ReadAhead(decompressGzip(chunks, chunkSize));
+    case 'zstd':
+      return new ReadAhead(decompressZstd(chunks, chunkSize));
+  }
+}
+
 export interface UnpackLayerOptions {
   readonly limits: ImageLimits;
   readonly signal?: AbortSignal | undefined;
-  /** Told of the blob's bytes that are read. */
-  readonly onBytes?: (done: number) => void;
 }
 
 /**
@@ -36,24 +79,18 @@ export interface UnpackLayerOptions {
  * @throws BabelhostError `imageInvalid` for what is no archive or goes over a limit, `digestMismatch` if the archive is
  * not the one that the configuration names.
  */
-export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: UnpackLayerOptions): Promise<void> {
-  const { limits, signal, onBytes } = options;
+export async function unpackLayer(
+  { blob: layer, archive }: OpenLayer,
+  sink: TarSink,
+  { limits, signal }: UnpackLayerOptions,
+): Promise<void> {
   const reader = new TarReader(sink, limits);
   const hash = createHash('sha256');
   let unpacked = 0;
   const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
-  const counted = async function* () {
-    let read = 0;
-    for await (const chunk of layer.chunks) {
-      read += chunk.length;
-      yield chunk;
-      onBytes?.(read);
-    }
-  };
-  const compressed = counted();
   try {
     // Not a stream's pipeline: that would say that it has failed while the rest of a chunk still goes to the sink.
-    for await (const chunk of decompress(compressed, layer.compression)) {
+    for await (const chunk of archive) {
       signal?.throwIfAborted();
       unpacked += chunk.length;
       if (layer.compression !== 'none' && unpacked > most) {
@@ -70,23 +107,9 @@ export async function unpackLayer(layer: LayerBlob, sink: TarSink, options: Unpa
     reader.finish();
   } catch (error) {
     throw layerError(error, layer, signal);
-  } finally {
-    // Lets go of the blob's file. Not waited for, as more of the blob may have to come before that is done.
-    compressed.return(undefined).catch(() => undefined);
   }
   const actual = finish(hash);
   if (actual !== layer.diffId) throw digestMismatch(`${layer.what}, unpacked,`, layer.diffId, actual);
-}
-
-function decompress(chunks: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
-  switch (compression) {
-    case 'none':
-      return chunks;
-    case 'gzip':
-      return decompressGzip(chunks, chunkSize);
-    case 'zstd':
-      return decompressZstd(chunks, chunkSize);
-  }
 }
 
 function layerError(error: unknown, layer: LayerBlob, signal: AbortSignal | undefined): unknown {
