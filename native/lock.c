@@ -1,7 +1,11 @@
 /*
- * bootstrap lock [--shared] [--try] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n" to stdout and
- * holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of stdin, however it dies.
+ * bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH: takes flock(2) on PATH (made if it is not there), writes
+ * "locked\n" to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of
+ * stdin, however it dies.
  * With --try, a lock that someone else holds is not waited for: "busy\n" is written instead, and the exit status is 0.
+ * With --after-sync, a line on stdin is waited for first (so that the process is there when it is needed); then what the
+ * file system of FOLDER has in memory goes to disk (syncfs(2), which Node lacks too), "synced\n" is written, and only then
+ * the lock is taken.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -80,6 +84,25 @@ static bool wait_for_lock(int fd, int operation, const char *path) {
   return true;
 }
 
+/*
+ * Waits for a line on stdin, then syncs the file system of `folder`. False if stdin ended before. The folder is opened
+ * first: syncfs then also tells of what could not be written while we waited.
+ */
+static bool sync_when_asked(const char *folder) {
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail("cannot open %s to sync its file system", folder);
+  char line = 0;
+  while (line != '\n') {
+    ssize_t length = read(STDIN_FILENO, &line, 1);
+    if (length == 0) return false;
+    if (length < 0 && errno != EINTR) fail("cannot wait for a line on stdin");
+  }
+  if (syncfs(fd) != 0) fail("cannot write what %s has in memory to disk", folder);
+  close(fd);
+  if (!write_all(STDOUT_FILENO, "synced\n", 7)) fail("cannot say that %s is synced", folder);
+  return true;
+}
+
 int lock_main(char **arguments) {
   int operation = LOCK_EX;
   if (*arguments != NULL && strcmp(*arguments, "--shared") == 0) {
@@ -88,8 +111,15 @@ int lock_main(char **arguments) {
   }
   bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
   if (only_try) arguments++;
-  if (arguments[0] == NULL || arguments[1] != NULL) fail_usage("usage: bootstrap lock [--shared] [--try] PATH");
+  const char *folder = NULL;
+  if (*arguments != NULL && strcmp(*arguments, "--after-sync") == 0) {
+    folder = option_value(&arguments);
+    arguments++;
+  }
+  if (arguments[0] == NULL || arguments[1] != NULL)
+    fail_usage("usage: bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH");
   const char *path = arguments[0];
+  if (folder != NULL && !sync_when_asked(folder)) return 0;
 
   int fd;
   for (;;) {

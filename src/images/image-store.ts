@@ -20,7 +20,6 @@ import { readIndex } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
 import { allLive, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
-import { syncFileSystem } from './store/sync.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
 import { storageError } from './storage-errors.ts';
@@ -222,6 +221,7 @@ export class ImageStore implements AsyncDisposable {
   async #unpack(digest: Digest): Promise<void> {
     const core = this.#core;
     await using workspace = await core.session.workspace();
+    await using prepared = await core.prepareLock(workspace.path);
     const documents = await core.documents.read(digest);
     const rootfs = path.join(workspace.path, 'rootfs');
     // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
@@ -235,12 +235,15 @@ export class ImageStore implements AsyncDisposable {
         return arrivedBlob(core.blob(layer.digest));
       },
     });
-    await syncFileSystem(workspace.path);
-    await core.locked(async (changing) => {
-      const entries = await readIndex(core.layout);
-      if (findEntry(entries, digest) === undefined) throw notInStore(digest);
-      await core.commit({ entries, moves: new Map([...layers, [rootfs, core.rootfs(digest)]]) }, changing);
-    });
+    await core.locked(
+      async (changing) => {
+        const entries = await readIndex(core.layout);
+        if (findEntry(entries, digest) === undefined) throw notInStore(digest);
+        await core.commit({ entries, moves: new Map([...layers, [rootfs, core.rootfs(digest)]]) }, changing);
+      },
+      undefined,
+      prepared,
+    );
   }
 
   /** Ends this process's presence in the store. Leases must be released by then. */

@@ -9,8 +9,8 @@ import { overLimit } from './limits.ts';
 import type { OnProgress } from './progress.ts';
 import { machinePlatform, type Platform } from './platform.ts';
 import type { StoreCore } from './store/core.ts';
+import type { PreparedLock } from './store/lock.ts';
 import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
-import { syncFileSystem } from './store/sync.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import type { Credentials } from './registry/settings.ts';
@@ -79,12 +79,14 @@ export async function installImage(
 ): Promise<StoredImage> {
   const { signal, onProgress, platform = machinePlatform() } = options;
   onProgress?.({ phase: 'resolve', done: 0 });
+  // Started here, where the source is waited for anyway.
+  await using prepared = await core.prepareLock(work);
   const image = await resolveImage(source, platform, core.settings.limits, signal);
   const blobs = path.join(work, 'blobs');
   await mkdir(blobs);
   await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes);
   await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes);
-  return await enterImage(core, image, source, work, names, options);
+  return await enterImage(core, image, source, work, names, options, prepared);
 }
 
 /** Fetches what is missing of an image into `work`/blobs, unpacks it there, and puts all of it into the store. */
@@ -95,6 +97,7 @@ async function enterImage(
   work: string,
   names: readonly string[],
   { signal, onProgress, accept }: InstallOptions,
+  prepared: PreparedLock,
 ): Promise<StoredImage> {
   const { manifestDigest: digest, manifest, document } = image;
   const blobs = path.join(work, 'blobs');
@@ -116,7 +119,6 @@ async function enterImage(
     });
   }
   await fetching.all();
-  await syncFileSystem(work);
   const candidate: Candidate = {
     digest,
     config: document.config,
@@ -124,30 +126,34 @@ async function enterImage(
     read: (file, maxBytes = maxReadBytes) => Promise.resolve().then(() => readInside(rootfs, file, maxBytes)),
     stat: (file) => Promise.resolve().then(() => statInside(rootfs, file)),
   };
-  return await core.locked(async (workspace) => {
-    const before = await readIndex(core.layout);
-    const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
-    signal?.throwIfAborted();
-    const entry: IndexEntry = {
-      digest,
-      size: image.manifestBytes.length,
-      platform: document.platform,
-      names: accepted.names ?? names,
-      annotations: accepted.annotations ?? {},
-    };
-    const entries = withImage(before, entry, accepted.replaces ?? []);
-    if (entries.length > core.settings.limits.images) {
-      throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
-    }
-    const moves = new Map(layers);
-    for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
-      moves.set(path.join(blobs, hexOf(part)), core.blob(part));
-    }
-    if (!present) moves.set(rootfs, core.rootfs(digest));
-    await core.commit({ entries, moves }, workspace);
-    const entered = entries.find((other) => other.digest === digest) ?? entry;
-    return storedImage(entered, { manifest, document });
-  }, signal);
+  return await core.locked(
+    async (workspace) => {
+      const before = await readIndex(core.layout);
+      const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
+      signal?.throwIfAborted();
+      const entry: IndexEntry = {
+        digest,
+        size: image.manifestBytes.length,
+        platform: document.platform,
+        names: accepted.names ?? names,
+        annotations: accepted.annotations ?? {},
+      };
+      const entries = withImage(before, entry, accepted.replaces ?? []);
+      if (entries.length > core.settings.limits.images) {
+        throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
+      }
+      const moves = new Map(layers);
+      for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
+        moves.set(path.join(blobs, hexOf(part)), core.blob(part));
+      }
+      if (!present) moves.set(rootfs, core.rootfs(digest));
+      await core.commit({ entries, moves }, workspace);
+      const entered = entries.find((other) => other.digest === digest) ?? entry;
+      return storedImage(entered, { manifest, document });
+    },
+    signal,
+    prepared,
+  );
 }
 
 /** Layers on their way. Disposing stops what is not there yet. */

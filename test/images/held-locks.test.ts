@@ -1,12 +1,22 @@
 // Opening a store beside living processes must not try their locks, each of which takes a process of its own, and must
 // never take a lock for held that is not.
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ImageStore } from '../../src/images/index.ts';
 import { childHolds, lockName, parseLocks } from '../../src/images/store/held-locks.ts';
-import { acquireLock } from '../../src/images/store/lock.ts';
+import { acquireLock, prepareLock } from '../../src/images/store/lock.ts';
+
+/** Processes whose command line names `file`. */
+async function holders(file: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.split('\0').includes(file)) found.push(pid);
+  }
+  return found;
+}
 
 async function makeFolder(): Promise<{ folder: string } & AsyncDisposable> {
   const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-locks-'));
@@ -37,6 +47,57 @@ describe('locks that are held', () => {
     expect(await childHolds(process.ppid, await lockName(file))).toBe(false);
     await lock.release();
     expect(await childHolds(process.pid, await lockName(file))).toBe(false);
+  });
+});
+
+describe('a lock that is prepared', () => {
+  it('is held once what was written is on the disk, and by nobody before', async () => {
+    await using made = await makeFolder();
+    const file = path.join(made.folder, 'lock');
+    await writeFile(file, '');
+    await using prepared = await prepareLock(file, made.folder);
+    expect(await childHolds(process.pid, await lockName(file))).toBe(false);
+    const lock = await prepared.acquire({ timeoutMs: 10_000 });
+    expect(await childHolds(process.pid, await lockName(file))).toBe(true);
+    await lock.release();
+    expect(await holders(file)).toEqual([]);
+  });
+
+  it.each(['is not wanted', 'is wanted when all is cancelled'])('leaves no process when it %s', async (when) => {
+    await using made = await makeFolder();
+    const file = path.join(made.folder, 'lock');
+    {
+      await using prepared = await prepareLock(file, made.folder);
+      expect(await holders(file)).toHaveLength(1);
+      if (when !== 'is not wanted') {
+        const signal = AbortSignal.abort(new Error('cancelled'));
+        await expect(prepared.acquire({ timeoutMs: 10_000, signal })).rejects.toThrow('cancelled');
+      }
+    }
+    expect(await holders(file)).toEqual([]);
+  });
+
+  it('is not taken for held when its holder says something else', async () => {
+    await using made = await makeFolder();
+    const file = path.join(made.folder, 'lock');
+    const bootstrap = path.join(made.folder, 'bootstrap');
+    await writeFile(bootstrap, '#!/bin/sh\necho locked; cat > /dev/null\n', { mode: 0o755 });
+    vi.stubEnv('BABELHOST_BOOTSTRAP', bootstrap);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    await using prepared = await prepareLock(file, made.folder);
+    // Not synced before.
+    await expect(prepared.acquire({ timeoutMs: 10_000 })).rejects.toThrow(/wrote 'locked'/);
+  });
+
+  it('says what is wrong with the folder, which is not the disk', async () => {
+    await using made = await makeFolder();
+    const prepared = await prepareLock(path.join(made.folder, 'lock'), path.join(made.folder, 'nothing'));
+    await expect(prepared.acquire({ timeoutMs: 10_000 })).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringMatching(/nothing.*ENOENT/) as unknown,
+    });
   });
 });
 

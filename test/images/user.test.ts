@@ -4,8 +4,9 @@ import { chown, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promi
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ImageStore } from '../../src/images/index.ts';
+import { bootstrapPath } from '../../src/native.ts';
 import { file, folder, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
 import { leftovers, openStore, own } from './support/stores.ts';
@@ -95,6 +96,33 @@ describe.runIf(isRoot)('a full disk', () => {
       }
     }
     expect(await leftovers(root)).toEqual([]);
+  });
+});
+
+describe('a disk that fails at the end, when all is written', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  it.each(['ENOSPC', 'EIO'])('with %s is storageFull, and leaves the store as it was', async (code) => {
+    const scratch = await temporaryFolder();
+    const bootstrap = path.join(scratch, 'bootstrap');
+    const traced = `strace -f -o /dev/null -e inject=syncfs:error=${code} ${bootstrapPath()} "$@"`;
+    await writeFile(bootstrap, `#!/bin/sh\nexec ${traced}\n`, { mode: 0o755 });
+    const reference = await layoutWith(path.join(scratch, 'image'), [{ archive: tar(file('a', 'a')) }]);
+    const store = await openStore(scratch);
+    vi.stubEnv('BABELHOST_BOOTSTRAP', bootstrap);
+    await expect(store.install(reference)).rejects.toMatchObject({
+      kind: 'storageFull',
+      data: { code },
+      message: expect.stringMatching(code === 'EIO' ? /dmesg/ : /image prune/) as unknown,
+    });
+    vi.unstubAllEnvs();
+    expect(await store.list()).toEqual([]);
+    await store.install(reference);
+    expect(await store.list()).toHaveLength(1);
+    await store[Symbol.asyncDispose]();
+    expect(await leftovers(store.root)).toEqual([]);
   });
 });
 

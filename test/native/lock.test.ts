@@ -128,12 +128,37 @@ describe('bootstrap lock', () => {
     await third.end();
   });
 
+  it('syncs a file system when it is asked to, and locks only then', async () => {
+    const file = path.join(folder, 'lock');
+    const child = spawn(bootstrapPath(), ['lock', '--after-sync', folder, file], { stdio: ['pipe', 'pipe', 'pipe'] });
+    children.push(child);
+    const said = text(child.stdout);
+    // Not locked, nor made, while nobody has asked.
+    const other = lock(file);
+    await other.granted;
+    child.stdin.write('\n');
+    await somebodyWaits();
+    await other.end();
+    child.stdin.end();
+    await once(child, 'close');
+    expect(await said).toMatch(/^synced\n(?:locked\n)?$/);
+
+    const unasked = spawn(bootstrapPath(), ['lock', '--after-sync', folder, file], { stdio: ['pipe', 'pipe', 'pipe'] });
+    children.push(unasked);
+    const nothing = text(unasked.stdout);
+    unasked.stdin.end();
+    expect(await once(unasked, 'close')).toEqual([0, null]);
+    expect(await nothing).toBe('');
+  });
+
   it('says why it cannot lock', async () => {
     const missing = lock(path.join(folder, 'missing', 'lock'));
     expect(await missing.end()).toBe(1);
     expect(await missing.complaint).toMatch(/^bootstrap: cannot open .* \(ENOENT\): No such file or directory\n$/);
     const usage = lock();
     expect(await usage.end()).toBe(2);
-    expect(await usage.complaint).toBe('bootstrap: usage: bootstrap lock [--shared] [--try] PATH\n');
+    expect(await usage.complaint).toBe(
+      'bootstrap: usage: bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH\n',
+    );
   });
 });

@@ -54,6 +54,7 @@ const calls = [
   'signalfd4',
   'socket',
   'statfs',
+  'syncfs',
   'unlink',
   'unlinkat',
   'unshare',

@@ -10,7 +10,6 @@ import { storageError } from '../storage-errors.ts';
 import type { StoreCore } from '../store/core.ts';
 import { readIndex, withImage, type IndexEntry } from '../store/index-file.ts';
 import { storedImage, type StoredImage } from '../store/stored-image.ts';
-import { syncFileSystem } from '../store/sync.ts';
 import { writeLayout } from '../transports/write-layout.ts';
 import { buildImage } from './build-image.ts';
 import { readRecipe } from './recipe.ts';
@@ -56,13 +55,17 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
       await writeLayout(output, image, signal);
       return storedImage(entry, built);
     }
-    await syncFileSystem(workspace.path);
-    return await core.locked(async (changing) => {
-      const entries = withImage(await readIndex(core.layout), entry, []);
-      const moves = new Map(parts.map((part) => [path.join(blobs, hexOf(part)), core.blob(part)]));
-      await core.commit({ entries, moves }, changing);
-      return storedImage(entries.find(({ digest }) => digest === built.digest) ?? entry, built);
-    }, signal);
+    await using prepared = await core.prepareLock(workspace.path);
+    return await core.locked(
+      async (changing) => {
+        const entries = withImage(await readIndex(core.layout), entry, []);
+        const moves = new Map(parts.map((part) => [path.join(blobs, hexOf(part)), core.blob(part)]));
+        await core.commit({ entries, moves }, changing);
+        return storedImage(entries.find(({ digest }) => digest === built.digest) ?? entry, built);
+      },
+      signal,
+      prepared,
+    );
   } catch (error) {
     signal?.throwIfAborted();
     throw storageError(error, core.layout.root);
