@@ -64,10 +64,10 @@ describe('image', () => {
     expect(await json('image', 'prune')).toEqual({ removed: [], freedBytes: 0 });
   });
 
-  it('build takes --push with a registry only, and credentials with --push', async () => {
+  it('build takes --push with a registry only, and credentials whole', async () => {
     for (const wrong of [
       ['--push', '--output', 'oci:x'],
-      ['--username', 'x', '--password-stdin'],
+      ['--username', 'x'],
       ['--push', '--username', 'x'],
     ]) {
       expect(await run(['image', 'build', folder, ...wrong], { input: 'secret' })).toMatchObject({

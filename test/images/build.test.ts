@@ -2,10 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, lstat, mkdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { execa } from 'execa';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parseReference, type ImageStore } from '../../src/images/index.ts';
 import { file, folder, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
+import { startRegistry, user } from './support/registries.ts';
 import { filesIn, openStore } from './support/stores.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -177,6 +179,27 @@ to = "/lib/node_modules/picomatch"
       expect(await readFile(path.join(scratch, 'bundle/rootfs/r', long), 'utf8')).toBe('long');
     },
   );
+
+  it('takes a base from a registry, with the credentials of the call', async () => {
+    const host = await startRegistry(path.join(scratch, 'registry'), { basic: true });
+    const layout = path.join(scratch, 'layout');
+    await layoutWith(layout, [{ archive: tar(file('base', 'base')), compression: 'gzip' }], { name: 'b' });
+    const credentials = ['--dest-creds', `${user.username}:${user.password}`];
+    await execa('skopeo', [
+      ...['copy', '--dest-tls-verify=false', ...credentials],
+      ...[`oci:${layout}:b`, `docker://${host}/base:1`],
+    ]);
+    await writeFile(
+      path.join(recipe, 'image.toml'),
+      `base = "${host}/base:1"\n${files('from = "tree"', 'to = "/tree"')}`,
+    );
+    await expect(store.build(recipe)).rejects.toMatchObject({ kind: 'imageUnauthorized' });
+    const image = await store.build(recipe, { credentials: user });
+    await using lease = await store.lease(image.digest);
+    expect(await readFile(path.join(lease.rootfs, 'base'), 'utf8')).toBe('base');
+    const { stdout } = await execa('grep', ['-r', '-l', user.password, store.root], { reject: false });
+    expect(stdout).toBe('');
+  });
 
   it('puts its layers on a base', async () => {
     const layers = [

@@ -31,15 +31,14 @@ export default command<Options>({
     if (push === true && target !== undefined) {
       throw new UsageError('--push sends the image from the store, and --output keeps it out of there: choose one.');
     }
-    if (push !== true && (given.username !== undefined || given.passwordStdin !== undefined)) {
-      throw new UsageError('--username and --password-stdin go with --push.');
-    }
     const credentials = await readCredentials(given, signal);
     const image = await transfer(context, 'image/build', {
       directory: path.resolve(folder),
       ...(tag !== undefined && { name: tag }),
       ...(target !== undefined && { output: absoluteReference(target) }),
       ...(platform !== undefined && { platform }),
+      // One registry's alone: with --push they are for where the image goes, and the base's come from files.
+      ...(push !== true && credentials),
     });
     if (!global.json) {
       const name = target ?? tag ?? image.names[0] ?? folder;

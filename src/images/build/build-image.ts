@@ -17,6 +17,7 @@ import { machinePlatform, parsePlatform, type Platform } from '../platform.ts';
 import type { OnProgress } from '../progress.ts';
 import { parseReference, type Reference } from '../reference.ts';
 import type { StoreCore } from '../store/core.ts';
+import type { Credentials } from '../registry/settings.ts';
 import { openSource } from '../transports/open.ts';
 import { resolveImage, type ResolvedImage } from '../transports/resolve.ts';
 import { parseConfig } from '../documents.ts';
@@ -34,6 +35,8 @@ export interface BuiltImage {
 
 export interface BuildImageOptions {
   readonly platform?: Platform | undefined;
+  /** For the base's registry. */
+  readonly credentials?: Credentials | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
@@ -47,13 +50,15 @@ export async function buildImage(
   folder: string,
   recipe: Recipe,
   blobs: string,
-  { platform: wanted, signal, onProgress }: BuildImageOptions,
+  { platform: wanted, credentials, signal, onProgress }: BuildImageOptions,
 ): Promise<BuiltImage> {
   const platform = wanted ?? (recipe.platform === undefined ? machinePlatform() : parsePlatform(recipe.platform));
   const created = sourceDate();
   await mkdir(blobs, { recursive: true });
   const base =
-    recipe.base === undefined ? undefined : await fetchBase(core, folder, recipe.base, platform, blobs, signal);
+    recipe.base === undefined
+      ? undefined
+      : await fetchBase(core, folder, recipe.base, platform, blobs, { credentials, signal });
   const layers: LayerDescriptor[] = [...(base?.manifest.layers ?? [])];
   const diffIds: Digest[] = [...(base?.document.diffIds ?? [])];
   const collector = new FileCollector(folder, recipe);
@@ -96,12 +101,13 @@ async function fetchBase(
   text: string,
   platform: Platform,
   blobs: string,
-  signal: AbortSignal | undefined,
+  { credentials, signal }: Pick<BuildImageOptions, 'credentials' | 'signal'>,
 ): Promise<ResolvedImage> {
   await using source = await openSource(inFolder(parseReference(text), folder), {
     settings: core.settings,
     work: () => Promise.resolve(path.dirname(blobs)),
     signal,
+    credentials,
   });
   const image = await resolveImage(source, platform, core.settings.limits, signal);
   for (const [index, layer] of image.manifest.layers.entries()) {

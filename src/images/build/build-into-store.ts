@@ -6,6 +6,7 @@ import { mediaTypes } from '../documents.ts';
 import type { Platform } from '../platform.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatName, formatReference, parseName, type Reference } from '../reference.ts';
+import type { Credentials } from '../registry/settings.ts';
 import { storageError } from '../storage-errors.ts';
 import type { StoreCore } from '../store/core.ts';
 import { readIndex, withImage, type IndexEntry } from '../store/index-file.ts';
@@ -21,6 +22,8 @@ export interface BuildOptions {
   readonly platform?: Platform | undefined;
   /** Where to write the image in place of the store: an `oci:` or `oci-archive:` reference. */
   readonly output?: Reference | undefined;
+  /** For a base in a registry, instead of those that files have. Never logged or stored. */
+  readonly credentials?: Credentials | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
 }

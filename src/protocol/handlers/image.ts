@@ -17,7 +17,7 @@ import { transferProgress, untilCancelled, type Handlers } from './handler.ts';
 type ImageMethod = `image/${'build' | 'pull' | 'push' | 'list' | 'inspect' | 'remove' | 'prune'}`;
 
 export const imageHandlers: Handlers<ImageMethod> = {
-  'image/build': async ({ directory, name, output, platform }, context, services) => {
+  'image/build': async ({ directory, name, output, platform, credentials }, context, services) => {
     const { signal, progress } = context;
     progress.begin(`Building ${directory}`);
     const image = await untilCancelled(context, services, () =>
@@ -27,6 +27,7 @@ export const imageHandlers: Handlers<ImageMethod> = {
         ...(name !== undefined && { name }),
         ...(output !== undefined && { output: parseLayout(output) }),
         ...(platform !== undefined && { platform: parsePlatform(platform) }),
+        ...(credentials !== undefined && { credentials }),
       }),
     );
     return wireImage(image);

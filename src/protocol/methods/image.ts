@@ -55,10 +55,11 @@ export const imageMethods = {
           .optional()
           .describe('`oci:DIR[:TAG]` or `oci-archive:FILE`: where to write it, in place of the store.'),
         platform: platform().optional(),
+        credentials: credentials().optional().describe('For the registry of the recipe’s base, as in `image/pull`.'),
         ...workDone(),
       }),
     result: image,
-    errors: ['imageInvalid', 'imageNotFound', 'storageFull', 'notFound'],
+    errors: ['imageInvalid', 'imageNotFound', 'imageUnauthorized', 'digestMismatch', 'storageFull', 'notFound'],
   }),
   'image/pull': method({
     summary: 'Brings an image into the store: fetched, verified, unpacked, and visible all at once or not at all.',
