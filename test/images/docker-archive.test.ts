@@ -1,6 +1,6 @@
 // The archives that `docker save` writes, from files and from a daemon's socket.
 import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -102,6 +102,38 @@ describe('an archive of docker save', () => {
 });
 
 describe('an image of a Docker daemon', () => {
+  it.runIf(process.getuid?.() === 0)("is fetched from podman's service, which speaks the same", async () => {
+    const scratch = await temporaryFolder();
+    const at = (name: string) => path.join(scratch, name);
+    await writeFile(at('saved.tar'), saved([image(['docker.io/x/y:1'])]));
+    const podman = [
+      ...['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('podman-tmp'), '--storage-driver', 'vfs'],
+      ...['--events-backend', 'none', '--cgroup-manager', 'cgroupfs'],
+    ];
+    await execa('podman', [...podman, 'load', '--quiet', '--input', at('saved.tar')]);
+    const service = execa('podman', [...podman, 'system', 'service', '--time', '0', `unix://${at('podman.sock')}`], {
+      reject: false,
+    });
+    onTestFinished(async () => {
+      service.kill();
+      await service;
+      vi.unstubAllEnvs();
+    });
+    await vi.waitFor(async () => {
+      expect((await stat(at('podman.sock'))).isSocket()).toBe(true);
+    }, 10_000);
+    vi.stubEnv('DOCKER_HOST', `unix://${at('podman.sock')}`);
+    await using store = await openStore(scratch);
+    const installed = await store.install(parseReference('docker-daemon:x/y:1'));
+    expect(installed.names).toEqual(['docker.io/x/y:1']);
+    await using lease = await store.lease(installed.digest);
+    expect(await readFile(path.join(lease.rootfs, 'a'), 'utf8')).toBe('one');
+    await expect(store.install(parseReference('docker-daemon:nothing'))).rejects.toMatchObject({
+      kind: 'imageNotFound',
+      message: expect.stringContaining('has no image') as unknown,
+    });
+  });
+
   it('is fetched over its socket', async () => {
     const scratch = await temporaryFolder();
     await using store = await openStore(scratch);

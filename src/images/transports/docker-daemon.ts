@@ -10,6 +10,9 @@ import { overLimit, type ImageLimits } from '../limits.ts';
 /** How long the daemon may take before it begins to answer, in milliseconds: it puts the archive together first. */
 const answerTimeoutMs = 300_000;
 
+/** A daemon's words about an error, in characters. */
+const wordsLimit = 65_536;
+
 /**
  * Saves the image `name` as an archive in the folder `work`.
  * @param host - as DOCKER_HOST: `unix:///path`, `tcp://host:port` or `http://host:port`.
@@ -36,13 +39,16 @@ export async function saveFromDaemon(
       dispatcher,
       ...(signal === undefined ? {} : { signal }),
     });
-    if (answer.statusCode === 404) {
+    const words = answer.statusCode === 200 ? '' : await daemonWords(answer.body);
+    // Podman's service, which speaks the same API, answers 500 here.
+    if (answer.statusCode === 404 || /no such image|image not known/i.test(words)) {
       throw new BabelhostError('imageNotFound', `The Docker daemon has no image ${name}: see 'docker images'.`, {
         reference: `docker-daemon:${name}`,
         host,
       });
     }
-    if (answer.statusCode !== 200) throw unreachable(name, host, `it answered with status ${answer.statusCode}`);
+    if (answer.statusCode !== 200)
+      throw unreachable(name, host, `it answered with status ${answer.statusCode}${words}`);
     const file = path.join(work, 'docker-daemon.tar');
     let length = 0;
     const bounded = async function* (chunks: AsyncIterable<Buffer>) {
@@ -65,6 +71,21 @@ export async function saveFromDaemon(
     throw unreachable(name, host, messageOf(error), error);
   } finally {
     await dispatcher.destroy();
+  }
+}
+
+/** What the daemon says of an error, to stand behind its status; '' if that is nothing. */
+async function daemonWords(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = '';
+  for await (const piece of body) {
+    text += piece.toString('utf8');
+    if (text.length > wordsLimit) return '';
+  }
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    return typeof message === 'string' ? ` (${message.replace(/\p{Cc}/gu, ' ').slice(0, 300)})` : '';
+  } catch {
+    return '';
   }
 }
 
