@@ -35,7 +35,8 @@ export async function openConnections(
   // As Go's tools do: what is on this machine is not reached through a proxy.
   if (isLoopback(host)) return new Agent({ ...timeouts, connect: connector(certificates, insecure, settings) });
   const tls = tlsOptions(certificates, insecure, settings);
-  return new EnvHttpProxyAgent({ ...timeouts, connect: tls, requestTls: tls });
+  // Tunnels for TLS alone: proxies seldom allow any to the ports of plain http, which they forward.
+  return new EnvHttpProxyAgent({ ...timeouts, connect: tls, requestTls: tls, proxyTunnel: false });
 }
 
 function tlsOptions({ ca, cert, key }: HostCertificates, insecure: boolean, settings: RegistrySettings) {
