@@ -75,7 +75,8 @@ export class Pool {
     const { instances } = this.#fleet;
     return {
       instances: instances.length,
-      busy: instances.filter(({ state }) => state !== 'idle').length,
+      // One that has ended is listed until nothing of its container is left, and has nothing to do.
+      busy: instances.filter(({ state }) => state === 'busy' || state === 'draining').length,
       starting: this.#fleet.starting,
       wanted: this.#fleet.wanted,
       waiting: this.#queue.size,

@@ -50,8 +50,8 @@ describe('the end of a container', () => {
     expect(exitOf(killed9, true, undefined)).toEqual({ reason: 'killed' });
   });
 
-  it('is its own where it survived a child’s, and the kernel’s where a shell only passes that on', () => {
-    expect(exitOf(exited, false, 100)).toEqual({ reason: 'exited', code: 3 });
+  it('is its own where it survived a child’s, which is told too, and the kernel’s where a shell only passes that on', () => {
+    expect(exitOf(exited, false, 100)).toEqual({ reason: 'exited', code: 3, outOfMemoryBytes: 100 });
     expect(exitOf({ kind: 'exited', code: 137 }, false, 100)).toEqual({ reason: 'outOfMemory', limitBytes: 100 });
   });
 });
