@@ -1,38 +1,41 @@
 // Names that nobody else makes: ULIDs, which sort by the time of their making. Imports nothing of the program.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { openSync, readSync } from 'node:fs';
 import { ulid } from 'ulid';
 
-/** How many bytes are read at once: a ULID takes 16 random numbers of 32 bits. */
-const poolBytes = 16 * 4;
+/** The kernel's random numbers, as random(4) has them: node:crypto takes three milliseconds to load for the first of them. */
+const source = '/dev/urandom';
 
-/** A random number from 0 to below 1, of the kernel's: node:crypto takes three milliseconds to load for the first of them. */
-function random(pool: { bytes: Buffer; at: number }): number {
-  if (pool.at === pool.bytes.length) {
-    pool.bytes = randomBytes(poolBytes);
-    pool.at = 0;
-  }
-  const number = pool.bytes.readUInt32LE(pool.at) / 2 ** 32;
-  pool.at += 4;
-  return number;
-}
+/** How many bytes are read at once: those of 64 ULIDs, which take 16 random numbers of 32 bits each. */
+const poolBytes = 64 * 16 * 4;
 
-const pool = { bytes: Buffer.alloc(0), at: 0 };
+const pool = Buffer.alloc(poolBytes);
+let taken = poolBytes;
+/** Open from the first use on: a host that has no descriptors left still makes names, and its errors say what is wrong. */
+let descriptor: number | undefined;
 
 /** A new ULID. */
 export function uniqueId(): string {
-  return ulid(undefined, () => random(pool));
+  return ulid(undefined, () => randomBytes(4).readUInt32LE() / 2 ** 32);
 }
 
-/** Bytes that nobody can foretell (random(4)). */
+/** Bytes that nobody can foretell, 4096 at the most. */
 export function randomBytes(length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  const file = openSync('/dev/urandom', 'r');
-  try {
-    // urandom gives up to 256 bytes whole, whatever happens.
-    const read = readSync(file, bytes);
-    if (read !== length) throw new Error(`/dev/urandom gave ${read} of ${length} bytes.`);
-  } finally {
-    closeSync(file);
-  }
+  if (taken + length > poolBytes) refill();
+  const bytes = Buffer.from(pool.subarray(taken, taken + length));
+  if (bytes.length !== length) throw new RangeError(`${length} random bytes are more than ${poolBytes}.`);
+  taken += length;
   return bytes;
+}
+
+function refill(): void {
+  descriptor ??= openSync(source, 'r');
+  // What is read in part, because of a signal, is not used: only a whole pool may be taken from.
+  taken = poolBytes;
+  let filled = 0;
+  while (filled < poolBytes) {
+    const read = readSync(descriptor, pool, filled, poolBytes - filled, null);
+    if (read === 0) throw new Error(`${source} has ended.`);
+    filled += read;
+  }
+  taken = 0;
 }
