@@ -136,6 +136,10 @@ void remove_folder(int parent, const char *name);
 /* Removes an empty cgroup and the empty cgroups in it, waiting up to `patience` milliseconds for what still ends. */
 void remove_cgroup(const char *path, int patience);
 
+/* listened.c */
+/* Removes the socket that is noted in a host's folder, if it is still the one that the host made. */
+void remove_listened_socket(int folder);
+
 /* hold.c */
 /*
  * Makes the folder `name` in `directory` and locks it for as long as the returned descriptor is open, and notes in it

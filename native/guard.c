@@ -235,7 +235,11 @@ int guard_main(char **arguments) {
   }
 
   bool reaper_ended = announced && !wait_for_end(pidfd);
-  if (!reaper_ended) kill(reaper, SIGKILL);
+  if (!reaper_ended) {
+    /* Before all else, and only now that the host is gone or has closed it: without the reaper alone, it still listens. */
+    if (announced) remove_listened_socket(folder);
+    kill(reaper, SIGKILL);
+  }
   /* Returns when every process in the namespace is gone: the kernel lets process 1 end last (pid_namespaces(7)). */
   int status = wait_for(reaper);
   for (size_t i = 0; i < options.cgroup_count; i++) remove_cgroup(options.cgroups[i], CGROUP_PATIENCE_MS);

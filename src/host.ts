@@ -179,6 +179,21 @@ export class Host implements AsyncDisposable {
     return connection;
   }
 
+  /**
+   * Gets ready to listen at a socket: a guard is there before the socket is, so that the socket goes with the host even
+   * after SIGKILL. Where no guard can be started the log says so, and the next host to listen there removes the socket.
+   * @returns to be called with the socket's absolute path in the turn in which it was made
+   */
+  async prepareToListen(): Promise<(file: string) => void> {
+    const { runtime, logger } = this.#services;
+    await runtime.prepare().catch((error: unknown) => {
+      logger.warn({ err: error }, 'no guard could be started: until one is, SIGKILL would leave the socket');
+    });
+    return (file) => {
+      runtime.removeSocketAtEnd(file);
+    };
+  }
+
   /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing ??= (async () => {

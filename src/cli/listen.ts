@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly maximumClients: number;
   readonly onClient: (socket: Socket) => void;
   readonly onTurnedAway: () => void;
+  /** Called in the turn in which the socket was made, with its absolute path. */
+  readonly onBound: (file: string) => void;
 }
 
 /**
@@ -29,7 +31,7 @@ export async function listen(file: string, options: ListenOptions): Promise<List
   const server = createServer({ allowHalfOpen: true }, options.onClient);
   server.maxConnections = options.maximumClients;
   server.on('drop', options.onTurnedAway);
-  await bind(server, absolute);
+  await bind(server, absolute, options.onBound);
   return {
     path: absolute,
     async [Symbol.asyncDispose]() {
@@ -40,7 +42,7 @@ export async function listen(file: string, options: ListenOptions): Promise<List
   };
 }
 
-async function bind(server: Server, file: string): Promise<void> {
+async function bind(server: Server, file: string, onBound: (file: string) => void): Promise<void> {
   // The mode must be right from the first moment: chmod would come too late for a client that is quick. The umask is the
   // process's, so it is put back before anything else can run: binding a path happens within listen().
   const before = process.umask(0o177);
@@ -50,8 +52,11 @@ async function bind(server: Server, file: string): Promise<void> {
     process.umask(before);
   }
   try {
+    // Faults of binding are told in the next turn.
+    if (server.listening) onBound(file);
     await once(server, 'listening');
   } catch (error) {
+    server.close();
     const code = systemErrorCode(error);
     if (code === 'EADDRINUSE') throw occupied(file, 'another host has just begun to listen there');
     throw new BabelhostError(

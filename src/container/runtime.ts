@@ -12,6 +12,7 @@ import { Guard } from './guard.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from './isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
+import { identifySocket, noteSocket, type ListenedSocket } from './listened-socket.ts';
 import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './owners.ts';
 import { makeMountPoints } from './mount-points.ts';
 import { OpenedBootstrap } from './opened-bootstrap.ts';
@@ -79,6 +80,9 @@ export class ContainerRuntime implements AsyncDisposable {
   readonly #closing = new AbortController();
   #prepared: Promise<Prepared> | undefined;
   #bootstrap: Promise<OpenedBootstrap> | undefined;
+  /** This host's folder, while its guard lives. */
+  #folder: string | undefined;
+  #socket: ListenedSocket | undefined;
 
   private constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout) {
     this.#options = options;
@@ -120,6 +124,16 @@ export class ContainerRuntime implements AsyncDisposable {
   /** This host's own folder in `directory`: it is there for as long as the host's containers can be. */
   async hostFolder(): Promise<string> {
     return (await this.#prepare()).context.folder;
+  }
+
+  /**
+   * Has the guard remove a socket when this host is gone, however it ends: this guard, where it is started (`prepare`),
+   * and every later one. To be called in the turn in which the socket was made, and once.
+   * @param file its absolute path
+   */
+  removeSocketAtEnd(file: string): void {
+    this.#socket = identifySocket(file);
+    if (this.#folder !== undefined) noteSocket(this.#folder, this.#socket);
   }
 
   /**
@@ -241,15 +255,21 @@ export class ContainerRuntime implements AsyncDisposable {
       reapings.allGone();
       // The next boot starts another.
       this.#prepared = undefined;
-      if (!this.#closing.signal.aborted)
-        this.#logger.error({ guard: guard.pid }, 'the guard has ended, and all containers with it');
+      this.#folder = undefined;
+      if (this.#closing.signal.aborted) return;
+      this.#logger.error({ guard: guard.pid }, 'the guard has ended, and all containers with it');
+      if (this.#socket !== undefined) this.#replaceGuard();
     });
+    const folder = path.join(directory, name);
     try {
       await makeHostCgroups(placement);
+      // Last: once the guard knows of the socket, its end at our word would be the socket's.
+      if (this.#socket !== undefined) noteSocket(folder, this.#socket);
     } catch (error) {
       await guard.close();
       throw error;
     }
+    this.#folder = folder;
     const context: BootContext = {
       bootstrap: bootstrap.path,
       runtime,
@@ -259,7 +279,7 @@ export class ContainerRuntime implements AsyncDisposable {
       placement,
       cgroup,
       stage,
-      folder: path.join(directory, name),
+      folder,
       highestLimits,
       oomScoreAdj: Math.max(ownScore, oomScoreAdj),
       seccompFilter: new SeccompFilter(runtime),
@@ -267,6 +287,13 @@ export class ContainerRuntime implements AsyncDisposable {
       logger: this.#logger,
     };
     return { context, guard };
+  }
+
+  /** Starts a guard for what the last one had to remove, without waiting for a boot. */
+  #replaceGuard(): void {
+    this.#prepare().catch((error: unknown) => {
+      this.#logger.warn({ err: error }, 'there is no guard now: until one is started, SIGKILL would leave the socket');
+    });
   }
 
   #openBootstrap(): Promise<OpenedBootstrap> {

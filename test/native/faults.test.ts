@@ -2,12 +2,15 @@
 // a status of its own, and leaves nothing: or what it could not remove, the next guard does.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { identifySocket, noteSocket } from '../../src/container/listened-socket.ts';
 import { bootstrapPath } from '../../src/native.ts';
 import { environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
@@ -31,17 +34,35 @@ const guardArguments = () => [
   ...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt', '--runtime', '/bin/true'],
 ];
 
-/** A guard that is asked to end as soon as it is ready. */
+const isThere = (file: string) =>
+  lstat(file).then(
+    () => true,
+    () => false,
+  );
+
+/** A guard whose host listens at a socket, and that is asked to end as soon as it is ready. It removes the socket, or complains. */
 const guardScenario: Scenario = async (command) => {
+  const socket = path.join(folder, 'socket');
+  const server = createServer().listen(socket);
+  await once(server, 'listening');
   const [program, ...args] = [...command, ...guardArguments()];
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment, ...hung });
   child.stdin.on('error', () => undefined);
   child.stdout.on('data', (chunk: Buffer) => {
-    if (chunk.includes('ready')) child.stdin.end();
+    if (!chunk.includes('ready')) return;
+    // One that failed before it left its folder, which this guard has taken over: hosts' names are no other's, this one is.
+    rmSync(path.join(directory, 'host', 'listened'), { force: true });
+    noteSocket(path.join(directory, 'host'), identifySocket(socket));
+    child.stdin.end();
   });
   const complaint = text(child.stderr);
   const [status] = (await once(child, 'close')) as [number | null];
-  return { status, complaint: await complaint };
+  const left = await isThere(socket);
+  server.close();
+  await once(server, 'close');
+  const result = { status, complaint: await complaint };
+  if (result.status === 0 && result.complaint === '') expect(left).toBe(false);
+  return result;
 };
 
 /** An init, outside any container, whose command ends at once. */

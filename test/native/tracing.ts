@@ -40,6 +40,7 @@ const calls = [
   'pread64',
   'prctl',
   'read',
+  'readlinkat',
   'recvfrom',
   'rename',
   'renameat2',

@@ -104,8 +104,10 @@ async function serveSocket(
       socket.destroySoon();
     });
   };
+  const onBound = await host.prepareToListen();
   await using listener = await listen(path, {
     maximumClients,
+    onBound,
     onClient: serve,
     onTurnedAway: () => {
       logger.warn({ maximumClients }, 'a client was turned away: there are as many as --max-clients allows');
