@@ -93,7 +93,8 @@ export class StoreCore {
     const { layout } = this;
     if (change.moves !== undefined) {
       for (const [from, to] of change.moves) await moveIntoPlace(from, to);
-      for (const folder of [layout.blobs, layout.rootfs, layout.layers]) await syncFolder(folder);
+      // At once: a journal writes them together, and each by itself one after the other.
+      await Promise.all([layout.blobs, layout.rootfs, layout.layers].map(syncFolder));
     }
     await writeIndex(layout, change.entries, workspace.path);
     try {
@@ -120,24 +121,29 @@ export class StoreCore {
   async hold(digests: readonly Digest[]): Promise<AsyncDisposable> {
     const held: Digest[] = [];
     const release = () => this.release(held);
-    try {
-      for (const digest of digests) {
+    const taken = await Promise.allSettled(
+      digests.map(async (digest) => {
         await this.leases.take(digest);
         held.push(digest);
-      }
-    } catch (error) {
+      }),
+    );
+    const failed = taken.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
       await release();
-      throw error;
+      throw failed.reason;
     }
     return { [Symbol.asyncDispose]: release };
   }
 
   /** Gives leases back, and takes out what was removed meanwhile and was kept by them alone. */
   async release(digests: readonly Digest[]): Promise<void> {
-    let orphaned = false;
+    const last = await Promise.all(digests.map((digest) => this.leases.release(digest)));
+    if (!last.includes(true)) return;
+    // Read afterwards: who removes an image meanwhile, and leaves it to our lease, has written the index before.
     const images = new Set((await readIndex(this.layout)).map(({ digest }) => digest));
-    for (const digest of digests) {
-      if ((await this.leases.release(digest)) && !images.has(digest)) orphaned ||= await this.#isKept(digest);
+    let orphaned = false;
+    for (const [index, digest] of digests.entries()) {
+      if (last[index] === true && !images.has(digest)) orphaned ||= await this.#isKept(digest);
     }
     if (!orphaned) return;
     await this.locked(async (workspace) => {
