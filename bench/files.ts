@@ -1,8 +1,8 @@
 // `parse/files` over five thousand real files, against a loop in one process that calls the parser as a library. Both end
 // with the same: the JSON of every file's tree, as bytes in the memory of a process that is not a driver's. The client is
 // this project's own, as the command line has it, in this process: it reads every frame, takes every result apart (its
-// file, status, errors and driver) and has the tree as the bytes that it would write to a file or a pipe. It shares the
-// cores with the host and the drivers.
+// file, status, errors and driver) and has the tree as the bytes that it would write to a file or a pipe, and gives their
+// memory back, as when they are written. It shares the cores with the host and the drivers.
 import { hash } from 'node:crypto';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Client } from '../src/protocol/client.ts';
@@ -59,6 +59,7 @@ async function parseAll(
           taken += 1;
           if ('error' in result) throw new Error(`${result.uri}: ${result.error.message}`);
           take(result);
+          (result.uast as RawJson | null)?.sent();
         }
       },
     },

@@ -1,7 +1,7 @@
 // One Python file, parsed again and again by one client that waits for each answer, against a plain loop of CPython's
 // parser and the same conversion to JSON. Both end with the same: the JSON of the tree, as bytes in the memory of a
 // process that is not the driver's. The client is this project's own, as the command line has it: it decodes each answer
-// but for the tree, which stays the bytes that it would write.
+// but for the tree, which stays the bytes that it would write, and gives their memory back, as when they are written.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { RawJson } from '../src/protocol/raw-json.ts';
@@ -33,16 +33,17 @@ export async function measurePython(root: string): Promise<Figure[]> {
   const content = await readFile(file, 'utf8');
   await using loop = new LineProcess([python, '-I', '-c', loopProgram]);
   await using host = serveHostWithRawTrees(root, ['--max-instances', '1']);
-  const parse = async (): Promise<Buffer> => {
+  const parse = async (): Promise<RawJson> => {
     const { uast } = await host.client.request('parse', { content, language: 'python', filename: file });
-    return Buffer.concat((uast as RawJson).chunks);
+    return uast as RawJson;
   };
   const convert = async (times: number): Promise<Buffer> => await loop.ask(`${JSON.stringify({ content, times })}\n`);
-  if (!(await parse()).equals((await convert(1)).subarray(0, -1))) throw new Error('the loop makes another tree');
+  const tree = Buffer.concat((await parse()).chunks);
+  if (!tree.equals((await convert(1)).subarray(0, -1))) throw new Error('the loop makes another tree');
   const { through, plain } = await takeTurns(rounds, 2, {
     through: () =>
       timed(async () => {
-        for (let count = 0; count < parses; count += 1) await parse();
+        for (let count = 0; count < parses; count += 1) (await parse()).sent();
       }),
     plain: () => timed(() => convert(parses)),
   });

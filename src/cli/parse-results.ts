@@ -21,7 +21,7 @@ export interface ResultWriter {
 export function resultWriter(format: Format, output: Output, depth: number): ResultWriter {
   switch (format) {
     case 'ndjson':
-      return { write: (result) => output.write(...encodeJson(lineOf(result)), '\n'), end: () => undefined };
+      return { write: (result) => writeJson(output, '', result, '\n'), end: () => undefined };
     case 'json':
       return new ArrayWriter(output);
     case 'tree':
@@ -35,7 +35,7 @@ export function resultWriter(format: Format, output: Output, depth: number): Res
 export function writeOne(result: FileResult, format: 'tree' | 'json', output: Output, depth: number): void {
   if (format === 'tree') new TreeWriter(output, depth).write(result);
   else if (output.isTerminal) output.json(decoded(lineOf(result)));
-  else output.write(...encodeJson(lineOf(result)), '\n');
+  else writeJson(output, '', result, '\n');
 }
 
 /**
@@ -56,6 +56,18 @@ function lineOf(result: FileResult): object {
   };
 }
 
+/** Writes a result, between two texts; the memory of its tree is given back when that has been done. */
+function writeJson(output: Output, before: string, result: FileResult, after: string): boolean {
+  const keepsUp = output.write(before, ...encodeJson(lineOf(result)), after);
+  if ('uast' in result && result.uast instanceof RawJson) {
+    const { uast } = result;
+    output.onceWritten(() => {
+      uast.sent();
+    });
+  }
+  return keepsUp;
+}
+
 function decoded(line: object): object {
   const { uast } = line as { uast?: unknown };
   return uast instanceof RawJson ? { ...line, uast: uast.decode() } : line;
@@ -73,7 +85,7 @@ class ArrayWriter implements ResultWriter {
   write(result: FileResult): boolean {
     const separator = this.#separator;
     this.#separator = ',\n';
-    return this.#output.write(separator, ...encodeJson(lineOf(result)));
+    return writeJson(this.#output, separator, result, '');
   }
 
   end(): void {

@@ -91,7 +91,7 @@ async function connectTo(path: string): Promise<Session> {
       { cause: error },
     );
   }
-  return sessionOver(socket, new Client(socket, socket, { rawTrees: true }), async () => {
+  return sessionOver(socket, new Client(socket, socket, { rawTrees: true, ownsInput: true }), async () => {
     socket.end();
     socket.destroy();
     await Promise.resolve();

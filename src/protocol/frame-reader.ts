@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
 import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
 import { TopLevelIdFinder } from './message-id.ts';
+import { giveBack } from './received-memory.ts';
 
 /** Why a frame was not taken. `id` is the request's, where one could be found. */
 export type FrameFault =
@@ -45,8 +46,13 @@ export interface FrameReaderOptions {
    * the stream should not be read meanwhile. Without it, all are handed on at once.
    */
   readonly onAhead?: (is: boolean) => void;
-  /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
-  readonly decode?: (content: Buffer) => unknown;
+  /**
+   * Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. Where `isCopy`, the memory
+   * of the content is that of no other message and of no chunk of the stream.
+   */
+  readonly decode?: (content: Buffer, isCopy: boolean) => unknown;
+  /** Nobody else has the chunks that the stream gives: their memory is given back once it has been copied. */
+  readonly ownsChunks?: boolean;
 }
 
 /** Reads messages from a stream of frames. */
@@ -56,6 +62,8 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #chunks: Buffer[] = [];
   /** Where in the first chunk the next byte is. */
   #at = 0;
+  /** Whether a message that was handed on lies in the first chunk, uncopied. */
+  #lent = false;
   #buffered = 0;
   #state: State = { in: 'header' };
   #ahead = false;
@@ -123,9 +131,10 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
             : { in: 'skipped', length, left: length, finder: new TopLevelIdFinder() };
       } else if (state.in === 'content') {
         if (this.#buffered < state.length) return;
+        const isCopy = this.#spansChunks(state.length);
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
-        const message = this.#decode(content);
+        const message = this.#decode(content, isCopy);
         handedOn += 1;
         if (message !== undefined) callback(message);
       } else {
@@ -193,24 +202,30 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return header;
   }
 
+  #spansChunks(length: number): boolean {
+    return (this.#chunks[0]?.length ?? 0) - this.#at < length;
+  }
+
   /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
   #take(length: number): Buffer {
     const first = this.#chunks[0];
-    if (first !== undefined && first.length - this.#at >= length) {
+    if (first !== undefined && !this.#spansChunks(length)) {
       const taken = first.subarray(this.#at, this.#at + length);
+      this.#lent = true;
       this.#skip(length);
       return taken;
     }
-    const taken: Buffer[] = [];
-    for (let left = length; left > 0;) {
+    const taken = Buffer.allocUnsafeSlow(length);
+    for (let filled = 0; filled < length;) {
       const chunk = this.#chunks[0];
       if (chunk === undefined) throw new RangeError('more bytes taken than are buffered');
-      const part = chunk.subarray(this.#at, this.#at + left);
-      taken.push(part);
-      left -= part.length;
-      this.#skip(part.length);
+      const isLent = this.#lent;
+      const count = chunk.copy(taken, filled, this.#at);
+      filled += count;
+      this.#skip(count);
+      if (this.#options.ownsChunks === true && !isLent && this.#chunks[0] !== chunk) giveBack(chunk);
     }
-    return Buffer.concat(taken, length);
+    return taken;
   }
 
   /** Leaves out bytes of the first chunk. */
@@ -220,13 +235,14 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     if (this.#at < (this.#chunks[0]?.length ?? 0)) return;
     this.#chunks.shift();
     this.#at = 0;
+    this.#lent = false;
   }
 
-  #decode(content: Buffer): Message | undefined {
+  #decode(content: Buffer, isCopy: boolean): Message | undefined {
     let message: unknown;
     try {
-      message =
-        this.#options.decode === undefined ? JSON.parse(content.toString('utf8')) : this.#options.decode(content);
+      const { decode } = this.#options;
+      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content, isCopy);
     } catch {
       // V8's own message is not passed on: it quotes the content, which is somebody's source.
       this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });

@@ -1,6 +1,7 @@
 // Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
 // decode and encode them again. Only brackets and strings are looked at on the way over a tree.
 import { RawJson } from './raw-json.ts';
+import { giveBack } from './received-memory.ts';
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -21,10 +22,16 @@ const depths: readonly number[] = [2, 4];
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
  * @param content JSON in UTF-8, of a host's making: the trees themselves are not checked
+ * @param isCopy whether the memory of `content` is for this message alone: it is given back when all trees have been sent
  * @throws SyntaxError where what is decoded is not JSON
  */
-export function decodeWithRawTrees(content: Buffer): unknown {
+export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
   const trees: RawJson[] = [];
+  let unsent = 0;
+  const onSent = (): void => {
+    unsent -= 1;
+    if (unsent === 0) giveBack(content);
+  };
   const rest: Buffer[] = [];
   let kept = 0;
   let depth = 0;
@@ -39,7 +46,8 @@ export function decodeWithRawTrees(content: Buffer): unknown {
       if (content[end] === colon && depths.includes(depth) && content.subarray(at, end + 1).equals(key)) {
         const start = end + 1;
         const stop = endOfValue(content, start);
-        trees.push(new RawJson([content.subarray(start, stop)]));
+        trees.push(new RawJson([content.subarray(start, stop)], isCopy ? onSent : undefined));
+        unsent += 1;
         rest.push(content.subarray(kept, start), nothing);
         kept = stop;
         at = stop - 1;

@@ -32,6 +32,56 @@ const frame = (content: string): Buffer =>
   Buffer.from(`Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`);
 const request = { jsonrpc: '2.0', id: 1, method: 'm', params: { text: 'é😀' } };
 
+/** A chunk as a stream allocates them: memory of its own. */
+function chunkOf(...parts: readonly Buffer[]): Buffer {
+  const whole = Buffer.concat(parts);
+  const chunk = Buffer.allocUnsafeSlow(whole.length);
+  whole.copy(chunk);
+  return chunk;
+}
+
+describe('the memory of chunks', () => {
+  const text = 'x'.repeat(10_000);
+  const long = frame(JSON.stringify({ ...request, params: { text } }));
+  const half = long.length / 2;
+  /** Reads chunks with a decoder that keeps what it is given. */
+  const keep = (chunks: readonly Buffer[], ownsChunks: boolean): { content: Buffer; isCopy: boolean }[] => {
+    const stream = new PassThrough();
+    const kept: { content: Buffer; isCopy: boolean }[] = [];
+    const decode = (content: Buffer, isCopy: boolean): unknown => {
+      kept.push({ content, isCopy });
+      return request;
+    };
+    new FrameReader(stream, { messageBytes: 1 << 20, ownsChunks, decode, onFault: () => undefined }).listen(() => 0);
+    for (const chunk of chunks) stream.emit('data', chunk);
+    return kept;
+  };
+  const readable = ({ content }: { content: Buffer }): unknown => JSON.parse(content.toString('utf8'));
+
+  it('is given back where they are the reader’s own and all of them has been copied', () => {
+    const chunks = [chunkOf(long.subarray(0, half)), chunkOf(long.subarray(half), long.subarray(0, half))];
+    const kept = keep(chunks, true);
+    expect(kept.map(readable)).toEqual([{ ...request, params: { text } }]);
+    expect(kept.map(({ isCopy }) => isCopy)).toEqual([true]);
+    // The second one has the half of a message yet to come.
+    expect(chunks.map(({ length }) => length > 0)).toEqual([false, true]);
+  });
+
+  it('is kept where a message that was handed on lies in it', () => {
+    const chunks = [chunkOf(long, long.subarray(0, half)), chunkOf(long.subarray(half))];
+    const kept = keep(chunks, true);
+    expect(kept.map(({ isCopy }) => isCopy)).toEqual([false, true]);
+    expect(kept.map(readable)).toEqual(Array(2).fill({ ...request, params: { text } }));
+    expect(chunks.map(({ length }) => length > 0)).toEqual([true, false]);
+  });
+
+  it('is left alone where others may have it', () => {
+    const chunks = [chunkOf(long.subarray(0, half)), chunkOf(long.subarray(half))];
+    expect(keep(chunks, false).map(readable)).toEqual([{ ...request, params: { text } }]);
+    expect(chunks.every(({ length }) => length > 0)).toBe(true);
+  });
+});
+
 describe('reading frames', () => {
   it('gives the same messages however the bytes are cut', () => {
     const message = fc.record({
