@@ -8,6 +8,7 @@ import { ControlChannel, type ContainerReport } from './control.ts';
 import { explainSystemError } from './failures.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
+import { connectOutput } from './output.ts';
 
 export interface LaunchOptions {
   readonly guard: Guard;
@@ -83,7 +84,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const [channel, stdin, stdout, stderr] = [
     open(guard, `${id} c ${header(options)}`, interrupt),
     open(guard, `${id} 0 ${header()}`, interrupt),
-    open(guard, `${id} 1 ${header()}`, interrupt),
+    open(guard, `${id} 1 ${header()}`, interrupt, connectOutput),
     open(guard, `${id} 2 ${header()}`, interrupt),
   ];
   const control = new ControlChannel(channel, onReport);
@@ -127,8 +128,13 @@ function header(request?: LaunchOptions): string {
 }
 
 /** Makes one connection and sends what it begins with. */
-function open(guard: Guard, beginning: string, onFailure: (reason: unknown) => void): Socket {
-  const socket = connect({ path: guard.startSocket });
+function open(
+  guard: Guard,
+  beginning: string,
+  onFailure: (reason: unknown) => void,
+  connectTo: (path: string) => Socket = connect,
+): Socket {
+  const socket = connectTo(guard.startSocket);
   socket.on('error', (error) => {
     // Later on, a process that has closed its end is no fault of the host's: who writes is told by the callback.
     const { syscall } = error as NodeJS.ErrnoException;

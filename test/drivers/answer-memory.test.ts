@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerMemory } from '../../src/drivers/answer-memory.ts';
+import { takePiece } from '../../src/read-pieces.ts';
 
 const piece = (): Buffer => Buffer.from(new ArrayBuffer(8192));
 
@@ -44,5 +45,16 @@ describe('the memory of an answer', () => {
     memoryOf(common.subarray(0, 8192), common.subarray(8192), small).free();
     expect(common.toString()).toBe('c'.repeat(16_384));
     expect(small.toString()).toBe('s');
+  });
+
+  it('is used again for other reads, which no view of the old answer shows', () => {
+    const old = takePiece().fill('o');
+    const part = old.subarray(10, 20);
+    memoryOf(old).free();
+    const next = takePiece();
+    // The very same memory: it has what was written to it before.
+    expect(next.toString('latin1', 0, 10)).toBe('oooooooooo');
+    next.fill('n');
+    expect([old.length, part.length, part.toString()]).toEqual([0, 0, '']);
   });
 });

@@ -1,0 +1,25 @@
+// Pieces of memory for what is read in bulk, used again and again. To allocate and to free them costs as much as to fill
+// them: new memory is cold, the kernel must give it page by page, and the collector counts every byte of it.
+
+/** The length of every piece. */
+export const pieceBytes = 64 * 1024;
+
+/** As many lie idle at most: what a large answer consists of. */
+const mostIdle = 128;
+
+const idle: ArrayBuffer[] = [];
+
+/** A piece whose content is undefined. Who has it need not give it back: the collector takes it then. */
+export function takePiece(): Buffer {
+  const memory = idle.pop();
+  return memory === undefined ? Buffer.allocUnsafeSlow(pieceBytes) : Buffer.from(memory);
+}
+
+/**
+ * Gives memory back that nobody needs any more. Every view of it that is left has no bytes from now on: none can show what
+ * others will read into it.
+ */
+export function giveBack(memory: ArrayBuffer): void {
+  if (memory.byteLength === pieceBytes && idle.length < mostIdle) idle.push(memory.transfer());
+  else memory.transfer(0);
+}
