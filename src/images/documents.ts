@@ -34,7 +34,10 @@ const layerTypes: Readonly<Record<string, { compression: Compression; mediaType:
 
 const parts = onFirstUse(() => {
   const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-    error: 'not sha256: and 64 hexadecimal digits in lower case',
+    error: ({ input }) =>
+      typeof input === 'string' && input.startsWith('sha512:')
+        ? 'sha512 is not supported, only sha256'
+        : 'not sha256: and 64 hexadecimal digits in lower case',
   });
   const annotations = z.record(z.string(), z.string());
   const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });

@@ -279,6 +279,11 @@ describe('with faults on the way', () => {
       always(429, { 'retry-after': '3600' }),
       { kind: 'overloaded', data: { retryAfterMs: 3_600_000 } },
     ],
+    [
+      '429 until a date',
+      always(429, { 'retry-after': 'Fri, 31 Dec 9999 23:59:59 GMT' }),
+      { kind: 'overloaded', data: { retryAfterMs: expect.toSatisfy((ms: number) => ms > 1e14) as number } },
+    ],
     ['500 without end', always(500), { kind: 'imageNotFound', data: { reason: 'registryFailed' } }],
     ['a redirect in a circle', always(307, { location: '/v2/n/x/manifests/t' }), { kind: 'imageInvalid' }],
     [
@@ -287,6 +292,23 @@ describe('with faults on the way', () => {
       { kind: 'imageInvalid' },
     ],
     ['a manifest that is not JSON', always(200, {}, '<html>'), { kind: 'imageInvalid' }],
+    [
+      'a manifest with sha512 digests',
+      always(
+        200,
+        { 'content-type': 'application/vnd.oci.image.manifest.v1+json' },
+        JSON.stringify({
+          schemaVersion: 2,
+          config: {
+            mediaType: 'application/vnd.oci.image.config.v1+json',
+            digest: `sha512:${'0'.repeat(128)}`,
+            size: 2,
+          },
+          layers: [],
+        }),
+      ),
+      { kind: 'imageInvalid', message: expect.stringContaining('sha512 is not supported') as string },
+    ],
     [
       'a manifest with a wrong digest',
       always(200, { 'docker-content-digest': digest('x') }, '{}'),
