@@ -13,7 +13,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const execute = promisify(execFile);
 const user = { name: 'tester', id: '1500' };
 
-describe.runIf(process.env['BABELHOST_TEST_MACHINE'] === '1')('a person who has logged in', () => {
+describe('a person who has logged in', () => {
   const inManager = ['systemd-run', '--user', '--scope', '--quiet'];
 
   beforeAll(async () => {
