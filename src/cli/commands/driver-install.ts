@@ -3,10 +3,11 @@
 import path from 'node:path';
 import { isBabelhostError } from '../../errors.ts';
 import type { Params, Result } from '../../protocol/methods.ts';
-import { command, type Context, type ExitStatus } from '../command.ts';
+import { command, type Context } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
 import { driverLimitNames, parseLimit, type DriverLimits } from '../driver-limits.ts';
-import { errorObject, printFailure, UsageError } from '../failure.ts';
+import { errorObject, UsageError } from '../failure.ts';
+import { inTurn } from '../in-turn.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
 import { transfer } from '../transfer.ts';
@@ -60,26 +61,24 @@ export default command<Options>({
     const given = fromCatalogue ? [] : readArguments(args);
     const credentials = await readCredentials(options, context.signal);
     const wanted = fromCatalogue ? await readCatalogue(context, options) : given;
-    const results: object[] = [];
-    let status: ExitStatus = 0;
-    for (const { called, params } of wanted) {
-      try {
-        results.push({ reference: called, ...(await install(context, { ...params, ...credentials }, options)) });
-      } catch (error) {
-        if (context.signal.aborted) throw error;
-        // Asked for all there are, one that is there is as it should be.
-        if ((options.force === true || fromCatalogue) && isBabelhostError(error, 'driverAlreadyInstalled')) {
+    return await inTurn(
+      context,
+      'installed',
+      wanted,
+      ({ called }) => ({ reference: called }),
+      async ({ called, params }) => {
+        try {
+          return await install(context, { ...params, ...credentials }, options);
+        } catch (error) {
+          if (context.signal.aborted) throw error;
+          // Asked for all there are, one that is there is as it should be.
+          const asItShouldBe = options.force === true || fromCatalogue;
+          if (!asItShouldBe || !isBabelhostError(error, 'driverAlreadyInstalled')) throw error;
           context.say(`${onOneLine(called)}: ${onOneLine(String(error.data['language']))} is installed already`);
-          results.push({ reference: called, skipped: errorObject(error) });
-          continue;
+          return { skipped: errorObject(error) };
         }
-        status = 1;
-        printFailure(error, context.global.json);
-        results.push({ reference: called, error: errorObject(error) });
-      }
-    }
-    if (context.global.json) context.output.json({ installed: results });
-    return status;
+      },
+    );
   },
 });
 

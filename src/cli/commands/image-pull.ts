@@ -1,7 +1,7 @@
 // image pull: images into the store, one after another; one that fails does not keep the others from coming.
-import { command, type ExitStatus } from '../command.ts';
+import { command } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
-import { errorObject, printFailure } from '../failure.ts';
+import { inTurn } from '../in-turn.ts';
 import { formatBytes, formatCount } from '../quantities.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
@@ -27,27 +27,22 @@ export default command<Options>({
   async run(context, references, { platform, ...given }) {
     const { global, signal, output } = context;
     const credentials = await readCredentials(given, signal);
-    const results: object[] = [];
-    let status: ExitStatus = 0;
-    for (const reference of references) {
-      try {
+    return await inTurn(
+      context,
+      'pulled',
+      references,
+      (reference) => ({ reference }),
+      async (reference) => {
         const image = await transfer(context, 'image/pull', {
           reference: absoluteReference(reference),
           ...(platform !== undefined && { platform }),
           ...credentials,
         });
-        results.push({ reference, image });
-        if (global.json) continue;
         const size = `${formatBytes(image.sizeBytes)}, ${formatCount(image.layers.length, 'layer')}`;
-        output.write(`Pulled ${onOneLine(reference)} ${output.style('dim', image.digest)} (${size})\n`);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        status = 1;
-        printFailure(error, global.json);
-        results.push({ reference, error: errorObject(error) });
-      }
-    }
-    if (global.json) output.json({ pulled: results });
-    return status;
+        const digest = output.style('dim', image.digest);
+        if (!global.json) output.write(`Pulled ${onOneLine(reference)} ${digest} (${size})\n`);
+        return { image };
+      },
+    );
   },
 });
