@@ -15,6 +15,17 @@ export function takePiece(): Buffer {
   return memory === undefined ? Buffer.allocUnsafeSlow(pieceBytes) : Buffer.from(memory);
 }
 
+/** Smaller memory is not worth the call that frees it. */
+const worthFreeing = 4096;
+
+/** The whole memory that a view lies in; undefined where others may have a part of it, or where it is too small to matter. */
+export function ownMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer | undefined {
+  // A view of a part of something larger is not ours alone: Node cuts small buffers out of common ones.
+  if (byteLength < worthFreeing || byteLength !== buffer.byteLength || !(buffer instanceof ArrayBuffer))
+    return undefined;
+  return buffer;
+}
+
 /**
  * Gives memory back that nobody needs any more. Every view of it that is left has no bytes from now on: none can show what
  * others will read into it.

@@ -1,10 +1,7 @@
 // The memory that an answer came in. The collector frees a buffer long after it was last needed: with trees of megabytes,
 // hundreds lie about, each new one is cold, and the collector has to run for them alone. Whoever has an answer to itself
 // and has sent it gives its memory back at once; what is not given back is collected as ever.
-import { giveBack } from '../read-pieces.ts';
-
-/** Smaller pieces are not worth the call. */
-const worthFreeing = 4096;
+import { giveBack, ownMemory } from '../read-pieces.ts';
 
 export class AnswerMemory {
   readonly #pieces: Buffer[] = [];
@@ -29,10 +26,9 @@ export class AnswerMemory {
   free(): void {
     this.#holders -= 1;
     if (this.#holders !== 0) return;
-    for (const { buffer, byteLength } of this.#pieces) {
-      // A view of a part of something larger is not ours alone: Node cuts small buffers out of common ones.
-      if (byteLength < worthFreeing || byteLength !== buffer.byteLength || !(buffer instanceof ArrayBuffer)) continue;
-      giveBack(buffer);
+    for (const piece of this.#pieces) {
+      const memory = ownMemory(piece);
+      if (memory !== undefined) giveBack(memory);
     }
     this.#pieces.length = 0;
   }
