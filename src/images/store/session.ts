@@ -80,12 +80,6 @@ export interface Workspace extends AsyncDisposable {
   readonly path: string;
 }
 
-/** The session that a lease's or workspace's name belongs to. */
-export function sessionOfLease(name: string): { hex: string; session: string } | undefined {
-  const match = /^([0-9a-f]{64})\.([0-9A-HJKMNP-TV-Z]{26})$/.exec(name);
-  return match?.[1] === undefined || match[2] === undefined ? undefined : { hex: match[1], session: match[2] };
-}
-
 /** Names in a folder; none if the folder is gone. */
 export async function namesIn(folder: string): Promise<string[]> {
   try {

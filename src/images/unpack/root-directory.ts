@@ -189,11 +189,6 @@ export function joined(directory: Directory, name: string): string {
   return directory.path === '' ? name : `${directory.path}/${name}`;
 }
 
-/** The path of an open directory itself. */
-export function selfPath(directory: Directory): string {
-  return `/proc/self/fd/${directory.fd}/.`;
-}
-
 function openDirectory(target: string | Buffer): number | 'missing' | 'notDirectory' {
   try {
     return openSync(target, walkFlags);
