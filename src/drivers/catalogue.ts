@@ -108,13 +108,14 @@ export class DriverCatalogue {
     const parsed = typeof reference === 'string' ? parseReference(reference) : reference;
     let replaced: Digest | undefined;
     let unchanged = false;
+    let manifest: Manifest | undefined;
     const image = await this.#store.install(parsed, {
       ...(options.platform !== undefined && { platform: options.platform }),
       ...(options.credentials !== undefined && { credentials: options.credentials }),
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
       accept: async (candidate, current) => {
-        const manifest = await readManifest((file, limitBytes) => candidate.read(file, limitBytes));
+        manifest = await readManifest((file, limitBytes) => candidate.read(file, limitBytes));
         const { language } = manifest;
         await requireNative(candidate);
         if (options.language !== undefined && !serves(manifest, options.language)) {
@@ -146,7 +147,7 @@ export class DriverCatalogue {
       },
     });
     this.#forget();
-    const driver = await describeDriver(this.#store, image);
+    const driver = await describeDriver(this.#store, image, manifest);
     await this.#writeFile();
     this.#logger.info({ language: driver.language, digest: driver.digest, replaced }, 'driver installed');
     return { driver, unchanged, ...(replaced !== undefined && { replaced }) };

@@ -140,7 +140,7 @@ export class ImageStore implements AsyncDisposable {
 
   /** The images, in the order they came. */
   async list(): Promise<StoredImage[]> {
-    return await this.#core.images();
+    return await this.#core.unlocked((entries) => this.#core.decode(entries));
   }
 
   /**
@@ -148,9 +148,11 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `imageNotFound`.
    */
   async inspect(nameOrDigest: string): Promise<StoredImage> {
-    const entry = findEntry(await readIndex(this.#core.layout), nameOrDigest);
-    if (entry === undefined) throw notInStore(nameOrDigest);
-    return storedImage(entry, await this.#core.documents.read(entry.digest));
+    return await this.#core.unlocked(async (entries) => {
+      const entry = findEntry(entries, nameOrDigest);
+      if (entry === undefined) throw notInStore(nameOrDigest);
+      return storedImage(entry, await this.#core.documents.read(entry.digest));
+    });
   }
 
   /**
@@ -191,9 +193,10 @@ export class ImageStore implements AsyncDisposable {
     let released: Promise<void> | undefined;
     const release = () => (released ??= this.#release(digest));
     try {
-      const entry = findEntry(await readIndex(core.layout), digest);
-      if (entry === undefined) throw notInStore(digest);
-      const { document } = await core.documents.read(digest);
+      const { document } = await core.unlocked((entries) => {
+        if (findEntry(entries, digest) === undefined) throw notInStore(digest);
+        return core.documents.read(digest);
+      });
       const rootfs = core.rootfs(digest);
       if (!(await core.isUnpacked(digest))) await this.#unpack(digest);
       return { digest, rootfs, config: document.config, release, [Symbol.asyncDispose]: release };

@@ -104,7 +104,7 @@ async function enterImage(
   // While we look at it, a root that is there already must stay, and so must layers.
   const leased = [digest, ...new Set(document.diffIds)];
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
-  await using _held = await core.hold(leased);
+  await using _held = await core.hold(leased, signal);
   await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
   const present = await core.isUnpacked(digest);
   let layers: ReadonlyMap<string, string> = new Map();
@@ -129,7 +129,7 @@ async function enterImage(
   return await core.locked(
     async (workspace) => {
       const before = await readIndex(core.layout);
-      const accepted = (await accept?.(candidate, await core.images(before))) ?? {};
+      const accepted = (await accept?.(candidate, await core.decode(before))) ?? {};
       signal?.throwIfAborted();
       const entry: IndexEntry = {
         digest,

@@ -1,10 +1,10 @@
 // Installing from image layouts and archives of them: what gets in, what does not, and that nothing is left of that.
-import { lstat, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
-import { ImageStore, parseReference, type Progress } from '../../src/images/index.ts';
+import { ImageStore, parseReference, type Candidate, type Progress } from '../../src/images/index.ts';
 import { file, folder, symlink, tar } from './support/archives.ts';
 import { digest, LayoutFolder, layoutWith } from './support/layouts.ts';
 import { leftovers, openStore, own } from './support/stores.ts';
@@ -241,6 +241,32 @@ describe('a lease', () => {
     await expect(store.lease(image.digest)).rejects.toMatchObject({ kind: 'imageNotFound' });
     await two.release();
     await expect(stat(two.rootfs)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('waits for whoever is taking out what it is about to use, and unpacks it anew', async () => {
+    const scratch = await temporaryFolder();
+    await using store = await openStore(scratch);
+    const reference = await layoutWith(path.join(scratch, 'a'), [{ archive: hello }]);
+    const { digest } = await store.install(reference);
+    const user = await store.lease(digest);
+    await store.remove([digest]);
+    // Another process has seen that nobody needs it but that user, who has gone; it has the lock, and has not moved it yet.
+    const remover = execa('flock', [path.join(store.root, 'lock'), 'sh', '-c', 'echo locked; cat >/dev/null']);
+    await new Promise((resolve) => remover.stdout.once('data', resolve));
+    await using other = await ImageStore.open(store.root, own);
+    const accept = async ({ read }: Candidate) => {
+      expect((await read('etc/hello')).toString()).toBe('hello\n');
+      return {};
+    };
+    const installed = other.install(reference, { accept });
+    await expect.poll(async () => (await readdir(path.join(store.root, 'leases'))).length).toBeGreaterThan(2);
+    await rename(user.rootfs, path.join(scratch, 'taken'));
+    remover.stdin.end();
+    await remover;
+    expect(await installed).toMatchObject({ digest });
+    await using lease = await other.lease(digest);
+    expect(await readFile(path.join(lease.rootfs, 'etc/hello'), 'utf8')).toBe('hello\n');
+    await user.release();
   });
 
   it('unpacks an image whose root was lost', async () => {

@@ -75,13 +75,28 @@ export class StoreCore {
     }
   }
 
-  /** The images of the index, decoded. */
-  async images(entries?: readonly IndexEntry[]): Promise<StoredImage[]> {
+  /** The images of an index that cannot change meanwhile, decoded. */
+  async decode(entries: readonly IndexEntry[]): Promise<StoredImage[]> {
     const images: StoredImage[] = [];
-    for (const entry of entries ?? (await readIndex(this.layout))) {
-      images.push(storedImage(entry, await this.documents.read(entry.digest)));
-    }
+    for (const entry of entries) images.push(storedImage(entry, await this.documents.read(entry.digest)));
     return images;
+  }
+
+  /**
+   * Reads something of the index's images without the lock. Where that fails, and one of them has been removed since the
+   * index was read, it is read again: what was gone was no damage.
+   */
+  async unlocked<Result>(read: (entries: readonly IndexEntry[]) => Promise<Result>): Promise<Result> {
+    for (let entries = await readIndex(this.layout); ;) {
+      try {
+        return await read(entries);
+      } catch (error) {
+        const now = await readIndex(this.layout);
+        const kept = new Set(now.map(({ digest }) => digest));
+        if (entries.every(({ digest }) => kept.has(digest))) throw error;
+        entries = now;
+      }
+    }
   }
 
   /**
@@ -117,20 +132,27 @@ export class StoreCore {
     return await collectUnreferenced(this.layout, entries, this.documents, path.join(workspace.path, 'trash'));
   }
 
-  /** Keeps images' roots and layers (by diff id) in place until disposed. They need not be there. */
-  async hold(digests: readonly Digest[]): Promise<AsyncDisposable> {
+  /**
+   * Keeps images' roots and layers (by diff id) in place until disposed. They need not be there; what is there when this
+   * resolves stays.
+   */
+  async hold(digests: readonly Digest[], signal?: AbortSignal): Promise<AsyncDisposable> {
     const held: Digest[] = [];
     const release = () => this.release(held);
-    const taken = await Promise.allSettled(
-      digests.map(async (digest) => {
-        await this.leases.take(digest);
-        held.push(digest);
-      }),
-    );
-    const failed = taken.find((one) => one.status === 'rejected');
-    if (failed !== undefined) {
+    try {
+      const taken = await Promise.allSettled(
+        digests.map(async (digest) => {
+          await this.leases.take(digest);
+          held.push(digest);
+        }),
+      );
+      const failed = taken.find((one) => one.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      // Whoever takes things out now, and looked for leases before ours were there, has the lock: let it finish.
+      if (await this.#areAnyOrphaned(digests)) await this.locked(() => Promise.resolve(), signal);
+    } catch (error) {
       await release();
-      throw failed.reason;
+      throw error;
     }
     return { [Symbol.asyncDispose]: release };
   }
@@ -140,25 +162,29 @@ export class StoreCore {
     const last = await Promise.all(digests.map((digest) => this.leases.release(digest)));
     if (!last.includes(true)) return;
     // Read afterwards: who removes an image meanwhile, and leaves it to our lease, has written the index before.
-    const images = new Set((await readIndex(this.layout)).map(({ digest }) => digest));
-    let orphaned = false;
-    for (const [index, digest] of digests.entries()) {
-      if (last[index] === true && !images.has(digest)) orphaned ||= await this.#isKept(digest);
-    }
-    if (!orphaned) return;
+    if (!(await this.#areAnyOrphaned(digests.filter((_, index) => last[index] === true)))) return;
     await this.locked(async (workspace) => {
       await this.collect(await readIndex(this.layout), workspace);
     });
   }
 
-  /** Whether there is a root of the image or, of a layer that no image has, what it unpacked to. */
-  async #isKept(digest: Digest): Promise<boolean> {
-    if (await exists(this.rootfs(digest))) return true;
-    if (!(await exists(path.join(this.layout.layers, hexOf(digest))))) return false;
-    for (const { digest: image } of await readIndex(this.layout)) {
-      if ((await this.documents.read(image)).document.diffIds.includes(digest)) return false;
+  /** Whether there is any root or layer of these that no image of the index has. */
+  async #areAnyOrphaned(digests: readonly Digest[]): Promise<boolean> {
+    const { rootfs, layers } = this.layout;
+    const kept: Digest[] = [];
+    for (const digest of digests) {
+      const name = hexOf(digest);
+      if ((await exists(path.join(rootfs, name))) || (await exists(path.join(layers, name)))) kept.push(digest);
     }
-    return true;
+    if (kept.length === 0) return false;
+    return await this.unlocked(async (entries) => {
+      const images = new Set(entries.map(({ digest }) => digest));
+      const others = new Set(kept.filter((digest) => !images.has(digest)));
+      for (const digest of others.size === 0 ? [] : images) {
+        for (const diffId of (await this.documents.read(digest)).document.diffIds) others.delete(diffId);
+      }
+      return others.size > 0;
+    });
   }
 
   /**

@@ -1,8 +1,9 @@
 // Leases keep an unpacked image in place while something runs on it, against other processes too. A lease is a file
 // `<manifest digest>.<session>`: it counts while its session lives.
 //
-// No lock is needed: who takes a lease first makes the file and then looks whether the image is still in the index; who
-// removes an image first writes the index and then looks for leases. Whichever comes first, one of both sees the other.
+// No lock is needed for an image of the index: who takes a lease first makes the file and then looks whether the image is
+// still there; who removes an image first writes the index and then looks for leases. Whichever comes first, one of both
+// sees the other. What no image of the index has may be on its way out, by one who looked before: StoreCore.hold sees to it.
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { hexOf, type Digest } from '../digest.ts';
@@ -14,6 +15,8 @@ export class Leases {
   readonly #layout: StoreLayout;
   readonly #session: Session;
   readonly #held = new Map<Digest, { count: number; made: Promise<void> }>();
+  /** Files on their way out. One that is made anew meanwhile would go with them, and its holder not know. */
+  readonly #removals = new Map<Digest, Promise<void>>();
 
   constructor(layout: StoreLayout, session: Session) {
     this.#layout = layout;
@@ -35,6 +38,7 @@ export class Leases {
 
   async #make(digest: Digest): Promise<void> {
     await this.#session.start();
+    await this.#removals.get(digest);
     const handle = await open(this.#file(digest), 'w', 0o600);
     await handle.close();
   }
@@ -46,15 +50,15 @@ export class Leases {
     held.count -= 1;
     if (held.count > 0) return false;
     this.#held.delete(digest);
-    await rm(this.#file(digest), { force: true });
-    // Taken again while we removed the file: then it is wanted after all.
-    const again = this.#held.get(digest);
-    if (again !== undefined) {
-      await again.made;
-      again.made = this.#make(digest);
-      await again.made;
-      return false;
+    const removal = rm(this.#file(digest), { force: true });
+    this.#removals.set(digest, removal);
+    try {
+      await removal;
+    } finally {
+      this.#removals.delete(digest);
     }
+    // Taken again meanwhile: then it is wanted after all.
+    if (this.#held.has(digest)) return false;
     return !(await namesIn(this.#layout.leases)).some((name) => name.startsWith(hexOf(digest)));
   }
 
