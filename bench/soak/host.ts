@@ -1,7 +1,7 @@
 // The host that is soaked: a process of its own, on a socket, and what can be measured of it from outside and inside.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -36,14 +36,23 @@ export interface Measure {
 export class SoakedHost {
   readonly socket: string;
   readonly pid: number;
+  /** References of the driver's image in two versions; it was started with the first. */
+  readonly images: readonly [string, string];
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown[]>;
   readonly #memoryFile: string;
   readonly #patienceMs: number;
   #watcher: SoakClient | undefined;
 
-  private constructor(child: ChildProcess, socket: string, memoryFile: string, patienceMs: number) {
+  private constructor(
+    child: ChildProcess,
+    images: readonly [string, string],
+    socket: string,
+    memoryFile: string,
+    patienceMs: number,
+  ) {
     this.#child = child;
+    this.images = images;
     this.#exited = once(child, 'exit');
     this.pid = child.pid ?? 0;
     this.socket = socket;
@@ -59,7 +68,7 @@ export class SoakedHost {
     const root = path.join(folder, 'root');
     const socket = path.join(folder, 'socket');
     const memoryFile = path.join(folder, 'memory');
-    await install(root, folder);
+    const images = await install(root, folder);
     const child = spawn(
       process.execPath,
       [
@@ -72,7 +81,7 @@ export class SoakedHost {
         env: { ...process.env, SOAK_MEMORY: memoryFile, SOAK_MEMORY_MS: `${sampleMs}` },
       },
     );
-    const host = new SoakedHost(child, socket, memoryFile, patienceMs);
+    const host = new SoakedHost(child, images, socket, memoryFile, patienceMs);
     child.stderr.once('data', () => child.stderr.pipe(process.stderr));
     await once(child.stderr, 'data');
     return host;
@@ -144,12 +153,22 @@ export class SoakedHost {
   }
 }
 
-async function install(root: string, folder: string): Promise<void> {
+/** @returns the references of the driver's two versions, of which the first is installed */
+async function install(root: string, folder: string): Promise<readonly [string, string]> {
   await using installer = await Host.start({ root });
   const [ours, theirs] = duplexPair();
   installer.serve(theirs, theirs);
   using client = new Client(ours, ours);
-  const output = `oci:${path.join(folder, 'image')}:latest`;
-  await client.request('image/build', { directory: fileURLToPath(new URL('driver', import.meta.url)), output });
-  await client.request('driver/install', { reference: output });
+  const build = async (version: string): Promise<string> => {
+    const directory = path.join(folder, `driver-${version}`);
+    await cp(fileURLToPath(new URL('driver', import.meta.url)), directory, { recursive: true });
+    const manifest = path.join(directory, 'manifest.toml');
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('version = "1"', `version = "${version}"`));
+    const output = `oci:${path.join(folder, 'image')}:${version}`;
+    await client.request('image/build', { directory, output });
+    return output;
+  };
+  const images = [await build('1'), await build('2')] as const;
+  await client.request('driver/install', { reference: images[0] });
+  return images;
 }

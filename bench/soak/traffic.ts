@@ -49,6 +49,7 @@ export class Traffic {
       this.#cancelling(),
       this.#deaf(),
       this.#killer(),
+      this.#updating(),
     ]);
   }
 
@@ -216,6 +217,22 @@ export class Traffic {
       await Promise.all(requests);
       client.socket.destroy();
     }
+  }
+
+  /** Another version of the driver, and back: what is in flight finishes on the old one, and nothing fails of it. */
+  async #updating(): Promise<void> {
+    const { books, host, random, patienceMs } = this.#options;
+    const client = await this.#open();
+    for (let next: 0 | 1 = 1; this.#going; next = next === 0 ? 1 : 0) {
+      await sleep(1000 + random.next(5000));
+      const update = { reference: host.images[next], update: true };
+      const outcome = await client.request('driver/install', update, patienceMs);
+      if (outcome.kind === 'result') books.answered += 1;
+      else if (outcome.kind === 'error') books.fails(`${outcome.error} (of an update)`);
+      else books[outcome.kind] += 1;
+      books.injects('update of the driver');
+    }
+    client.socket.destroy();
   }
 
   /** SIGKILL and SIGSTOP for whatever runs in the containers. */
