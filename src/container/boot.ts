@@ -56,7 +56,8 @@ export interface BootOptions {
   readonly rootfs: string;
   readonly process: ContainerProcess & { readonly user: string };
   readonly limits: Limits;
-  readonly hostname: string;
+  /** Undefined for the one that is around babelhost, where no other may be set (host-name.ts). */
+  readonly hostname: string | undefined;
   /** The folder with the writable layer (`upper` and `work`); undefined for a root that is read-only. */
   readonly layer?: string | undefined;
 }

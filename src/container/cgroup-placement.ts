@@ -66,7 +66,7 @@ const nowhere = (reason: string): CgroupPlacement => ({ maker: 'none', hostFolde
 async function placeDelegated(layout: CgroupLayout, name: string): Promise<CgroupPlacement> {
   const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
   if (layout.kind !== 'v2' || hierarchy === undefined)
-    return nowhere('cgroup v1 cannot be delegated to an ordinary user');
+    return nowhere('cgroup v1 cannot be delegated: it takes root with CAP_SYS_ADMIN');
   if (hierarchy.own === '/') return nowhere('the cgroup of this process is the root');
   const parent = path.join(hierarchy.mountPoint, path.dirname(hierarchy.own));
   for (const file of ['.', 'cgroup.procs', 'cgroup.subtree_control']) {

@@ -41,6 +41,32 @@ const explanations: readonly Explanation[] = [
     },
   },
   {
+    pattern: /cannot write \/proc\/\d+\/[ug]id_map \(EPERM\)/,
+    refusal: {
+      advice:
+        'babelhost runs as a root without the capabilities to map ids, CAP_SETUID, CAP_SETGID and CAP_SETFCAP: give it ' +
+        'these (--cap-add SETUID,SETGID,SETFCAP with podman), or run it as an ordinary user',
+    },
+  },
+  {
+    // runc opens the namespaces of a child of its own that is not dumpable, for which owning them is not enough.
+    pattern: /failed to get container mount namespace: Permission denied/,
+    refusal: {
+      advice:
+        'runc needs CAP_SYS_PTRACE where babelhost has CAP_SYS_ADMIN: give it both (--cap-add SYS_ADMIN,SYS_PTRACE with ' +
+        'podman), or neither, or take crun (--runtime crun)',
+    },
+  },
+  {
+    // Only for a host name that was asked for: see host-name.ts.
+    pattern: /sethostname: operation not permitted/i,
+    refusal: {
+      advice:
+        'A seccomp filter around babelhost forbids to set a host name: leave it out, or start the container that ' +
+        'babelhost runs in with --security-opt seccomp=unconfined',
+    },
+  },
+  {
     pattern: /cannot execute new[ug]idmap \(ENOENT\)/,
     refusal: {
       advice: 'newuidmap and newgidmap are missing',

@@ -1,17 +1,19 @@
 // What this machine can do for containers, and the command that mends what it cannot: the substance of `doctor`.
 // Everything is tried, not guessed: kernels refuse user namespaces for many reasons that no setting shows.
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { isBabelhostError, messageOf } from '../errors.ts';
 import { requireBootstrap } from '../native.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
+import { hostNameIsRefused } from './host-name.ts';
 import type { IsolationReport } from './isolation.ts';
-import { defaultBase, findIdentity, type Identity } from './owners.ts';
+import { defaultBase, findIdentity, userName, type Identity } from './owners.ts';
 import { ContainerRuntime } from './runtime.ts';
 import { findProgram } from './runtime-program.ts';
+import { initPath } from './spec.ts';
 
 export interface Finding {
   readonly name: string;
@@ -48,6 +50,7 @@ export async function examineMachine(runtime = 'runc'): Promise<MachineReport> {
       examineRuntime('crun', runtime === 'crun'),
       ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
       examineNamespaces(host, identity),
+      examineContainer(host, directory),
       examineIds(identity),
       Promise.resolve(examineCgroups(layout, isolation)),
       examineOverlay(),
@@ -101,14 +104,39 @@ async function examineNamespaces(host: ContainerRuntime, identity: Identity): Pr
   }
 }
 
+/** Starts a container with nothing in it but its process 1, which then complains that it was told to do nothing, and ends. */
+async function examineContainer(host: ContainerRuntime, directory: string): Promise<Finding> {
+  const name = 'container';
+  const rootfs = path.join(directory, 'rootfs');
+  try {
+    await host.prepare();
+  } catch {
+    // The line before says why.
+    return { name, state: 'weaker', found: 'not tried' };
+  }
+  try {
+    await mkdir(rootfs);
+    await chmod(rootfs, 0o755);
+    const container = await host.boot({ rootfs, process: { args: [initPath], env: {}, cwd: '/', user: '' } });
+    await container.exited;
+  } catch (error) {
+    const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
+    return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
+  }
+  if (!hostNameIsRefused()) return { name, state: 'ok', found: 'starts' };
+  const kept = 'starts, with the host name that is around babelhost: a seccomp filter forbids to set another';
+  return { name, state: 'weaker', found: kept };
+}
+
 async function examineIds(identity: Identity): Promise<Finding> {
   const name = 'ids';
   switch (identity.kind) {
     case 'privileged':
       return { name, state: 'ok', found: `${identity.ids.count} from ${identity.ids.first} on, as root` };
     case 'granted': {
-      const mappers = await Promise.all(['newuidmap', 'newgidmap'].map(findProgram));
-      if (mappers.includes(undefined)) {
+      // Root writes the maps itself.
+      const mappers = process.geteuid?.() === 0 ? [] : ['newuidmap', 'newgidmap'];
+      if ((await Promise.all(mappers.map(findProgram))).includes(undefined)) {
         return {
           name,
           state: 'missing',
@@ -116,14 +144,15 @@ async function examineIds(identity: Identity): Promise<Finding> {
           mend: 'sudo apt-get install uidmap',
         };
       }
-      return { name, state: 'ok', found: `${identity.uids.count} from ${identity.uids.first} on, of /etc/subuid` };
+      const origin = identity.by === 'root' ? 'mapped by root' : 'of /etc/subuid';
+      return { name, state: 'ok', found: `${identity.uids.count} from ${identity.uids.first} on, ${origin}` };
     }
     case 'own':
       return {
         name,
         state: 'weaker',
         found: `only the user's own id: ${identity.reason}`,
-        mend: 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$USER"',
+        mend: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${userName()}`,
       };
   }
 }

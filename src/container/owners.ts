@@ -32,8 +32,11 @@ export const containerIds = 65536;
 export type Identity =
   /** With the privileges for it: the container's user namespace is made right away. */
   | { readonly kind: 'privileged'; readonly ids: IdRange }
-  /** As an ordinary user: the guard makes a user namespace first, with the user's id as 0 and a granted range after. */
-  | { readonly kind: 'granted'; readonly uids: IdRange; readonly gids: IdRange }
+  /**
+   * As an ordinary user, or as a root that may map ids and no more: the guard makes a user namespace first, with the
+   * user's id as 0 and a range after it, of /etc/subuid and /etc/subgid or, for such a root, the machine's own.
+   */
+  | { readonly kind: 'granted'; readonly uids: IdRange; readonly gids: IdRange; readonly by: 'subuid' | 'root' }
   /** As an ordinary user without a range: the container's root is the user itself. */
   | { readonly kind: 'own'; readonly reason: string };
 
@@ -76,17 +79,33 @@ async function readOrEmpty(file: string): Promise<string> {
 }
 
 /** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): what making namespaces and mapping ids takes. */
-const neededCapabilities = (1n << 21n) | (1n << 7n) | (1n << 6n);
+const privileges = (1n << 21n) | (1n << 7n) | (1n << 6n);
+/** CAP_SETUID, CAP_SETGID, CAP_SETFCAP: what mapping ids, 0 among them, into a new user namespace takes. */
+const mappingCapabilities = (1n << 7n) | (1n << 6n) | (1n << 31n);
 
-async function isPrivileged(): Promise<boolean> {
-  if (process.geteuid?.() !== 0) return false;
+/** The effective capabilities of root; of anybody else none, who has to do without. */
+async function rootCapabilities(): Promise<bigint> {
+  if (process.geteuid?.() !== 0) return 0n;
   const status = await readFile('/proc/self/status', 'utf8');
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
-  return (BigInt(`0x${effective}`) & neededCapabilities) === neededCapabilities;
+  return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+}
+
+/** Ids that root may give to containers: those from `base` on, or what our user namespace has above its own 0. */
+async function spareIds(base: number): Promise<IdRange | undefined> {
+  const maps = await Promise.all(
+    ['/proc/self/uid_map', '/proc/self/gid_map'].map(async (file) => parseIdMap(await readFile(file, 'utf8'))),
+  );
+  const wanted = { first: base, count: containerIds };
+  if (maps.every((map) => has(map, wanted))) return wanted;
+  // Root of a user namespace, as in another's container.
+  const inside = maps.map((map) => Math.max(...map.map((range) => range.first + range.count)));
+  const count = Math.min(containerIds, Math.min(...inside) - 1);
+  const most = { first: Math.min(...inside) - count, count };
+  return count > 0 && maps.every((map) => has(map, most)) ? most : undefined;
 }
 
 /** The user's name as /etc/passwd has it; its id where it is not there. */
-function userName(): string {
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
@@ -96,17 +115,10 @@ function userName(): string {
 
 /** Decides which ids containers get, given what this process is and what it was granted. */
 export async function findIdentity(base: number = defaultBase): Promise<Identity> {
-  if (await isPrivileged()) {
-    const maps = await Promise.all(
-      ['/proc/self/uid_map', '/proc/self/gid_map'].map(async (file) => parseIdMap(await readFile(file, 'utf8'))),
-    );
-    const wanted = { first: base, count: containerIds };
-    if (maps.every((map) => has(map, wanted))) return { kind: 'privileged', ids: wanted };
-    // Root of a user namespace, as in another's container: the most that lies above its own 0 in both maps.
-    const inside = maps.map((map) => Math.max(...map.map((range) => range.first + range.count)));
-    const count = Math.min(containerIds, Math.min(...inside) - 1);
-    const most = { first: Math.min(...inside) - count, count };
-    if (count > 0 && maps.every((map) => has(map, most))) return { kind: 'privileged', ids: most };
+  const capabilities = await rootCapabilities();
+  const ids = capabilities === 0n ? undefined : await spareIds(base);
+  if ((capabilities & privileges) === privileges) {
+    if (ids !== undefined) return { kind: 'privileged', ids };
     return { kind: 'own', reason: 'the user namespace that babelhost runs in has no ids to spare' };
   }
   const uid = process.getuid?.() ?? 0;
@@ -114,10 +126,14 @@ export async function findIdentity(base: number = defaultBase): Promise<Identity
     parseSubordinateIds(text, userName(), uid),
   );
   if (uids === undefined || gids === undefined) {
+    // As in another's container without CAP_SYS_ADMIN: the driver must not be root there.
+    if (ids !== undefined && (capabilities & mappingCapabilities) === mappingCapabilities) {
+      return { kind: 'granted', uids: ids, gids: ids, by: 'root' };
+    }
     const missing = [uids === undefined ? '/etc/subuid' : [], gids === undefined ? '/etc/subgid' : []].flat();
     return { kind: 'own', reason: `${missing.join(' and ')} ${missing.length > 1 ? 'grant' : 'grants'} no range` };
   }
-  return { kind: 'granted', uids, gids };
+  return { kind: 'granted', uids, gids, by: 'subuid' };
 }
 
 /** How an image's files are to be owned, for this identity. */

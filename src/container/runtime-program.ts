@@ -7,6 +7,8 @@ export interface RuntimeProgram {
   /** 'runc', 'crun', or another program that takes runc's command line. */
   readonly name: string;
   readonly path: string;
+  /** Whether it is to make the cgroups of containers; otherwise it finds itself in those that they are to have. */
+  readonly makesCgroups?: boolean;
 }
 
 /** Where Debian and others put runtimes that an ordinary user's PATH may lack. */
@@ -57,6 +59,9 @@ function globalArguments(runtime: RuntimeProgram, state: string, log: string): s
   const args = [runtime.path, '--root', state, '--log', log, '--log-format', 'json'];
   // crun is built to ask systemd for cgroups; those that it should have are made before it is executed.
   if (runtime.name === 'crun') args.push('--cgroup-manager', 'disabled');
+  // runc makes some even where none are asked for, and with this goes on where it may not: in another's container they
+  // are read-only.
+  else if (runtime.makesCgroups === false) args.push('--rootless', 'true');
   return args;
 }
 

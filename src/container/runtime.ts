@@ -9,6 +9,7 @@ import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
 import type { Container } from './container.ts';
 import { explainSystemError } from './failures.ts';
 import { Guard } from './guard.ts';
+import { bootWithHostName, defaultHostName } from './host-name.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from './isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
@@ -196,8 +197,10 @@ export class ContainerRuntime implements AsyncDisposable {
     await makeMountPoints(rootfs, this.owners);
     const { context } = await this.#prepare(rootfs);
     checkStage(context.stage, rootfs);
-    const { id, process, hostname = 'babelhost', layer } = options;
-    return bootContainer(context, { id, rootfs, process, limits, hostname, layer }, signal);
+    const { id, process, layer } = options;
+    return bootWithHostName(options.hostname ?? defaultHostName, this.#logger, (hostname) =>
+      bootContainer(context, { id, rootfs, process, limits, hostname, layer }, signal),
+    );
   }
 
   #checkId(id: ContainerId): void {
@@ -272,7 +275,7 @@ export class ContainerRuntime implements AsyncDisposable {
     this.#folder = folder;
     const context: BootContext = {
       bootstrap: bootstrap.path,
-      runtime,
+      runtime: { ...runtime, makesCgroups: placement.maker === 'runtime' },
       guard,
       reapings,
       identity: this.#identity,

@@ -23,7 +23,8 @@ export interface ProcessOptions {
 }
 
 export interface SpecOptions extends ProcessOptions {
-  readonly hostname: string;
+  /** Undefined for the one that is around babelhost, where no other may be set (host-name.ts). */
+  readonly hostname: string | undefined;
   /** Whether the root file system may be written to: it is an overlay then (native/run.c). */
   readonly writable: boolean;
   readonly limits: Limits;
@@ -126,7 +127,7 @@ export function processSpec({ process, user, rlimits, initArguments, oomScoreAdj
 export function containerSpec(options: SpecOptions) {
   return {
     ociVersion: '1.0.2',
-    hostname: options.hostname,
+    ...(options.hostname !== undefined && { hostname: options.hostname }),
     root: { path: `${options.stage}/rootfs`, readonly: !options.writable },
     process: processSpec(options),
     mounts: mounts(options),

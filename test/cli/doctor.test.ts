@@ -18,7 +18,18 @@ describe('doctor', () => {
   it('has a line for each thing, and says that babelhost can run here', async () => {
     const { status, stdout, stderr } = await runProgram(['doctor']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const name of ['bootstrap', 'runc', 'crun', 'namespaces', 'ids', 'cgroups', 'overlay', 'memory', 'seccomp']) {
+    for (const name of [
+      'bootstrap',
+      'runc',
+      'crun',
+      'namespaces',
+      'container',
+      'ids',
+      'cgroups',
+      'overlay',
+      'memory',
+      'seccomp',
+    ]) {
       expect(stdout).toMatch(new RegExp(`^  . (ok|weaker|missing) +${name} `, 'm'));
     }
     expect(stdout).toMatch(/babelhost can run here\.\n$/);

@@ -90,7 +90,7 @@ describe('the place', () => {
   it('is nowhere for an ordinary user without a delegated cgroup, or where cgroups are read-only', async () => {
     expect(await placeCgroups(here, own, 'runc', 'x')).toMatchObject({
       maker: 'none',
-      reason: 'cgroup v1 cannot be delegated to an ordinary user',
+      reason: 'cgroup v1 cannot be delegated: it takes root with CAP_SYS_ADMIN',
     });
     const root: CgroupLayout = {
       kind: 'v2',

@@ -1,6 +1,7 @@
 // The containers of a host: their definitions, their runs, and the handles through which they are changed.
 import { BabelhostError } from '../../errors.ts';
 import { silentLogger, type Logger } from '../../log.ts';
+import { defaultHostName } from '../host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
 import { checkFiles, commitHandle, limitsNote, type CommitSurroundings, type Committed } from './commit.ts';
@@ -102,7 +103,7 @@ export class ContainerRegistry implements AsyncDisposable {
    */
   async create(options: NewContainer): Promise<HandleInfo> {
     this.#closing.signal.throwIfAborted();
-    const { image, entryPoint, hostname = 'babelhost', writable = false } = options;
+    const { image, entryPoint, hostname = defaultHostName, writable = false } = options;
     checkEntryPoint(entryPoint);
     checkHostname(hostname);
     const limits = changeLimits({}, options.limits ?? {});

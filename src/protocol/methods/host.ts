@@ -65,7 +65,7 @@ export const hostMethods = {
         identity: z
           .enum(['privileged', 'granted', 'own'])
           .describe(
-            'Whose ids containers have: the machine’s own range (as root), one granted in /etc/subuid, the user’s own.',
+            'Whose ids containers have: a range of the machine’s (as root), a range by way of a user namespace of babelhost’s (granted in /etc/subuid, or for a root without CAP_SYS_ADMIN), the user’s own.',
           ),
         isolation: z.array(protection()),
         limits: z
