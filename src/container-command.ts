@@ -144,6 +144,7 @@ export class Container implements AsyncDisposable {
       });
       return booted;
     } catch (error) {
+      this.#status = 'stopped';
       await lease.release();
       throw error;
     }

@@ -5,7 +5,15 @@ export { isContainerId, newContainerId, type ContainerExit, type ContainerId, ty
 export type { Driver, Installed, InstallOptions } from './drivers/catalogue.ts';
 export { BabelhostError, errorCodes, isBabelhostError, type ErrorData, type ErrorKind } from './errors.ts';
 export { defaultRoot, Host, type HostOptions, type ServeOptions } from './host.ts';
-export { formatName, formatReference, parseName, parseReference, type Reference } from './images/index.ts';
+export {
+  formatName,
+  formatReference,
+  parseName,
+  parseReference,
+  type ImageConfig,
+  type ImageStore,
+  type Reference,
+} from './images/index.ts';
 export { createLogger, LogRelay, logLevels, type Logger, type LogLevel } from './log.ts';
 export { Client, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';
 export type { FileResult, MethodName, Params, Result } from './protocol/methods.ts';

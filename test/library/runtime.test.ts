@@ -1,9 +1,19 @@
 // The library's runtime: images as commands, with real containers.
+import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { defaultConfigFactory, isContainerId, Runtime } from '../../src/index.ts';
+import {
+  defaultConfigFactory,
+  formatReference,
+  isContainerId,
+  newContainerId,
+  parseReference,
+  Runtime,
+  type Container,
+  type ImageConfig,
+} from '../../src/index.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
@@ -26,6 +36,23 @@ afterAll(async () => {
 });
 
 const shell = (script: string) => ['/bin/sh', '-c', script];
+const forever = shell('while :; do busybox sleep 1; done');
+
+/** Whether the machine still has a process. */
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function started(args: readonly string[]): Promise<Container> {
+  const container = await runtime.container(image, { args });
+  await container.start();
+  return container;
+}
 
 it('runs a process with its streams, and tells how it ended', async () => {
   const stdout = new PassThrough();
@@ -43,8 +70,54 @@ it('runs a process with its streams, and tells how it ended', async () => {
   await expect(container.start()).rejects.toMatchObject({ kind: 'conflict' });
 });
 
-it('starts, signals, stops, and is ended when it is disposed of', async () => {
-  await using container = await runtime.container(image, { args: shell('while :; do busybox sleep 1; done') });
+it('gives a process its environment, user, working directory and limits', async () => {
+  const stdout = new PassThrough();
+  const container = await runtime.container(image, {
+    args: shell('echo $NAME $PATH; echo $(busybox id -u):$(busybox id -g); busybox pwd; ulimit -n'),
+    env: { NAME: 'value' },
+    user: '7:8',
+    cwd: '/tmp',
+    limits: { openFiles: 99 },
+    stdout,
+  });
+  expect(container.config).toMatchObject({ hostname: 'of-the-factory', limits: { openFiles: 99 } });
+  expect(await container.run()).toEqual({ reason: 'exited', code: 0 });
+  expect(await text(stdout.end())).toBe('value /bin\n7:8\n/tmp\n99\n');
+});
+
+it('has the streams of a process that was given none, and takes signals by name', async () => {
+  const container = await started(shell('read -r line; echo "got $line"; exec busybox sleep 1000'));
+  const { stdin, stdout } = await container.stdio();
+  stdin.write('a line\n');
+  const [chunk] = (await once(stdout, 'data')) as [Buffer];
+  expect(chunk.toString()).toBe('got a line\n');
+  await container.signal('SIGUSR1');
+  expect(await container.wait()).toEqual({ reason: 'signaled', signal: 10 });
+  const killed = await started(forever);
+  await killed.kill();
+  expect(await killed.wait()).toEqual({ reason: 'killed' });
+});
+
+it('is ended when it is disposed of, and with its runtime', async () => {
+  const other = await Runtime.open({ root: path.join(folder, 'root') });
+  const container = await other.container(image, { args: forever });
+  await container.start();
+  let pids: number[];
+  {
+    await using own = await started(forever);
+    pids = await own.processes();
+    expect(pids.every(isThere)).toBe(true);
+  }
+  expect(pids.filter(isThere)).toEqual([]);
+  const others = await container.processes();
+  expect(others.every(isThere)).toBe(true);
+  await other[Symbol.asyncDispose]();
+  expect(others.filter(isThere)).toEqual([]);
+  expect(container.status).toBe('stopped');
+});
+
+it('starts, stops, and is waited for', async () => {
+  await using container = await runtime.container(image, { args: forever });
   await expect(container.wait()).rejects.toMatchObject({ kind: 'conflict' });
   await container.start();
   expect(container.status).toBe('running');
@@ -62,6 +135,44 @@ it('is cancelled by its signal, with the reason of that', async () => {
   controller.abort(reason);
   await expect(run).rejects.toBe(reason);
   expect(container.status).toBe('stopped');
+  const late = await runtime.container(image, { args: forever });
+  await expect(late.run(AbortSignal.abort(reason))).rejects.toBe(reason);
+  expect(late.status).toBe('stopped');
+  await expect(late.wait()).rejects.toBe(reason);
+});
+
+it('is not started where a protection that is required is not in force', async () => {
+  await using strict = await Runtime.open({ root: path.join(folder, 'root'), require: ['magic'] });
+  const container = await strict.container(image, { args: forever });
+  await expect(container.start()).rejects.toMatchObject({ kind: 'containerFailed', data: { required: 'magic' } });
+});
+
+it('has the words of the process before those of the image', () => {
+  const config: ImageConfig = {
+    ...{ env: ['A=1', 'B=2', 'C'], entrypoint: ['/entry'], command: ['word'], workingDirectory: '', user: 'app' },
+    ...{ labels: {}, volumes: [], exposedPorts: [] },
+  };
+  expect(defaultConfigFactory(config, {}).process).toEqual({
+    args: ['/entry', 'word'],
+    env: { A: '1', B: '2', C: '' },
+    cwd: '/',
+    user: 'app',
+  });
+  const own = { args: ['/other'], env: { B: '3' }, cwd: '/tmp', user: '0', limits: { processes: 5 } };
+  expect(defaultConfigFactory({ ...config, workingDirectory: '/srv' }, own)).toEqual({
+    process: { args: ['/other'], env: { A: '1', B: '3', C: '' }, cwd: '/tmp', user: '0' },
+    limits: { processes: 5 },
+  });
+});
+
+it('reads and writes references, makes ids, and refuses what is neither', () => {
+  const reference = 'docker://registry.example.org:5000/team/driver:v1';
+  expect(formatReference(parseReference(reference))).toBe(reference);
+  expect(() => parseReference('docker://Not A Name')).toThrow(expect.objectContaining({ kind: 'imageInvalid' }));
+  const ids = [newContainerId(), newContainerId()];
+  expect(ids.every(isContainerId)).toBe(true);
+  expect(ids).toEqual(ids.toSorted());
+  expect(isContainerId('../escape')).toBe(false);
 });
 
 it('lists and removes drivers, and refuses images and processes that are none', async () => {
