@@ -8,7 +8,7 @@ import type { OnProgress } from './progress.ts';
 import { formatReference, type DockerReference, type Reference } from './reference.ts';
 import type { Credentials } from './registry/settings.ts';
 import type { StoreCore } from './store/core.ts';
-import { readIndex, type IndexEntry } from './store/index-file.ts';
+import type { IndexEntry } from './store/index-file.ts';
 import { writeLayout } from './transports/write-layout.ts';
 
 export interface PushImageOptions {
@@ -42,7 +42,7 @@ export async function pushFromStore(
         mediaType: mediaTypes.manifest,
         blobs: parts,
         file,
-        mountFrom: await mountSources(core, reference),
+        mountFrom: await core.unlocked((entries) => mountSources(core, entries, reference)),
       };
       const { registries: settings, logger, parallelFetches: parallel } = core.settings;
       await pushImage(reference, image, { settings, logger, parallel, credentials, signal, onProgress });
@@ -73,9 +73,13 @@ export async function pushFromStore(
 }
 
 /** The repositories of the reference's registry that, by the names of the store's images, should have a blob. */
-async function mountSources(core: StoreCore, reference: DockerReference): Promise<(digest: Digest) => string[]> {
+async function mountSources(
+  core: StoreCore,
+  entries: readonly IndexEntry[],
+  reference: DockerReference,
+): Promise<(digest: Digest) => string[]> {
   const sources = new Map<Digest, Set<string>>();
-  for (const { digest, names } of await readIndex(core.layout)) {
+  for (const { digest, names } of entries) {
     const repositories = names.flatMap((name) => {
       const repository = name.startsWith(`${reference.registry}/`)
         ? name.slice(reference.registry.length + 1).replace(/:[^/:]*$/, '')
