@@ -2,7 +2,7 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--own-cgroup DIR] [--cgroup DIR]…
  *         [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]]
  *
  * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
@@ -36,7 +36,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *runtime, *cgroup2;
+  const char *directory, *name, *stage, *runtime, *cgroup2, *own_cgroup;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace;
@@ -62,6 +62,8 @@ static struct options parse_options(char **arguments) {
       options.runtime = value;
     } else if (strcmp(option, "--cgroup2") == 0) {
       options.cgroup2 = value;
+    } else if (strcmp(option, "--own-cgroup") == 0) {
+      options.own_cgroup = value;
     } else if (strcmp(option, "--uids") == 0) {
       options.uids = parse_range(value);
     } else if (strcmp(option, "--gids") == 0) {
@@ -107,7 +109,8 @@ static struct starter prepare_starter(const struct options *options, int sockets
                             .runtime = copy_runtime(options->runtime),
                             .runtime_path = options->runtime,
                             .cgroups = parents,
-                            .cgroup_count = options->cgroup_count};
+                            .cgroup_count = options->cgroup_count,
+                            .own_cgroup = open_own_cgroup(options->own_cgroup)};
   if (starter.host_proc < 0) fail("cannot open /proc");
   return starter;
 }

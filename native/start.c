@@ -71,6 +71,7 @@ static void begin(const struct starter *starter, struct request *request) {
   struct start *start = &starts[start_count];
   char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
   if (pid_file == NULL) return refuse(request->control, "cannot take the request");
+  want_cgroup_lock();
   pid_t runtime = fork();
   if (runtime == 0) serve_request(starter, request);
   int pidfd = runtime < 0 ? -1 : (int)syscall(SYS_pidfd_open, runtime, 0);
@@ -207,10 +208,12 @@ _Noreturn void start_containers(struct starter starter) {
   starter.sockets = move_up(starter.sockets);
   starter.host_proc = move_up(starter.host_proc);
   if (starter.runtime >= 0) starter.runtime = move_up(starter.runtime);
+  if (starter.own_cgroup >= 0) starter.own_cgroup = move_up(starter.own_cgroup);
   for (size_t i = 0; i < starter.cgroup_count; i++) starter.cgroups[i].fd = move_up(starter.cgroups[i].fd);
   for (int fd = STDERR_FILENO + 1; fd < FIRST_OWN_DESCRIPTOR; fd++) {
     if (dup3(STDERR_FILENO, fd, O_CLOEXEC) < 0) fail("cannot reserve a file descriptor");
   }
+  keep_cgroup_lock_near(starter.own_cgroup);
   bool pausing = false;
   for (;;) {
     const size_t count = list_polled(polled, starter.sockets), first = 1, had_starts = start_count;

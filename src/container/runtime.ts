@@ -249,6 +249,7 @@ export class ContainerRuntime implements AsyncDisposable {
       runtime: runtime.path,
       identity: this.#identity,
       cgroups: placement.hostFolders,
+      ownCgroup: placement.maker === 'none' ? undefined : ownCgroup(this.#layout),
       cgroup2: cgroup2View(runtime.name, this.#layout),
       onReaped: (pid) => {
         reapings.reaped(pid);
@@ -310,6 +311,11 @@ export class ContainerRuntime implements AsyncDisposable {
   #place(cgroup: string): Promise<CgroupPlacement> {
     return placeCgroups(this.#layout, this.#identity, path.basename(this.#options.runtime ?? 'runc'), cgroup);
   }
+}
+
+/** Any: the kernel has one lock for all hierarchies. */
+function ownCgroup({ hierarchies: [hierarchy] }: CgroupLayout): string | undefined {
+  return hierarchy && path.join(hierarchy.mountPoint, hierarchy.own);
 }
 
 /** crun refuses cgroup v1 beside v2; it is shown v2 alone, and executed in v1 cgroups that are made for it. */
