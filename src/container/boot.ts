@@ -26,6 +26,7 @@ import type { Limits } from './limits.ts';
 import { containerIds, type IdRange, type Identity } from './owners.ts';
 import type { Reapings } from './reapings.ts';
 import { deleteArguments, readRuntimeLog, runArguments, type RuntimeProgram } from './runtime-program.ts';
+import { explainVersion } from './runtime-version.ts';
 import type { SeccompFilter } from './seccomp-filter.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 import { containerSpec, type ContainerProcess } from './spec.ts';
@@ -270,10 +271,9 @@ export async function explainLaunch(
   const messages = await readRuntimeLog(log);
   const text =
     [...messages, failure.complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
-  return explainFailure(`start a container with ${context.runtime.name}`, text, {
-    status,
-    runtime: context.runtime.path,
-  });
+  const { name, path: runtime } = context.runtime;
+  const tooOld = await explainVersion(runtime);
+  return explainFailure(`start a container with ${name}`, text, { status, runtime }, tooOld);
 }
 
 function executionAdvice(error: string): string {

@@ -106,18 +106,14 @@ const explanations: readonly Explanation[] = [
       advice: 'crun refuses a machine that has cgroup v1 beside v2; babelhost should have shown it v2 alone',
     },
   },
-  {
-    pattern: /unknown flag|flag provided but not defined|unknown version specified|unsupported spec version/i,
-    refusal: {
-      advice: 'The runtime is too old; babelhost needs runc 1.1 or crun 1.8, or newer',
-      mend: 'sudo apt-get install runc',
-    },
-  },
 ];
 
-/** A `containerFailed` error for a step that failed with `text` on stderr or in a log. */
-export function explainFailure(step: string, text: string, data: ErrorData = {}): BabelhostError {
-  const found = explanations.find(({ pattern }) => pattern.test(text));
+/**
+ * A `containerFailed` error for a step that failed with `text` on stderr or in a log.
+ * @param known why, where that is known from elsewhere: the text is not searched then
+ */
+export function explainFailure(step: string, text: string, data: ErrorData = {}, known?: Refusal): BabelhostError {
+  const found = known === undefined ? explanations.find(({ pattern }) => pattern.test(text)) : { refusal: known };
   const reason = text.trim().slice(-2000);
   const refusal = typeof found?.refusal === 'function' ? found.refusal() : found?.refusal;
   const mend = refusal?.mend;

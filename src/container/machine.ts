@@ -1,10 +1,8 @@
 // What this machine can do for containers, and the command that mends what it cannot: the substance of `doctor`.
 // Everything is tried, not guessed: kernels refuse user namespaces for many reasons that no setting shows.
-import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { isBabelhostError, messageOf } from '../errors.ts';
 import { requireBootstrap } from '../native.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
@@ -13,6 +11,7 @@ import type { IsolationReport } from './isolation.ts';
 import { defaultBase, findIdentity, userName, type Identity } from './owners.ts';
 import { ContainerRuntime } from './runtime.ts';
 import { findProgram } from './runtime-program.ts';
+import { readRuntimeVersion } from './runtime-version.ts';
 import { initPath } from './spec.ts';
 
 export interface Finding {
@@ -30,9 +29,6 @@ export interface MachineReport {
   /** What would be in force for containers of this user with the given runtime. */
   readonly isolation: IsolationReport;
 }
-
-/** The oldest that have what we use: `defaultErrnoRet` of seccomp, and bind mounts from folders the root may not search. */
-const oldestVersions: Readonly<Record<string, readonly [number, number]>> = { runc: [1, 1], crun: [1, 5] };
 
 /**
  * Looks at the machine as the user that this process is. Makes a guard, as a host would, and removes it.
@@ -77,14 +73,11 @@ async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
   const program = await findProgram(name);
   if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && mending) };
   try {
-    const { stdout } = await promisify(execFile)(program, ['--version'], { timeout: 10_000 });
-    const version = /(\d+)\.(\d+)[.\w+~-]*/.exec(stdout);
-    const [major = 0, minor = 0] = oldestVersions[name] ?? [];
-    if (version === null) return { name, state: absent, found: `${program} does not tell its version`, ...mending };
-    if (Number(version[1]) < major || (Number(version[1]) === major && Number(version[2]) < minor)) {
-      return { name, state: absent, found: `${version[0]} at ${program}: ${major}.${minor} is needed`, ...mending };
-    }
-    return { name, state: 'ok', found: `${version[0]} at ${program}` };
+    const { version, needed } = await readRuntimeVersion(program);
+    if (version === undefined)
+      return { name, state: absent, found: `${program} does not tell its version`, ...mending };
+    if (needed === undefined) return { name, state: 'ok', found: `${version} at ${program}` };
+    return { name, state: absent, found: `${version} at ${program}: ${needed} is needed`, ...mending };
   } catch (error) {
     return { name, state: absent, found: `${program} does not run: ${messageOf(error)}`, ...mending };
   }

@@ -32,8 +32,8 @@ async function workplace(setting: Setting): Promise<Workplace> {
   return place;
 }
 
-async function script(place: Workplace, text: string): Promise<string> {
-  const file = path.join(place.folder, 'runtime');
+async function script(place: Workplace, text: string, name = 'runtime'): Promise<string> {
+  const file = path.join(place.folder, name);
   await writeFile(file, `#!/bin/sh\n${text}\n`);
   await chmod(file, 0o755);
   return file;
@@ -71,8 +71,17 @@ describe('a runtime', () => {
     await expect(hello(host)).rejects.toMatchObject({ kind: 'timeout', data: { timeoutMs: 300 } });
   });
 
-  it('that is too old says so', () => {
-    expect(explainFailure('start', 'unknown flag --preserve-fds').message).toMatch(/too old; babelhost needs runc 1.1/);
+  it('that is too old is told of, with its version', async () => {
+    const place = await workplace(root);
+    const answer = 'if [ "$1" = --version ]; then echo "runc version 1.0.0~rc93+ds1"; exit; fi';
+    const old = await script(place, `${answer}; exit 1`, 'runc');
+    await expect(hello(await place.host({ runtime: old }))).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringMatching(
+        /status 1\. runc is too old: it is 1\.0\.0~rc93\+ds1, and babelhost needs 1\.1 or newer/,
+      ) as string,
+      data: { mend: 'sudo apt-get install runc' },
+    });
   });
 });
 
@@ -125,6 +134,24 @@ describe('a machine', () => {
       message: expect.stringContaining('does not mean that a disk is full') as string,
       data: { mend: 'sudo sysctl -w user.max_user_namespaces=15000' },
     });
+    const raise = 'echo 100 > /proc/sys/user/max_user_namespaces';
+    await execute('nsenter', ['--user', '--target', await pidOf(limited), 'sh', '-c', raise]);
+    expect(await hello(limited)).toBe('hello\n');
+  });
+
+  it('whose disk is full, until there is room again', async () => {
+    const place = await workplace(root);
+    const full = `mount -t tmpfs -o size=64k tmpfs '${place.directory}'; exec "$@"`;
+    const host = await place.host({}, ['unshare', '--mount', 'sh', '-c', full, 'sh']);
+    const { guard } = await host.prepare();
+    const filler = `/proc/${guard}/root${place.directory}/filler`;
+    await execute('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64k', 'count=1']).catch(() => undefined);
+    await expect(hello(host)).rejects.toMatchObject({
+      kind: 'containerFailed',
+      message: expect.stringContaining('A file system is full') as string,
+    });
+    await rm(filler);
+    expect(await hello(host)).toBe('hello\n');
   });
 
   it('where newuidmap may not do its work', async () => {
