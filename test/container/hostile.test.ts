@@ -11,8 +11,14 @@ import { settings, Workplace, type TestHost } from './settings.ts';
 const execute = promisify(execFile);
 const source = fileURLToPath(new URL('./fixtures/attempts.c', import.meta.url));
 
-/** What the kernel answers to each attempt within a container. */
-const attempts: Record<string, { answer: string }> = {
+interface Attempt {
+  /** What the kernel answers within a container. */
+  readonly answer: string;
+  /** What it answers outside, where that is more than 'done'. */
+  readonly outside?: string;
+}
+
+const attempts: Record<string, Attempt> = {
   inet: { answer: 'EAFNOSUPPORT' },
   inet6: { answer: 'EAFNOSUPPORT' },
   netlink: { answer: 'EAFNOSUPPORT' },
@@ -57,7 +63,8 @@ const attempts: Record<string, { answer: string }> = {
   // An empty file stands in its place.
   'read-file /proc/interrupts': { answer: 'ENODATA' },
   'read-file /proc/keys': { answer: 'ENODATA' },
-  'read-file /proc/1/mem': { answer: 'EACCES' },
+  // Opened outside: nothing is mapped at address 0.
+  'read-file /proc/1/mem': { answer: 'EACCES', outside: 'EIO' },
   'read-file /proc/1/environ': { answer: 'EACCES' },
 };
 
@@ -103,13 +110,18 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
 
   const inside = async (...words: string[]) => (await host.run({ args: ['attempts', ...words] })).stdout.trim();
 
-  it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer }) => {
+  it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer, outside: proof = 'done' }) => {
     const words = attempt.split(' ');
-    if (words.length === 1) {
-      const proof = await outside(program, words);
+    // What is allowed needs no proof. A file of the test's own stands for one of the image's, and its own process for
+    // process 1, which some machines keep even from root.
+    if (answer !== 'done') {
+      const done = await outside(
+        program,
+        words.map((word) => word.replace(/^\/new$/, path.join(place.folder, 'new')).replace('/1/', `/${process.pid}/`)),
+      );
       // A kernel built without modules has nothing to keep anybody from.
-      if (attempt === 'module' && proof === 'ENOSYS') return;
-      expect(proof).toBe('done');
+      if (attempt === 'module' && done === 'ENOSYS') return;
+      expect(done).toBe(proof);
     }
     expect(await inside(...words)).toBe(answer);
   });

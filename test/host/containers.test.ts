@@ -1,5 +1,5 @@
 // Containers through the protocol: made, changed, started, looked into, stopped and destroyed, in real ones.
-import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Params } from '../../src/protocol/methods.ts';
@@ -281,13 +281,23 @@ describe('a further process', () => {
     await expect
       .poll(async () => (await request('container/logs', { id: process.id })).chunks.length)
       .toBeGreaterThanOrEqual(2);
+    const { processes } = await request('container/state', { id });
+    for (const each of processes) {
+      // Both are the machine's, and the container's main process is no ancestor of the other.
+      expect(await readFile(`/proc/${each.pid}/cmdline`, 'utf8')).toContain('/dev/init');
+      expect(Date.parse(each.startedAt)).toBeLessThanOrEqual(Date.now());
+      expect(each.finishedAt).toBeUndefined();
+    }
+    expect(new Set(processes.map(({ pid }) => pid)).size).toBe(2);
     await request('container/signal', { id: process.id, signal: 'USR1' });
     await expect
       .poll(async () => (await request('container/state', { id })).processes)
       .toMatchObject([
         { id, status: 'running' },
-        { id: process.id, status: 'exited', signal: 10 },
+        { id: process.id, status: 'exited', signal: 10, message: 'It was ended by signal 10.' },
       ]);
+    const [, exited] = (await request('container/state', { id })).processes;
+    expect(Date.parse(exited?.finishedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(exited?.startedAt ?? ''));
     await expect(request('container/signal', { id: process.id, signal: 9 })).rejects.toMatchObject({
       kind: 'conflict',
     });
