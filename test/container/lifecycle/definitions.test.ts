@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ContainerRegistry, ContainerRuntime, type LifecycleLimits } from '../../../src/container/index.ts';
@@ -42,12 +43,28 @@ async function create(registry: ContainerRegistry): Promise<string> {
   return (await registry.commit(handle)).id;
 }
 
-/** Runs a process that commits without end, and kills it after `delayMs`. */
-async function killCommitter(delayMs: number, ...args: string[]): Promise<void> {
+/** Commits, and milliseconds after the last of them: with the first ones, it is killed before its first commit is over. */
+const instants = [
+  [0, 0],
+  [0, 3],
+  [0, 8],
+  [1, 0],
+  [1, 4],
+  [2, 1],
+  [2, 9],
+  [3, 20],
+] as const;
+
+/** Runs a process that commits without end, and kills it `delayMs` after it has made `commits`. */
+async function killCommitter([commits, delayMs]: (typeof instants)[number], ...args: string[]): Promise<void> {
   const child = spawn(process.execPath, [program, folder, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  setTimeout(() => child.kill('SIGKILL'), delayMs);
-  await once(child, 'exit');
+  const ended = once(child, 'exit');
+  let lines = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    // The first one only says that it begins.
+    if (line !== '' && lines++ === commits) setTimeout(() => child.kill('SIGKILL'), delayMs);
+  }
+  await ended;
 }
 
 /** Expects that every definition is whole, and that nothing lies beside what they name. */
@@ -73,8 +90,8 @@ async function expectWhole(): Promise<number> {
 describe('definitions', () => {
   it('are old or new, never half, when their host is killed while it creates', async () => {
     let most = 0;
-    for (const delay of [0, 3, 6, 9, 12, 16, 20, 25]) {
-      await killCommitter(delay);
+    for (const instant of instants) {
+      await killCommitter(instant);
       most = Math.max(most, await expectWhole());
     }
     expect(most).toBeGreaterThan(0);
@@ -82,8 +99,8 @@ describe('definitions', () => {
 
   it('are old or new, never half, when their host is killed while it changes', async () => {
     const id = await create(await openRegistry());
-    for (const delay of [1, 4, 8, 12, 17, 23, 30, 40]) {
-      await killCommitter(delay, id);
+    for (const instant of instants) {
+      await killCommitter(instant, id);
       await expectWhole();
     }
     const { generation } = await (await openRegistry()).config(id);
