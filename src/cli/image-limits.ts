@@ -14,6 +14,7 @@ const parsers: { readonly [Name in keyof Required<ImageLimits>]: (text: string) 
   ratio: parseCount,
   ratioFreeBytes: parseBytes,
   entries: parseCount,
+  nameBytes: parseBytes,
   pathBytes: parseBytes,
   extendedHeaderBytes: parseBytes,
   images: parseCount,

@@ -176,7 +176,7 @@ export function parseTopDocument(bytes: Buffer, what: string): TopDocument {
     if (type === undefined) {
       throw invalid(
         what,
-        `layer ${position + 1} has the media type '${layer.mediaType ?? ''}', which is no layer of files`,
+        `layer ${position + 1} has the media type '${(layer.mediaType ?? '').slice(0, 100)}', which is no layer of files`,
       );
     }
     return { digest: layer.digest, size: layer.size, ...type };
@@ -278,7 +278,7 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown, what: s
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const place = issue?.path.join('.') ?? '';
+  const place = (issue?.path.join('.') ?? '').slice(0, 200);
   throw invalid(what, `${place === '' ? 'it' : place}: ${issue?.message ?? 'does not fit'}`, result.error);
 }
 

@@ -17,11 +17,13 @@ export interface ImageLimits {
   readonly ratio: number;
   /** What a layer may unpack to before `ratio` is looked at: small layers of zeros are common and harmless. */
   readonly ratioFreeBytes: number;
-  /** Entries (files, directories, links, whiteouts) of all layers of one image. */
+  /** Entries (files, directories, links, whiteouts) of all layers of one image, and folders that only names of entries tell of. */
   readonly entries: number;
+  /** The names of all entries of one image, their links and extended attributes, and the paths that they come to. */
+  readonly nameBytes: number;
   /** The name of an entry, or the target of a link; the kernel's PATH_MAX by default. */
   readonly pathBytes: number;
-  /** One extended header (PAX, GNU long name) in a layer. */
+  /** The extended headers (PAX, GNU long names) of one entry in a layer. */
   readonly extendedHeaderBytes: number;
   /** Images in the store. */
   readonly images: number;
@@ -36,6 +38,7 @@ export const defaultLimits: ImageLimits = {
   ratio: 200,
   ratioFreeBytes: 128 * 1024 ** 2,
   entries: 2_000_000,
+  nameBytes: 512 * 1024 ** 2,
   pathBytes: 4095,
   extendedHeaderBytes: 1024 ** 2,
   images: 10_000,

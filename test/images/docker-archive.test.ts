@@ -65,6 +65,11 @@ describe('an archive of docker save', () => {
     ['no manifest', tar(file('x')), 'imageNotFound'],
     ['a manifest that is not JSON', tar(file('manifest.json', '{')), 'imageInvalid'],
     ['a manifest of another form', tar(file('manifest.json', '[{"Layers": 1}]')), 'imageInvalid'],
+    [
+      'more layers than may be, of one file that would be read for each',
+      saved([{ ...image(null), Layers: Array<string>(100_000).fill('one/layer.tar') }]),
+      'imageInvalid',
+    ],
     ['no configuration', tar(file('manifest.json', JSON.stringify([image(null)]))), 'imageNotFound'],
     [
       'fewer layers than its configuration says',

@@ -5,11 +5,11 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { systemErrorCode } from '../../errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { OwnerMap } from '../owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
+import { Turn } from '../unpack/turn.ts';
 import type { Unpacker } from '../unpack/unpacker.ts';
 
 /** Changes when what is kept changes its form: what is of another form is unpacked anew. */
@@ -20,9 +20,6 @@ const writeSize = 64 * 1024;
 
 /** Lines are read in pieces of so many bytes. */
 const readSize = 256 * 1024;
-
-/** How many entries are replayed before others get a turn. */
-const replayTurn = 256;
 
 /** The first line: what the files were made for. Owners are in their inodes. */
 function heading(owners: OwnerMap): string {
@@ -52,7 +49,8 @@ export class LayerRecorder implements TarSink, Disposable {
   }
 
   entry(entry: TarEntry): void {
-    this.#lines += `${JSON.stringify(entry)}\n`;
+    // Where a sparse file's bytes belong is of no use once they are there, and can be long.
+    this.#lines += `${JSON.stringify({ ...entry, segments: undefined })}\n`;
     if (this.#lines.length > writeSize) this.#write();
     this.#unpacker.entry(entry, entry.kind === 'file' ? { file: this.#next(), filled: false } : undefined);
   }
@@ -106,6 +104,7 @@ export async function replayLayer(
     throw error;
   }
   try {
+    const turn = new Turn();
     let line = 0;
     let files = 0;
     for await (const text of linesOf(handle)) {
@@ -119,9 +118,9 @@ export async function replayLayer(
       const isFile = entry.kind === 'file';
       if (isFile) files += 1;
       unpacker.entry(entry, isFile ? { file: path.join(folder, String(files)), filled: true } : undefined);
-      if (line % replayTurn === 0) {
+      if (turn.isOver()) {
+        await turn.pass();
         signal?.throwIfAborted();
-        await setImmediate();
       }
     }
     return line > 0;

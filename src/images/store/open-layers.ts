@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { ArrivingBlob } from '../arriving-blob.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import { exists } from '../exists.ts';
+import type { ImageLimits } from '../limits.ts';
 import type { OnProgress } from '../progress.ts';
 import { openLayer, type OpenLayer } from '../unpack/unpack-layer.ts';
 import type { ImageDocuments } from './stored-image.ts';
@@ -10,6 +11,7 @@ import type { ImageDocuments } from './stored-image.ts';
 export interface OpenLayersOptions {
   /** The image as messages name it. */
   readonly name: string;
+  readonly limits: ImageLimits;
   /** Gives a layer's blob, which may still be on its way. */
   readonly blob: (layer: number) => ArrivingBlob;
   readonly onProgress?: OnProgress | undefined;
@@ -46,7 +48,7 @@ export class OpenLayers implements Disposable {
     if (known !== undefined) return known;
     const layer = this.#documents.manifest.layers[index];
     if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
-    const { name, blob } = this.#options;
+    const { name, blob, limits } = this.#options;
     const opened = openLayer(
       {
         chunks: blob(index).follow(),
@@ -55,6 +57,7 @@ export class OpenLayers implements Disposable {
         diffId: this.diffId(index),
         what: `Layer ${index + 1} of ${name}`,
       },
+      limits,
       (done) => {
         this.report(index, done);
       },

@@ -34,10 +34,10 @@ export async function unpackImage(
 ): Promise<Map<string, string>> {
   const { owners, limits, logger } = settings;
   await mkdir(target, { mode: 0o700 });
-  using unpacker = new Unpacker(target, owners, limits);
+  using unpacker = new Unpacker(target, path.join(path.dirname(target), 'removed'), owners, limits);
   const kept = path.join(path.dirname(target), 'layers');
   const layers = new Map<string, string>();
-  using opened = new OpenLayers({ manifest, document }, settings.layout.layers, { name, blob, onProgress });
+  using opened = new OpenLayers({ manifest, document }, settings.layout.layers, { name, limits, blob, onProgress });
   for (const [index, layer] of manifest.layers.entries()) {
     signal?.throwIfAborted();
     unpacker.beginLayer();
@@ -65,8 +65,8 @@ export async function unpackImage(
     }
     opened.close(index);
   }
-  unpacker.finish();
-  const { devices, attributes, entries, bytes } = unpacker.notes;
+  await unpacker.finish();
+  const { devices, attributes, entries, bytes } = unpacker.tally;
   logger.debug({ image: name, entries, bytes }, 'unpacked');
   if (devices > 0) logger.info({ image: name, devices }, 'device nodes and FIFOs of the image were left out');
   if (attributes.size > 0) {

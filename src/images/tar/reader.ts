@@ -4,27 +4,17 @@
 // and loses them), sparse files (it skips them), extended headers split over two chunks (it decodes each half), values
 // with line ends, a refusal of headers whose checksum is wrong (it goes on behind them), and entries without a stream
 // object and its events for each.
-import { ArchiveError, type EntryKind, type Segment, type TarEntry, type TarSink } from './entry.ts';
+import { describeEntry } from './described.ts';
+import { ArchiveError, type Segment, type TarEntry, type TarSink } from './entry.ts';
 import { readExtension, type Extension } from './extended.ts';
 import { blockSize, decodeHeader, type RawHeader } from './header.ts';
 import { checkSegments, LeadingSparseMap, OldSparseMap, SparseData } from './sparse.ts';
 
 export interface TarReaderLimits {
+  /** Of all extended headers before one entry. */
   readonly extendedHeaderBytes: number;
   readonly pathBytes: number;
 }
-
-const kinds: Readonly<Record<string, EntryKind>> = {
-  '0': 'file',
-  '7': 'file',
-  S: 'file',
-  '1': 'hardLink',
-  '2': 'symbolicLink',
-  '3': 'characterDevice',
-  '4': 'blockDevice',
-  '5': 'directory',
-  '6': 'fifo',
-};
 
 /** What the bytes that come next are. */
 type Expecting =
@@ -45,6 +35,8 @@ export class TarReader {
   #padding = 0;
   #offset = 0;
   #extension: Extension = {};
+  /** Bytes of the extended headers since the last entry. */
+  #extensionBytes = 0;
   /** Where the next stored byte of the current file belongs. */
   #position = 0;
   #sparse: SparseData | undefined;
@@ -58,21 +50,25 @@ export class TarReader {
 
   /**
    * Reads the next bytes of the archive.
+   * @param enough - asked before each header whether to stop there: an archive decides how much work its bytes make.
+   * @returns how many bytes it took: all, unless it was told to stop.
    * @throws ArchiveError if it is not a tar archive, or goes over a limit; and whatever the sink throws.
    */
-  write(chunk: Buffer): void {
+  write(chunk: Buffer, enough?: () => boolean): number {
     let at = 0;
     while (at < chunk.length) {
       // What follows the end marker (two blocks of zeros) is padding of tape records, or nothing to us.
-      if (this.#ended) return;
+      if (this.#ended) return chunk.length;
       if (this.#remaining > 0) at += this.#data(chunk, at);
       else if (this.#padding > 0) {
         const length = Math.min(this.#padding, chunk.length - at);
         this.#padding -= length;
         this.#offset += length;
         at += length;
-      } else at += this.#header(chunk, at);
+      } else if (at > 0 && enough?.() === true) return at;
+      else at += this.#header(chunk, at);
     }
+    return at;
   }
 
   /**
@@ -113,13 +109,7 @@ export class TarReader {
   }
 
   #take(block: Buffer, at: number): void {
-    let header: RawHeader | undefined;
-    try {
-      header = decodeHeader(block, at);
-    } catch (error) {
-      if (error instanceof ArchiveError) throw new ArchiveError(error.message, this.#offset - blockSize);
-      throw error;
-    }
+    const header = this.#atHeader(() => decodeHeader(block, at));
     if (header === undefined) {
       this.#zeroBlocks += 1;
       if (this.#zeroBlocks === 2) this.#ended = true;
@@ -159,44 +149,16 @@ export class TarReader {
   #begin(header: RawHeader): void {
     const extension = this.#extension;
     this.#extension = {};
-    const name = extension.path ?? header.name;
-    const link = extension.link ?? header.link;
-    let kind = kinds[header.type];
-    if (kind === undefined) {
-      throw new ArchiveError(`an entry has the type '${header.type}', which is not known`, this.#offset - blockSize);
-    }
-    if (name === '') throw new ArchiveError('an entry has no name', this.#offset - blockSize);
-    if (name.length > this.#limits.pathBytes || link.length > this.#limits.pathBytes) {
-      throw new ArchiveError(
-        `an entry has a name of more than ${this.#limits.pathBytes} bytes (the limit 'pathBytes')`,
-      );
-    }
-    // V7 had no type for directories.
-    if (kind === 'file' && name.endsWith('/')) kind = 'directory';
-    // As for a link, what the header says of its size is the size of what it links to: nothing is stored.
-    const stored = kind === 'file' ? (extension.size ?? header.size) : 0;
-    const entry = (size: number, segments?: readonly Segment[]): TarEntry => ({
-      kind,
-      name,
-      link: kind === 'hardLink' || kind === 'symbolicLink' ? link : '',
-      mode: header.mode,
-      uid: extension.uid ?? header.uid,
-      gid: extension.gid ?? header.gid,
-      mtime: extension.mtime ?? header.mtime,
-      attributes: extension.attributes ?? [],
-      size,
-      ...(segments === undefined ? {} : { segments }),
-    });
+    this.#extensionBytes = 0;
+    const { entry, stored, sparse } = this.#atHeader(() => describeEntry(header, extension, this.#limits.pathBytes));
     this.#padding = padding(stored);
-    const sparse = kind === 'file' ? extension.sparse : undefined;
-    if (sparse?.mapInData === true) this.#mapInData(entry, sparse.realSize, stored);
-    else if (sparse?.segments !== undefined) this.#start(entry, stored, sparse.realSize, sparse.segments);
-    else this.#start(entry, stored, undefined, undefined);
+    if (sparse?.segments === 'in data') this.#mapInData(entry, sparse.realSize, stored);
+    else this.#start(entry, stored, sparse?.realSize, sparse?.segments);
   }
 
   /** Announces an entry to the sink and expects its content. */
   #start(
-    entry: (size: number, segments?: readonly Segment[]) => TarEntry,
+    entry: TarEntry,
     stored: number,
     realSize: number | undefined,
     segments: readonly Segment[] | undefined,
@@ -206,14 +168,26 @@ export class TarReader {
     this.#position = 0;
     this.#remaining = stored;
     this.#expecting = { what: 'file' };
-    this.#sink.entry(entry(realSize ?? stored, segments));
+    this.#sink.entry(segments === undefined ? entry : { ...entry, size: realSize ?? stored, segments });
     if (stored === 0) this.#sink.end();
   }
 
+  /** Does something with the header that was read last; what is wrong with it is told with its place. */
+  #atHeader<Result>(use: () => Result): Result {
+    try {
+      return use();
+    } catch (error) {
+      if (error instanceof ArchiveError) throw new ArchiveError(error.message, this.#offset - blockSize);
+      throw error;
+    }
+  }
+
   #collect(size: number, use: (bytes: Buffer) => void): void {
-    if (size > this.#limits.extendedHeaderBytes) {
+    // Together: what many of them say of one entry is kept until it comes.
+    this.#extensionBytes += size;
+    if (this.#extensionBytes > this.#limits.extendedHeaderBytes) {
       throw new ArchiveError(
-        `an extended header has ${size} bytes, more than ${this.#limits.extendedHeaderBytes} (the limit 'extendedHeaderBytes')`,
+        `the extended headers of an entry have ${this.#extensionBytes} bytes, more than ${this.#limits.extendedHeaderBytes} (the limit 'extendedHeaderBytes')`,
         this.#offset - blockSize,
       );
     }
@@ -266,11 +240,7 @@ export class TarReader {
     next(this.#limits.extendedHeaderBytes);
   }
 
-  #mapInData(
-    entry: (size: number, segments?: readonly Segment[]) => TarEntry,
-    realSize: number | undefined,
-    stored: number,
-  ): void {
+  #mapInData(entry: TarEntry, realSize: number | undefined, stored: number): void {
     const after = this.#padding;
     const map = new LeadingSparseMap();
     const more = (left: number) => {

@@ -2,7 +2,7 @@
 // "Storing Sparse Files".
 import { ArchiveError, type Segment, type TarSink } from './entry.ts';
 import { pairs, whole } from './extended.ts';
-import { number } from './header.ts';
+import { blockSize, number } from './header.ts';
 
 /** Refuses a map that overlaps itself, goes beyond the file's end, or does not fit the bytes that are stored. */
 export function checkSegments(segments: readonly Segment[], stored: number, realSize: number | undefined): void {
@@ -83,22 +83,24 @@ export class OldSparseMap {
 
 /** GNU's form 1.0: before the data, the count of segments and their numbers, a line each, to a whole block. */
 export class LeadingSparseMap {
-  #text = '';
+  readonly #blocks: string[] = [];
   #lines = 0;
+  #count: number | undefined;
 
   /** Takes a block; gives the map once it is complete. */
   add(block: Buffer): Segment[] | undefined {
     const text = block.toString('latin1');
-    this.#text += text;
+    this.#count ??= whole(text.slice(0, Math.max(0, text.indexOf('\n'))), 'GNU.sparse map');
+    this.#blocks.push(text);
     this.#lines += text.split('\n').length - 1;
-    const count = whole(this.#text.slice(0, Math.max(0, this.#text.indexOf('\n'))), 'GNU.sparse map');
-    if (this.#lines < 1 + count * 2) return undefined;
-    const numbers = this.#text.split('\n', 1 + count * 2).map((line) => whole(line, 'GNU.sparse map'));
-    return pairs(numbers.slice(1));
+    const wanted = 1 + this.#count * 2;
+    if (this.#lines < wanted) return undefined;
+    const lines = this.#blocks.join('').split('\n', wanted);
+    return pairs(lines.slice(1).map((line) => whole(line, 'GNU.sparse map')));
   }
 
   /** Bytes taken so far. */
   get length(): number {
-    return this.#text.length;
+    return this.#blocks.length * blockSize;
   }
 }

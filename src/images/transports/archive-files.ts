@@ -130,7 +130,7 @@ async function decompressed(
     magic >>> 16 === 0x1f8b
       ? createGunzip({ chunkSize: readSize })
       : magic === 0x28b52ffd
-        ? (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, readSize)
+        ? (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, readSize, limits.entries)
         : undefined;
   if (decoder === undefined) return file;
   const copy = path.join(await work(), 'archive.tar');

@@ -49,6 +49,14 @@ export async function openDockerArchive(
     throw overLimit('configBytes', limits.configBytes, `The configuration of ${name}`);
   const { diffIds } = parseConfig(configBytes, `The configuration of ${name}`);
   const files = image.Layers ?? [];
+  // Before any is read: a manifest may name the same large file a hundred thousand times.
+  if (files.length > limits.layers) {
+    throw overLimit('layers', limits.layers, `The number of layers of ${name}`, { actual: files.length });
+  }
+  const total = [...new Set(files)].reduce((sum, file) => sum + (archive.size(file) ?? 0), 0);
+  if (total > limits.compressedBytes) {
+    throw overLimit('compressedBytes', limits.compressedBytes, `The size of ${name}`, { actual: total });
+  }
   if (files.length !== diffIds.length) {
     throw invalid(
       `The archive ${name}`,
@@ -57,8 +65,10 @@ export async function openDockerArchive(
   }
   const places = new Map<Digest, string>();
   const layers: LayerDescriptor[] = [];
+  const described = new Map<string, LayerDescriptor>();
   for (const [index, file] of files.entries()) {
-    const layer = await describe(name, archive, file, diffIds[index], signal);
+    const layer = described.get(file) ?? (await describe(name, archive, file, diffIds[index], signal));
+    described.set(file, layer);
     places.set(layer.digest, file);
     layers.push(layer);
   }
@@ -103,9 +113,8 @@ async function readManifest(name: string, archive: ArchiveFiles, limits: ImageLi
 }
 
 function choose(images: readonly ArchivedImage[], choice: ArchiveChoice, name: string): ArchivedImage {
-  const names = images.flatMap((image) => image.RepoTags ?? []);
-  const there =
-    names.length === 0 ? `it has ${images.length}, none with a name` : `it has ${names.slice(0, 20).join(', ')}`;
+  const names = images.flatMap((image) => image.RepoTags ?? []).slice(0, 20);
+  const there = names.length === 0 ? `it has ${images.length}, none with a name` : `it has ${names.join(', ')}`;
   let found: ArchivedImage | undefined;
   if (choice.index !== undefined) found = images[choice.index];
   else if (choice.name !== undefined) {

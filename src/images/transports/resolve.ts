@@ -163,7 +163,8 @@ function choose(descriptors: readonly Descriptor[], platform: Platform, name: st
 }
 
 function wrongPlatform(name: string, wanted: Platform, offered: readonly Platform[]): BabelhostError {
-  const platforms = offered.map(formatPlatform);
+  // An index may list any number of any length.
+  const platforms = [...new Set(offered.map((one) => formatPlatform(one).slice(0, 100)))].slice(0, 20);
   return new BabelhostError(
     'imageNotFound',
     `There is no image for ${formatPlatform(wanted)} in ${name}: it has ${platforms.join(', ')}. Choose one of these with --platform if this machine can run it.`,

@@ -14,13 +14,22 @@ import { systemErrorCode } from '../../errors.ts';
 import type { OwnerMap } from '../owners.ts';
 import { modeMask } from './metadata.ts';
 
-/** Makes a hard link, or a copy where the file system allows no more links. */
-export function linkOrCopy(from: string | Buffer, to: string | Buffer, owners: OwnerMap): void {
+/**
+ * Makes a hard link, or a copy where the file system allows no more links.
+ * @param onCopy - told of the bytes that a copy is about to take; may throw to refuse it.
+ */
+export function linkOrCopy(
+  from: string | Buffer,
+  to: string | Buffer,
+  owners: OwnerMap,
+  onCopy?: (size: number) => void,
+): void {
   try {
     linkSync(from, to);
   } catch (error) {
     if (systemErrorCode(error) !== 'EMLINK') throw error;
     // The file system allows no more links to that file; a copy reads the same.
+    onCopy?.(lstatSync(from).size);
     copy(from, to, owners);
   }
 }

@@ -3,6 +3,7 @@ import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync } f
 import { hostId, type OwnerMap } from '../owners.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { entryError, type RootDirectory } from './root-directory.ts';
+import { Turn } from './turn.ts';
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -50,14 +51,16 @@ export function ownerOf(
 }
 
 /** Gives the directories their modes, owners and times, deepest first: a folder may not let its owner in any more. */
-export function finishDirectories(
+export async function finishDirectories(
   root: RootDirectory,
   directories: ReadonlyMap<string, DirectoryMetadata>,
   owners: OwnerMap,
-): void {
+): Promise<void> {
   root.forget();
+  const turn = new Turn();
   const paths = [...directories.keys()].sort().reverse();
   for (const path of paths) {
+    await turn.pass();
     const metadata = directories.get(path);
     // Removed since, or replaced by something else that is not to be followed.
     const directory = root.existing(path);

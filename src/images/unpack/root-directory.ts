@@ -12,6 +12,12 @@ const walkFlags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** As the kernel's MAXSYMLINKS. */
 const linksLimit = 40;
 
+/**
+ * How many names there may be on the way to an entry, those of links included. Each takes system calls: without a bound,
+ * forty links with as many names as fit into them make a tenth of a second's work of an entry.
+ */
+export const namesLimit = 1024;
+
 /** NAME_MAX of every Linux file system that matters. */
 const componentLimit = 255;
 
@@ -28,7 +34,7 @@ export interface Directory {
   readonly path: string;
 }
 
-/** Told of each directory that had to be made on the way to an entry. */
+/** Told of each directory that has to be made on the way to an entry, before it is; may throw to refuse it. */
 export type OnMade = (path: string) => void;
 
 /**
@@ -92,7 +98,9 @@ export class RootDirectory implements Disposable {
     if (slash <= 0 || name === '' || name === '.' || name === '..' || name.length > componentLimit) return undefined;
     const parent = this.directory(path.slice(0, slash), make);
     if (parent === undefined) return undefined;
-    const next = openDirectory(insidePath(parent, name));
+    const target = insidePath(parent, name);
+    let next = openDirectory(target);
+    if (next === 'missing' && make !== undefined) next = makeDirectory(parent, name, target, path, make);
     return typeof next === 'number' ? { fd: next, path: joined(parent, name) } : undefined;
   }
 
@@ -108,6 +116,8 @@ export class RootDirectory implements Disposable {
     const behind: Directory[] = [];
     let here = this.#root;
     let links = 0;
+    let names = ahead.length;
+    if (names > namesLimit) throw tooManyNames(path);
     const close = (keep?: Directory) => {
       for (const directory of [...behind, here])
         if (directory !== this.#root && directory !== keep) closeSync(directory.fd);
@@ -136,8 +146,10 @@ export class RootDirectory implements Disposable {
             behind.length = 0;
             here = this.#root;
           }
-          ahead.push(...components(link).reverse());
-          if (ahead.length > 4096) throw tooManyLinks(path);
+          const more = components(link);
+          names += more.length;
+          if (names > namesLimit) throw tooManyNames(path);
+          ahead.push(...more.reverse());
           continue;
         }
         if (next === 'missing') {
@@ -145,11 +157,7 @@ export class RootDirectory implements Disposable {
             close();
             return undefined;
           }
-          if (here.path.length + name.length > depthLimit) throw tooDeep(path);
-          mkdirSync(target, 0o700);
-          make(joined(here, name));
-          next = openDirectory(target);
-          if (typeof next === 'string') throw inTheWay(path, name);
+          next = makeDirectory(here, name, target, path, make);
         }
         behind.push(here);
         here = { fd: next, path: joined(here, name) };
@@ -205,6 +213,17 @@ function openDirectory(target: string | Buffer): number | 'missing' | 'notDirect
   }
 }
 
+/** Makes a directory that is missing on the way to `path`, and opens it. */
+function makeDirectory(parent: Directory, name: string, target: string | Buffer, path: string, make: OnMade): number {
+  const made = joined(parent, name);
+  if (made.length > depthLimit) throw tooDeep(path);
+  make(made);
+  mkdirSync(target, 0o700);
+  const fd = openDirectory(target);
+  if (typeof fd === 'string') throw inTheWay(path, name);
+  return fd;
+}
+
 /** The target of a symbolic link, or undefined if it is something else. */
 export function readLink(target: string | Buffer): string | undefined {
   if (!lstatSync(target).isSymbolicLink()) return undefined;
@@ -217,6 +236,11 @@ function inTheWay(path: string, name: string): BabelhostError {
 
 function tooManyLinks(path: string): BabelhostError {
   return entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
+}
+
+/** The error of an entry that too many names lead to. */
+export function tooManyNames(path: string): BabelhostError {
+  return entryError(path, `there are more than ${namesLimit} names on the way to it, those of links included`);
 }
 
 /** The error of an entry that lies too deep. */

@@ -8,6 +8,7 @@ import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
 import { decompressGzip } from './gzip.ts';
 import { ReadAhead } from './read-ahead.ts';
+import { Turn } from './turn.ts';
 import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
@@ -36,7 +37,7 @@ export interface OpenLayer extends Disposable {
  * Begins to decompress a layer, a bounded part of it before anybody asks.
  * @param onBytes - told of the blob's bytes that are read.
  */
-export function openLayer(blob: LayerBlob, onBytes?: (done: number) => void): OpenLayer {
+export function openLayer(blob: LayerBlob, limits: ImageLimits, onBytes?: (done: number) => void): OpenLayer {
   const counted = (async function* () {
     let read = 0;
     for await (const chunk of blob.chunks) {
@@ -45,7 +46,7 @@ export function openLayer(blob: LayerBlob, onBytes?: (done: number) => void): Op
       onBytes?.(read);
     }
   })();
-  const archive = decompressed(counted, blob.compression);
+  const archive = decompressed(counted, blob.compression, limits);
   return {
     blob,
     archive,
@@ -57,7 +58,11 @@ export function openLayer(blob: LayerBlob, onBytes?: (done: number) => void): Op
   };
 }
 
-function decompressed(chunks: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
+function decompressed(
+  chunks: AsyncIterable<Buffer>,
+  compression: Compression,
+  { entries }: ImageLimits,
+): AsyncIterable<Buffer> {
   switch (compression) {
     case 'none':
       // Nothing to do ahead, and all chunks lie in the same memory.
@@ -65,7 +70,7 @@ function decompressed(chunks: AsyncIterable<Buffer>, compression: Compression): 
     case 'gzip':
       return new ReadAhead(decompressGzip(chunks, chunkSize));
     case 'zstd':
-      return new ReadAhead(decompressZstd(chunks, chunkSize));
+      return new ReadAhead(decompressZstd(chunks, chunkSize, entries));
   }
 }
 
@@ -86,6 +91,7 @@ export async function unpackLayer(
 ): Promise<void> {
   const reader = new TarReader(sink, limits);
   const hash = createHash('sha256');
+  const turn = new Turn();
   let unpacked = 0;
   const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
   try {
@@ -102,7 +108,11 @@ export async function unpackLayer(
       if (unpacked > limits.unpackedBytes * 2)
         throw overLimit('unpackedBytes', limits.unpackedBytes, `${layer.what}: its archive`);
       hash.update(chunk);
-      reader.write(chunk);
+      for (let at = 0; at < chunk.length;) {
+        at += reader.write(chunk.subarray(at), () => turn.isOver());
+        await turn.pass();
+        signal?.throwIfAborted();
+      }
     }
     reader.finish();
   } catch (error) {

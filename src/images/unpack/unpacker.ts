@@ -2,7 +2,8 @@
 // Changeset"; where that is silent, what umoci and containerd do. Everything goes through RootDirectory: nothing is
 // written, linked, changed or read outside of the root, whatever the entries say.
 //
-// The calls are synchronous on purpose: each takes microseconds, and between two chunks of an archive the event loop runs.
+// The calls are synchronous on purpose: each takes microseconds, and whoever hands on the entries lets the event loop run
+// between them (turn.ts).
 import {
   closeSync,
   constants,
@@ -19,7 +20,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { systemErrorCode } from '../../errors.ts';
-import { overLimit, type ImageLimits } from '../limits.ts';
+import type { ImageLimits } from '../limits.ts';
 import type { OwnerMap } from '../owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
 import { linkOrCopy } from './link-or-copy.ts';
@@ -31,6 +32,7 @@ import {
   ownerOf,
   type DirectoryMetadata,
 } from './metadata.ts';
+import { Removal } from './removal.ts';
 import {
   bytesOf,
   components,
@@ -38,29 +40,16 @@ import {
   entryError,
   insidePath,
   joined,
-  printable,
+  namesLimit,
   RootDirectory,
   tooDeep,
+  tooManyNames,
   type Directory,
 } from './root-directory.ts';
-import { isWhiteout, removeIn, Whiteouts } from './whiteouts.ts';
+import { Tally } from './tally.ts';
+import { isWhiteout, Whiteouts } from './whiteouts.ts';
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
-/** How many different names of extended attributes are noted: an image may have as many as it likes. */
-const notedAttributes = 16;
-const otherAttributes = 'others';
-
-/** What was left out, for the log. */
-export interface UnpackNotes {
-  /** Device nodes and FIFOs: a container gets its devices from the runtime, and needs no right to make any. */
-  devices: number;
-  /** Names of extended attributes, and how many entries have each (docs/images.md says why none is kept). */
-  readonly attributes: Map<string, number>;
-  entries: number;
-  /** Bytes of all files by their length. */
-  bytes: number;
-}
 
 /** A file beside the root that an entry's content is kept in; the root has a hard link of it. */
 export interface SharedFile {
@@ -77,19 +66,25 @@ interface OpenFile {
 
 /** Unpacks one image: a TarSink for the entries of layer after layer. */
 export class Unpacker implements TarSink, Disposable {
-  readonly notes: UnpackNotes = { devices: 0, attributes: new Map(), entries: 0, bytes: 0 };
+  /** What it came to. */
+  readonly tally: Tally;
   readonly #root: RootDirectory;
+  readonly #removal: Removal;
   readonly #whiteouts: Whiteouts;
   readonly #owners: OwnerMap;
-  readonly #limits: ImageLimits;
   readonly #directories = new Map<string, DirectoryMetadata>();
   #file: OpenFile | undefined;
 
-  constructor(root: string, owners: OwnerMap, limits: ImageLimits) {
+  /**
+   * @param root - an empty folder.
+   * @param aside - a folder beside it, for what the image removes again.
+   */
+  constructor(root: string, aside: string, owners: OwnerMap, limits: ImageLimits) {
+    this.tally = new Tally(limits);
     this.#root = new RootDirectory(root);
-    this.#whiteouts = new Whiteouts(this.#root);
+    this.#removal = new Removal(this.#root, aside);
+    this.#whiteouts = new Whiteouts(this.#root, this.#removal);
     this.#owners = owners;
-    this.#limits = limits;
     this.#directories.set('', impliedDirectory);
   }
 
@@ -99,22 +94,7 @@ export class Unpacker implements TarSink, Disposable {
   }
 
   entry(entry: TarEntry, shared?: SharedFile): void {
-    const { notes } = this;
-    notes.entries += 1;
-    if (notes.entries > this.#limits.entries) {
-      throw overLimit('entries', this.#limits.entries, 'The number of entries in the image');
-    }
-    notes.bytes += entry.size;
-    if (notes.bytes > this.#limits.unpackedBytes) {
-      throw overLimit('unpackedBytes', this.#limits.unpackedBytes, 'What the image unpacks to');
-    }
-    for (const name of entry.attributes) {
-      const { attributes } = notes;
-      const shown = printable(name);
-      const noted = attributes.has(shown) || attributes.size < notedAttributes ? shown : otherAttributes;
-      attributes.set(noted, (attributes.get(noted) ?? 0) + 1);
-    }
-
+    this.tally.entry(entry);
     const names = components(entry.name);
     if (names.includes('..')) throw entryError(entry.name, "its name has '..' in it");
     const name = names.pop();
@@ -124,6 +104,7 @@ export class Unpacker implements TarSink, Disposable {
       return;
     }
     if (name.length > 255) throw entryError(entry.name, 'a part of its name has more than 255 bytes');
+    if (names.length > namesLimit) throw tooManyNames(entry.name);
     const folder = names.join('/');
     if (isWhiteout(name)) {
       this.#whiteouts.apply(entry, folder, name);
@@ -132,6 +113,7 @@ export class Unpacker implements TarSink, Disposable {
     const parent = this.#parent(folder);
     const path = joined(parent, name);
     if (path.length > depthLimit) throw tooDeep(entry.name);
+    this.tally.place(path);
     switch (entry.kind) {
       case 'file':
         this.#makeFile(entry, folder, name, shared);
@@ -154,8 +136,8 @@ export class Unpacker implements TarSink, Disposable {
       case 'characterDevice':
       case 'blockDevice':
       case 'fifo':
-        notes.devices += 1;
-        removeIn(this.#root, folder, name);
+        this.tally.devices += 1;
+        this.#removal.remove(folder, name);
         return;
     }
     this.#whiteouts.touch(path);
@@ -186,8 +168,8 @@ export class Unpacker implements TarSink, Disposable {
   }
 
   /** Gives the directories what their entries say, once nothing changes in them any more. */
-  finish(): void {
-    finishDirectories(this.#root, this.#directories, this.#owners);
+  async finish(): Promise<void> {
+    await finishDirectories(this.#root, this.#directories, this.#owners);
   }
 
   [Symbol.dispose](): void {
@@ -198,6 +180,7 @@ export class Unpacker implements TarSink, Disposable {
 
   #parent(folder: string): Directory {
     const directory = this.#root.directory(folder, (made) => {
+      this.tally.implied(made);
       this.#directories.set(made, impliedDirectory);
       this.#whiteouts.touch(made);
     });
@@ -212,7 +195,7 @@ export class Unpacker implements TarSink, Disposable {
     } catch (error) {
       if (systemErrorCode(error) !== 'EEXIST') throw error;
     }
-    removeIn(this.#root, folder, name);
+    this.#removal.remove(folder, name);
     return make(insidePath(this.#parent(folder), name));
   }
 
@@ -235,7 +218,7 @@ export class Unpacker implements TarSink, Disposable {
       if (systemErrorCode(error) !== 'EEXIST') throw error;
       // A directory over a directory keeps what is in it; over a link or a file it takes the place of that.
       if (!lstatSync(target).isDirectory()) {
-        removeIn(this.#root, folder, name);
+        this.#removal.remove(folder, name);
         mkdirSync(insidePath(this.#parent(folder), name), 0o700);
       }
     }
@@ -246,6 +229,7 @@ export class Unpacker implements TarSink, Disposable {
     const names = components(entry.link);
     if (names.includes('..')) throw entryError(entry.name, "it is a hard link to a name with '..' in it");
     const targetName = names.pop();
+    if (names.length > namesLimit) throw tooManyNames(entry.name);
     const targetFolder = names.join('/');
     const missing = () => entryError(entry.name, 'it is a hard link to something that is not there');
     const source = () => {
@@ -259,7 +243,9 @@ export class Unpacker implements TarSink, Disposable {
       if (lstatSync(found.target).isDirectory()) throw entryError(entry.name, 'it is a hard link to a folder');
       this.#place(folder, name, (target) => {
         // Looked up again: what was removed to make place may have lain on the way.
-        linkOrCopy(source().target, target, this.#owners);
+        linkOrCopy(source().target, target, this.#owners, (size) => {
+          this.tally.content(size);
+        });
       });
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') throw missing();

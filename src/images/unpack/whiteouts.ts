@@ -1,7 +1,7 @@
 // What a layer hides of those below it: whiteouts and opaque whiteouts. OCI image spec, "Whiteouts".
-import { lstatSync, readdirSync, rmSync, unlinkSync } from 'node:fs';
-import { systemErrorCode } from '../../errors.ts';
+import { lstatSync } from 'node:fs';
 import type { TarEntry } from '../tar/entry.ts';
+import type { Removal } from './removal.ts';
 import { entryError, insidePath, joined, type RootDirectory } from './root-directory.ts';
 
 const whiteoutPrefix = '.wh.';
@@ -15,12 +15,14 @@ export function isWhiteout(name: string): boolean {
 /** Applies whiteouts, and knows what the current layer has itself, which they spare. */
 export class Whiteouts {
   readonly #root: RootDirectory;
+  readonly #removal: Removal;
   /** Paths that the current layer put there, and the folders above them; none are noted in the lowest layer. */
   #upper: Set<string> | undefined;
   #layers = 0;
 
-  constructor(root: RootDirectory) {
+  constructor(root: RootDirectory, removal: Removal) {
     this.#root = root;
+    this.#removal = removal;
   }
 
   /** Says that what follows is of the next layer up. */
@@ -64,7 +66,7 @@ export class Whiteouts {
     const folder = path.slice(0, Math.max(0, slash));
     const name = path.slice(slash + 1);
     if (this.#upper?.has(path) !== true) {
-      removeIn(this.#root, folder, name);
+      this.#removal.remove(folder, name);
       return;
     }
     const parent = this.#root.directory(folder);
@@ -75,25 +77,8 @@ export class Whiteouts {
   #removeLowerIn(path: string): void {
     const directory = this.#root.directory(path);
     if (directory === undefined) return;
-    const names = readdirSync(`/proc/self/fd/${directory.fd}/.`, { encoding: 'buffer' });
-    for (const name of names) this.#removeLower(joined({ fd: -1, path }, name.toString('latin1')));
+    const found = this.#removal.namesIn(directory).map((name) => joined(directory, name));
+    if (path !== '' && !found.some((below) => this.#upper?.has(below))) this.#removal.empty(path);
+    else for (const below of found) this.#removeLower(below);
   }
-}
-
-/** Removes one name in a folder, with all below it; nothing to do if it is not there. */
-export function removeIn(root: RootDirectory, folder: string, name: string): void {
-  const parent = root.directory(folder);
-  if (parent === undefined) return;
-  const target = insidePath(parent, name);
-  let found;
-  try {
-    found = lstatSync(target);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return;
-    throw error;
-  }
-  if (found.isDirectory()) rmSync(target, { recursive: true });
-  else unlinkSync(target);
-  // Directories that we have open may have been in it, or been found through it.
-  if (found.isDirectory() || found.isSymbolicLink()) root.forget();
 }

@@ -1,12 +1,23 @@
 // Zstandard streams of any number of frames. Node's decoder ends with the first frame (RFC 8878 lets a file have many, and
 // skippable ones between them: estargz's and zstd:chunked's layers do), so what it leaves goes to another one.
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
+import { overLimit } from '../limits.ts';
 
-/** Decompresses all frames of `source`, `chunkSize` bytes at most at a time. */
-export async function* decompressZstd(source: AsyncIterable<Buffer>, chunkSize: number): AsyncGenerator<Buffer> {
+/**
+ * Decompresses all frames of `source`, `chunkSize` bytes at most at a time.
+ * @param maxFrames - tools write one for each file at most; each costs a decoder, and can be nine bytes long.
+ * @throws BabelhostError `imageInvalid` if there are more: the limit `entries`.
+ */
+export async function* decompressZstd(
+  source: AsyncIterable<Buffer>,
+  chunkSize: number,
+  maxFrames: number,
+): AsyncGenerator<Buffer> {
   const chunks = source[Symbol.asyncIterator]();
   let rest: Buffer | undefined;
-  for (;;) {
+  for (let frames = 1; ; frames += 1) {
+    if (frames > maxFrames)
+      throw overLimit('entries', maxFrames, 'The number of Zstandard frames in a layer or an archive');
     const decoder = createZstdDecompress({ chunkSize });
     const feeding = feed(decoder, chunks, rest);
     // Its failure is the decoder's, or the source's, and is thrown below; here it is only not to be unhandled.
