@@ -428,6 +428,31 @@ describe('with faults on the way', () => {
     expect(seen.every((authorization) => authorization === undefined)).toBe(true);
   });
 
+  it('credentials do not go to a token service that another host names, to which a registry redirected', async () => {
+    const asked: (string | undefined)[] = [];
+    const tokens = await front((incoming, outgoing) => {
+      asked.push(incoming.headers.authorization);
+      outgoing.writeHead(200).end('{"token": "stolen"}');
+      return true;
+    });
+    const elsewhere = await front((_incoming, outgoing) => {
+      outgoing.writeHead(401, { 'www-authenticate': `Bearer realm="http://${tokens}/token",service="x"` }).end();
+      return true;
+    });
+    for (const isRedirected of [isBlob, (url: string | undefined) => url !== '/v2/']) {
+      const redirecting = await front((incoming, outgoing) => {
+        if (!isRedirected(incoming.url)) return false;
+        outgoing.writeHead(307, { location: `http://${elsewhere}${incoming.url ?? ''}` }).end();
+        return true;
+      });
+      const store = await open();
+      const installing = store.install(parseReference(`${redirecting}/n/x:t`), { credentials: user });
+      await expect(installing).rejects.toMatchObject({ kind: 'imageUnauthorized', data: { status: 401 } });
+      await store[Symbol.asyncDispose]();
+    }
+    expect(asked).toEqual([]);
+  });
+
   it('cancelling ends it at once', async () => {
     const stalled = await front((incoming) => isBlob(incoming.url));
     const store = await open();

@@ -1,5 +1,5 @@
 // What a registry answered: its headers, and its body within bounds.
-import type { Dispatcher } from 'undici';
+import { errors, type Dispatcher } from 'undici';
 
 /** A registry's answer. The body must be read or destroyed. */
 export interface Answer {
@@ -12,6 +12,9 @@ export interface Answer {
 
 /** An answer of a token service, or of an error, is short. */
 const answerLimit = 1024 ** 2;
+
+/** How long an answer of no interest may take to end for its connection to be kept, in milliseconds. */
+const discardMs = 1000;
 
 /** A header's first value. */
 export function headerOf(answer: Answer, name: string): string | undefined {
@@ -30,32 +33,42 @@ export function retryAfter(answer: Answer): number | undefined {
 
 /** Lets go of an answer whose body is of no interest. */
 export async function discard(answer: Answer): Promise<void> {
-  await answer.body.dump({ limit: answerLimit }).catch(() => undefined);
+  await answer.body.dump({ limit: answerLimit, signal: AbortSignal.timeout(discardMs) }).catch(() => undefined);
 }
 
-/** A whole body, cut one byte after `limit`. */
-export async function readBounded(answer: Answer, limit: number): Promise<Buffer> {
+/**
+ * A whole body, cut one byte after `limit`.
+ * @param withinMs - how long it may take in all. What takes longer fails as a connection does on which nothing comes.
+ */
+export async function readBounded(answer: Answer, limit: number, withinMs: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let length = 0;
-  for await (const piece of answer.body as AsyncIterable<Buffer>) {
-    pieces.push(piece);
-    length += piece.length;
-    // Leaving the loop destroys the stream, and so the connection.
-    if (length > limit) break;
+  const timer = setTimeout(() => {
+    answer.body.destroy(new errors.BodyTimeoutError());
+  }, withinMs);
+  try {
+    for await (const piece of answer.body as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      length += piece.length;
+      // Leaving the loop destroys the stream, and so the connection.
+      if (length > limit) break;
+    }
+  } finally {
+    clearTimeout(timer);
   }
   return Buffer.concat(pieces).subarray(0, limit + 1);
 }
 
 /** A whole body of an answer that is short, as text. */
-export async function readText(answer: Answer): Promise<string> {
-  return (await readBounded(answer, answerLimit)).toString('utf8');
+export async function readText(answer: Answer, withinMs: number): Promise<string> {
+  return (await readBounded(answer, answerLimit, withinMs)).toString('utf8');
 }
 
 /** What a registry writes about an error. OCI distribution spec, "Error Codes". */
-export async function registryWords(answer: Answer): Promise<string> {
+export async function registryWords(answer: Answer, withinMs: number): Promise<string> {
   let text: string;
   try {
-    text = await readText(answer);
+    text = await readText(answer, withinMs);
   } catch {
     return '';
   }

@@ -25,16 +25,18 @@ export interface Asked {
   readonly withCredentials: boolean;
   /** How often a request was made again. */
   readonly retries: number;
+  /** How long the whole of a short answer may take, in milliseconds. */
+  readonly answerTimeoutMs: number;
 }
 
 /** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
 export async function refusalOf(
   answer: Answer,
   what: string,
-  { host, repository, withCredentials, retries }: Asked,
+  { host, repository, withCredentials, retries, answerTimeoutMs }: Asked,
 ): Promise<BabelhostError> {
   const { status } = answer;
-  const words = await registryWords(answer);
+  const words = await registryWords(answer, answerTimeoutMs);
   const said = words === '' ? '' : ` The registry says: ${words}`;
   const data = {
     registry: host,

@@ -4,16 +4,15 @@
 // it reads into memory, no retries, resuming, proxies or private authorities, decodes a manifest before its digest can
 // be taken, and prints a token service's answer to stderr. What would be left of it is a parser of one header.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { request, type Dispatcher } from 'undici';
+import { errors, request, type Dispatcher } from 'undici';
 import { BabelhostError, messageOf } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { discard, headerOf, retryAfter, type Answer } from './answer.ts';
-import { basic, parseChallenges, type Challenge } from './authentication.ts';
+import { Authorization } from './authorization.ts';
 import { openConnections, isLoopback } from './connection.ts';
 import type { Endpoint } from './configuration.ts';
 import { badRedirect, deepCode, isPassing, passing, refusalOf, unreachable, type Asked } from './failures.ts';
 import type { Credentials, RegistrySettings } from './settings.ts';
-import { fetchToken } from './token.ts';
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -47,10 +46,7 @@ export class Registry implements AsyncDisposable {
   readonly #dispatcher: Dispatcher;
   /** Where the registry is: its scheme is found out at the first request. */
   #base: Promise<URL> | undefined;
-  /** Of #base, once it is known. */
-  #origin: string | undefined;
-  #authorization: string | undefined;
-  #authenticating: Promise<void> | undefined;
+  readonly #authorization: Authorization;
 
   private constructor(options: RegistryOptions, dispatcher: Dispatcher) {
     this.repository = options.endpoint.repository;
@@ -58,6 +54,16 @@ export class Registry implements AsyncDisposable {
     this.settings = options.settings;
     this.#options = options;
     this.#dispatcher = dispatcher;
+    const { credentials, actions } = options;
+    this.#authorization = new Authorization({
+      host: this.host,
+      repository: this.repository,
+      credentials,
+      actions,
+      answerTimeoutMs: this.settings.answerTimeoutMs,
+      send: async ({ url, method, headers, body }, signal) =>
+        await this.#persist(method, url, { headers, signal, ...(body === undefined ? {} : { body: () => body }) }),
+    });
   }
 
   static async open(options: RegistryOptions): Promise<Registry> {
@@ -75,20 +81,10 @@ export class Registry implements AsyncDisposable {
   async request(method: Method, place: string | URL, options: RequestOptions = {}): Promise<Answer> {
     const base = await this.#locate(options.signal);
     const url = place instanceof URL ? place : new URL(`/v2/${this.repository}/${place}`, base);
-    let answer = await this.#persist(method, url, options);
-    if (answer.status === 401) {
-      const used = this.#authorization;
-      const challenges = await this.#challengesOf(answer);
-      // Another request may have got a token meanwhile.
-      if (used === this.#authorization) {
-        this.#authenticating ??= this.#authenticate(challenges, options.signal).finally(() => {
-          this.#authenticating = undefined;
-        });
-      }
-      await this.#authenticating;
-      answer = await this.#persist(method, url, options);
-    }
-    return answer;
+    const used = this.#authorization.for(url);
+    const answer = await this.#persist(method, url, options);
+    if (answer.status !== 401 || !(await this.#authorization.meet(answer, used, options.signal))) return answer;
+    return await this.#persist(method, url, options);
   }
 
   /** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
@@ -104,7 +100,8 @@ export class Registry implements AsyncDisposable {
   #asked(): Asked {
     const { credentials, settings } = this.#options;
     const { host, repository } = this;
-    return { host, repository, withCredentials: credentials !== undefined, retries: settings.retries };
+    const { retries, answerTimeoutMs } = settings;
+    return { host, repository, withCredentials: credentials !== undefined, retries, answerTimeoutMs };
   }
 
   /** Finds out whether the registry speaks https; http is tried only on this machine or where insecure is allowed. */
@@ -112,7 +109,7 @@ export class Registry implements AsyncDisposable {
     this.#base ??= this.#probe(signal);
     try {
       const base = await this.#base;
-      this.#origin = base.origin;
+      this.#authorization.locate(base);
       return base;
     } catch (error) {
       this.#base = undefined;
@@ -200,7 +197,13 @@ export class Registry implements AsyncDisposable {
   }
 
   async #once(method: Method, url: URL, { headers, body, signal }: RequestOptions): Promise<Answer> {
-    const authorization = url.origin === this.#origin ? this.#authorization : undefined;
+    const authorization = this.#authorization.for(url);
+    const { connectTimeoutMs, answerTimeoutMs } = this.settings;
+    const late = new AbortController();
+    // An answer without end of interim ones (1xx), at each of which undici waits anew. What is sent takes its time.
+    const timer = setTimeout(() => {
+      if (body === undefined) late.abort(new errors.HeadersTimeoutError());
+    }, connectTimeoutMs + answerTimeoutMs);
     const response = await request(url, {
       method,
       dispatcher: this.#dispatcher,
@@ -212,69 +215,13 @@ export class Registry implements AsyncDisposable {
         ...(authorization === undefined ? {} : { authorization }),
       },
       ...(body === undefined ? {} : { body: body() as never }),
-      ...(signal === undefined ? {} : { signal }),
+      signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
+    }).finally(() => {
+      clearTimeout(timer);
     });
     // Who lets go of a body before its end (as it is too long, say) is told of that by an event, which must find somebody.
     response.body.on('error', () => undefined);
     return { status: response.statusCode, headers: response.headers, body: response.body, url };
-  }
-
-  async #challengesOf(answer: Answer): Promise<Challenge[]> {
-    const header = answer.headers['www-authenticate'];
-    const challenges = (Array.isArray(header) ? header : header === undefined ? [] : [header]).flatMap(parseChallenges);
-    if (challenges.length === 0) throw await this.refusal(answer, this.repository);
-    await discard(answer);
-    return challenges;
-  }
-
-  async #authenticate(challenges: readonly Challenge[], signal: AbortSignal | undefined): Promise<void> {
-    const { credentials } = this.#options;
-    if (credentials !== undefined && 'registryToken' in credentials) {
-      this.#authorization = `Bearer ${credentials.registryToken}`;
-      return;
-    }
-    const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-    if (bearer !== undefined) {
-      this.#authorization = `Bearer ${await this.#token(bearer, signal)}`;
-      return;
-    }
-    if (challenges.some(({ scheme }) => scheme === 'basic')) {
-      if (credentials !== undefined && 'username' in credentials) {
-        this.#authorization = basic(credentials);
-        return;
-      }
-      throw new BabelhostError(
-        'imageUnauthorized',
-        `${this.host} wants a user and a password for ${this.repository}: log in with 'docker login ${this.host}', 'podman login' or 'skopeo login', or give them with the call.`,
-        { registry: this.host, repository: this.repository, reason: 'credentialsMissing' },
-      );
-    }
-    throw new BabelhostError(
-      'imageUnauthorized',
-      `${this.host} wants to be authenticated to by ${challenges.map(({ scheme }) => scheme).join(', ')}, which is not known: it should be basic or bearer.`,
-      { registry: this.host, repository: this.repository, schemes: challenges.map(({ scheme }) => scheme) },
-    );
-  }
-
-  async #token(challenge: Challenge, signal: AbortSignal | undefined): Promise<string> {
-    const base = await this.#locate(signal);
-    const { credentials, actions } = this.#options;
-    return await fetchToken(challenge, {
-      host: this.host,
-      repository: this.repository,
-      actions,
-      credentials,
-      encrypted: base.protocol === 'https:',
-      // The token service has credentials of its own; those of before have just been refused.
-      send: async ({ url, method, headers, body }) => {
-        this.#authorization = undefined;
-        return await this.#persist(method, url, {
-          headers,
-          signal,
-          ...(body === undefined ? {} : { body: () => body }),
-        });
-      },
-    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

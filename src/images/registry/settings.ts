@@ -21,9 +21,11 @@ export interface RegistrySettings {
   readonly backOffMs: number;
   /** The longest wait, also where the registry asks for more (`Retry-After`), in milliseconds. */
   readonly maxBackOffMs: number;
-  /** How long to wait for a connection, for an answer's beginning, and for each next piece of it, in milliseconds. */
+  /** How long to wait for a connection, in milliseconds. */
   readonly connectTimeoutMs: number;
+  /** How long to wait for an answer's beginning, and for the whole of one that is no layer, in milliseconds. */
   readonly answerTimeoutMs: number;
+  /** How long to wait for each next piece of an answer, in milliseconds. */
   readonly idleTimeoutMs: number;
 }
 

@@ -105,7 +105,7 @@ async function readDocument(
   what: string,
   signal: AbortSignal | undefined,
 ): Promise<{ answer: Answer; bytes: Buffer }> {
-  const { retries, backOffMs, maxBackOffMs } = registry.settings;
+  const { retries, backOffMs, maxBackOffMs, answerTimeoutMs } = registry.settings;
   for (let failures = 0; ;) {
     const answer = await registry.request('GET', place, { headers: { accept: accepted }, signal });
     if (answer.status !== 200) throw await registry.refusal(answer, asked);
@@ -114,7 +114,7 @@ async function readDocument(
       return { answer, bytes: Buffer.alloc(limit + 1) };
     }
     try {
-      return { answer, bytes: await readBounded(answer, limit) };
+      return { answer, bytes: await readBounded(answer, limit, answerTimeoutMs) };
     } catch (error) {
       signal?.throwIfAborted();
       if (!isPassing(error)) throw registry.failure(error, answer);

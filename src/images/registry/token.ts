@@ -10,6 +10,8 @@ export interface TokenPurpose {
   /** `pull`, or `pull,push`. */
   readonly actions: string;
   readonly credentials: Credentials | undefined;
+  /** How long the whole of its answer may take, in milliseconds. */
+  readonly answerTimeoutMs: number;
   /** Whether the registry speaks https: then its token service must too. */
   readonly encrypted: boolean;
   readonly send: (request: TokenRequest) => Promise<Answer>;
@@ -21,7 +23,7 @@ export interface TokenPurpose {
  */
 export async function fetchToken(
   challenge: Challenge,
-  { host, repository, actions, credentials, encrypted, send }: TokenPurpose,
+  { host, repository, actions, credentials, answerTimeoutMs, encrypted, send }: TokenPurpose,
 ): Promise<string> {
   const realm = URL.parse(challenge.parameters['realm'] ?? '');
   const failed = (reason: string, more: object = {}) =>
@@ -37,7 +39,7 @@ export async function fetchToken(
   const answer = await send(asked);
   let text: string;
   try {
-    text = await readText(answer);
+    text = await readText(answer, answerTimeoutMs);
   } catch (error) {
     throw failed(`its answer broke off (${messageOf(error)})`);
   }
