@@ -25,12 +25,22 @@ const inName: u32 = 64;
 const deepest: i32 = 16384;
 const pieceBytes: i32 = 65536;
 
-/** A byte for each level, 0x20 for an object, 0 for an array; a block can go beyond either end before that is noticed. */
+/** A byte for each level, 0xff for an object, 0 for an array; a block can go beyond either end before that is noticed. */
 const stack: usize = memory.data(deepest + 192) + 64;
 /** The bytes to look at, and what a block's loads may reach behind them. */
 const piece: usize = memory.data(pieceBytes + 128, 16);
 /** What the brackets of the block under way have overwritten in `stack`, to be put back where the block is not taken. */
 const overwritten: usize = memory.data(64);
+
+/**
+ * The bytes that blocks are compared with. They are loaded, since of constants the compiler would make vectors anew at
+ * each use, in three instructions.
+ */
+const compared: usize = memory.data<u8>([
+  0x22, 0x5c, 0x20, 0x7b, 0x7d, 0x3a, 0x2c, 0x30,
+  0x7f - 0x39, // moves the digits up to the last numbers that a signed byte holds
+  0x7f - 10, // the number before those
+]);
 
 /** For each byte: 1 if it can be no part of a number or word. */
 const separators: usize = memory.data(256);
@@ -54,14 +64,7 @@ function mark(table: usize, characters: string): void {
 mark(separators, ' ,:[]{}"');
 mark(escapes, '"\\/bfnrt');
 
-/** The places of a byte in a block of four vectors. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function places(a: v128, b: v128, c: v128, d: v128, byte: u8): u64 {
-  const wanted = i8x16.splat(byte);
-  return joined(i8x16.eq(a, wanted), i8x16.eq(b, wanted), i8x16.eq(c, wanted), i8x16.eq(d, wanted));
-}
-
+/** The places in a block of four vectors that are all ones in `a` to `d`, and no others. */
 // @ts-ignore: a decorator of AssemblyScript
 @inline
 function joined(a: v128, b: v128, c: v128, d: v128): u64 {
@@ -71,11 +74,28 @@ function joined(a: v128, b: v128, c: v128, d: v128): u64 {
   );
 }
 
-/** Whether each byte is a digit. */
+/** The places of a byte. */
 // @ts-ignore: a decorator of AssemblyScript
 @inline
-function digits(bytes: v128): v128 {
-  return i8x16.lt_u(i8x16.sub(bytes, i8x16.splat(0x30)), i8x16.splat(10));
+function places(a: v128, b: v128, c: v128, d: v128, byte: v128): u64 {
+  return joined(i8x16.eq(a, byte), i8x16.eq(b, byte), i8x16.eq(c, byte), i8x16.eq(d, byte));
+}
+
+/** Whether a byte is in the block, at any place of a vector. */
+// @ts-ignore: a decorator of AssemblyScript
+@inline
+function anyOf(a: v128, b: v128, c: v128, d: v128, byte: v128): v128 {
+  return v128.or(
+    v128.or(i8x16.eq(a, byte), i8x16.eq(b, byte)),
+    v128.or(i8x16.eq(c, byte), i8x16.eq(d, byte)),
+  );
+}
+
+/** Those of '0' to '9', which `above` moves up to the last numbers that a signed byte holds. */
+// @ts-ignore: a decorator of AssemblyScript
+@inline
+function digits(bytes: v128, above: v128, least: v128): v128 {
+  return i8x16.gt_s(i8x16.add(bytes, above), least);
 }
 
 /** Places that follow `places`, moved behind the spaces there. */
@@ -145,16 +165,17 @@ function isEscape(at: usize, end: usize): bool {
   return isHexadecimal(at + 2) && isHexadecimal(at + 3) && isHexadecimal(at + 4) && isHexadecimal(at + 5);
 }
 
-/** Puts back what the brackets of a block have overwritten, the last first. */
-function putBack(block: usize, brackets: u64, level: i32): void {
-  let count = <i32>popcnt(brackets);
+/** Puts back what the brackets of a block have overwritten, the last first, from the level that they led to. */
+function putBack(block: usize, brackets: u64, top: usize): void {
+  let log = overwritten + <usize>popcnt(brackets);
   while (brackets != 0) {
     const place = 63 - clz(brackets);
     brackets ^= (<u64>1) << place;
-    count -= 1;
-    const opens = <i32>((load<u8>(block + <usize>place) >> 1) & 1);
-    level += 1 - 2 * opens;
-    store<u8>(stack + level + opens, load<u8>(overwritten + count));
+    const opens = <usize>(load<u8>(block + <usize>place) >> 1) & 1;
+    log -= 1;
+    top += 1 - opens;
+    store<u8>(top, load<u8>(log));
+    top -= opens;
   }
 }
 
@@ -170,6 +191,21 @@ function putBack(block: usize, brackets: u64, level: i32): void {
 export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i32, limit: i32): i32 {
   const end = piece + length;
   let block = piece + from;
+  /** Where the kind of the innermost container lies, where that of the outermost that may be left, of the deepest. */
+  let top = stack + levels;
+  const lowest = stack + floor;
+  const highest = stack + limit;
+
+  const quote = v128.load_splat<u8>(compared);
+  const backslash = v128.load_splat<u8>(compared, 1);
+  const space = v128.load_splat<u8>(compared, 2);
+  const opening = v128.load_splat<u8>(compared, 3);
+  const closing = v128.load_splat<u8>(compared, 4);
+  const colon = v128.load_splat<u8>(compared, 5);
+  const comma = v128.load_splat<u8>(compared, 6);
+  const zero = v128.load_splat<u8>(compared, 7);
+  const aboveDigits = v128.load_splat<u8>(compared, 8);
+  const beforeDigits = v128.load_splat<u8>(compared, 9);
 
   // What the last block carries into the next: a bit each, at the place of the first byte.
   let valueNext = u64((before & beforeValue) != 0);
@@ -191,15 +227,14 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
 
     // Control characters: an error in strings, a newline or rare elsewhere.
     const least = i8x16.min_u(i8x16.min_u(a, b), i8x16.min_u(c, d));
-    if (v128.any_true(i8x16.lt_u(least, i8x16.splat(0x20)))) break;
+    if (i8x16.bitmask(i8x16.eq(i8x16.min_u(least, space), space)) != 0xffff) break;
 
-    let quotes = places(a, b, c, d, 0x22);
+    let quotes = places(a, b, c, d, quote);
     let escapeNext: u64 = 0;
-    let backslashes = places(a, b, c, d, 0x5c);
-    if ((backslashes | escapeCut) != 0) {
+    if ((<i32>escapeCut | i8x16.bitmask(anyOf(a, b, c, d, backslash))) != 0) {
+      let backslashes = places(a, b, c, d, backslash) & ~escapeCut;
       let escaped = escapeCut;
       let doubtful = false;
-      backslashes &= ~escapeCut;
       while (backslashes != 0) {
         const place = ctz(backslashes);
         if (!isEscape(block + <usize>place, end)) {
@@ -226,50 +261,68 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
     strings ^= strings << 32;
     strings ^= stringCut;
     const opened = quotes & strings;
-    const closed = quotes & ~strings;
+    const closed = quotes ^ opened;
+    const outside = ~(strings | quotes);
 
-    const lower = i8x16.splat(0x20);
-    const al = v128.or(a, lower);
-    const bl = v128.or(b, lower);
-    const cl = v128.or(c, lower);
-    const dl = v128.or(d, lower);
-    const openings = places(al, bl, cl, dl, 0x7b) & ~strings;
-    const closings = places(al, bl, cl, dl, 0x7d) & ~strings;
-    const colons = places(a, b, c, d, 0x3a) & ~strings;
-    const commas = places(a, b, c, d, 0x2c) & ~strings;
-    const spaces = places(a, b, c, d, 0x20) & ~strings;
+    // [ and {, ] and } differ in one bit.
+    const al = v128.or(a, space);
+    const bl = v128.or(b, space);
+    const cl = v128.or(c, space);
+    const dl = v128.or(d, space);
+    const openings = places(al, bl, cl, dl, opening) & outside;
+    const closings = places(al, bl, cl, dl, closing) & outside;
+    const brackets = openings | closings;
+    if (top + <usize>popcnt(openings) > highest) break;
 
     // The brackets one by one: whether they match, and where the container is an object.
-    const brackets = openings | closings;
-    let level = levels;
+    let level = top;
+    let log = overwritten;
     let fault: i32 = 0;
-    let kind: u64 = -(<u64>(load<u8>(stack + level) >> 5));
-    let objects = kind;
-    let count: usize = 0;
+    let kind = i64.load8_s(level);
+    let objects: u64 = kind;
     for (let left = brackets; left != 0; left &= left - 1) {
-      const place = ctz(left);
-      const byte = <i32>load<u8>(block + <usize>place);
+      const byte = i32.load8_u(block + <usize>ctz(left));
       const opens = (byte >> 1) & 1; // [ and { have this bit, ] and } have not
-      const mine = byte & 0x20; // { and } have this bit, [ and ] have not
-      const index = level + opens;
-      const old = <i32>load<u8>(stack + index);
-      store<u8>(overwritten + count, old);
-      count += 1;
-      store<u8>(stack + index, mine);
-      level = index + opens - 1;
-      fault |= ((old ^ mine) & (opens - 1)) | ((limit - level) & (1 << 31)) | ((level - floor) & (1 << 31));
-      const now: u64 = -(<u64>(load<u8>(stack + level) >> 5));
-      objects ^= (now ^ kind) << place;
+      const mine = (byte << 26) >> 31; // { and } have bit 5, [ and ] have not
+      level += opens;
+      const old = i32.load8_s(level);
+      store<i8>(log, old);
+      log += 1;
+      store<i8>(level, mine);
+      level += opens - 1;
+      // Negative where a closing bracket is not of the kind of the last opening one, or leads out too far.
+      fault |= ((old ^ mine) & (opens - 1)) | <i32>(level - lowest);
+      const now = i64.load8_s(level);
+      objects ^= (now ^ kind) & -(left & -left);
       kind = now;
     }
 
-    const scalars = ~(strings | closed | spaces | brackets | colons | commas);
+    const colons = places(a, b, c, d, colon) & outside;
+    const commas = places(a, b, c, d, comma) & outside;
+    const structure = brackets | colons | commas;
+    let scalars = outside ^ structure;
+    const plain =
+      scalars &
+      joined(
+        digits(a, aboveDigits, beforeDigits),
+        digits(b, aboveDigits, beforeDigits),
+        digits(c, aboveDigits, beforeDigits),
+        digits(d, aboveDigits, beforeDigits),
+      );
+    // What is no plain number: spaces, words, signs, fractions, exponents, and what belongs nowhere.
+    let others = scalars ^ plain;
+    let spaces: u64 = 0;
+    if (others != 0) {
+      spaces = places(a, b, c, d, space) & outside;
+      scalars ^= spaces;
+      others ^= spaces;
+    }
     const followScalars = (scalars << 1) | scalarCut;
     const scalarStarts = scalars & ~followScalars;
 
     // What goes before each place.
-    const valueMakers = colons | ((openings | commas) & ~objects);
     const nameMakers = (openings | commas) & objects;
+    const valueMakers = colons | ((openings | commas) ^ nameMakers);
     let expectValue = (valueMakers << 1) | valueNext;
     let expectName = (nameMakers << 1) | nameNext;
     let followOpening = (openings << 1) | openingBefore;
@@ -302,19 +355,17 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
       followValue = behind(followValue, spaces);
     }
 
-    const digit = joined(digits(a), digits(b), digits(c), digits(d));
-    const zeros = places(a, b, c, d, 0x30) & scalarStarts;
+    const zeros = places(a, b, c, d, zero) & scalarStarts;
+    const right =
+      (opened & (expectValue | expectName)) |
+      ((scalarStarts | openings) & expectValue) |
+      (colons & expectColon) |
+      (commas & followValue) |
+      (closings & (followValue | followOpening));
     const wrong =
-      (opened & ~(expectValue | expectName)) |
-      ((scalarStarts | openings) & ~expectValue) |
-      (colons & ~expectColon) |
-      (commas & ~followValue) |
-      (closings & ~(followValue | followOpening)) |
-      (((zeros << 1) | zeroCut) & scalars & digit);
+      (right ^ (opened | scalarStarts | structure)) | (((zeros << 1) | zeroCut) & plain) | <u64>(<i64>(fault >> 31));
 
-    // What is no plain number: words, signs, fractions, exponents, and what belongs nowhere.
-    let others = scalars & ~digit;
-    if (wrong == 0 && fault == 0) {
+    if (wrong == 0) {
       while (others != 0) {
         let start = block + <usize>ctz(others);
         while (start > piece + from && !load<u8>(separators + load<u8>(start - 1))) start -= 1;
@@ -323,7 +374,7 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
         others &= after >= block + 64 ? 0 : ~(<u64>0) << <u64>(after - block);
       }
     }
-    if (wrong != 0 || fault != 0 || others != 0) {
+    if (wrong | others) {
       putBack(block, brackets, level);
       break;
     }
@@ -338,7 +389,7 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
     escapeCut = escapeNext;
     scalarCut = scalars >> 63;
     zeroCut = zeros >> 63;
-    levels = level;
+    top = level;
     block += 64;
   }
 
@@ -359,6 +410,6 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
       <u32>(nameCut * inName) |
       (stringCut != 0 ? inString : 0);
   }
-  depth = levels;
+  depth = <i32>(top - stack);
   return <i32>(block - piece);
 }

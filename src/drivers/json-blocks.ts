@@ -16,7 +16,7 @@ export const inString = 32;
 export const inName = 64;
 
 /** How the stack of open containers marks each. */
-export const objectMark = 0x20;
+export const objectMark = 0xff;
 export const arrayMark = 0;
 
 /** A block has this many bytes; fewer are not looked at. */

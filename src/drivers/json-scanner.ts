@@ -127,6 +127,8 @@ export class JsonScanner {
       if (index >= nextBlocks && this.#depth >= 2 && length - index >= blockBytes) {
         const before = beforeOf(state, this.#stringIsName);
         if (before !== 0) {
+          // A block is not taken that might open more levels than there is room for.
+          if (this.#depth + blockBytes > this.#stack.length) this.#growStack();
           index = blocks.scan(bytes, index, before, this.#stack, this.#depth, this.#depthLimit);
           this.#depth = blocks.depth;
           this.#stringIsName = (blocks.state & inName) !== 0;
@@ -250,14 +252,16 @@ export class JsonScanner {
 
   #push(mark: number): boolean {
     if (this.#depth >= this.#depthLimit) return false;
-    if (this.#depth === this.#stack.length) {
-      const larger = new Uint8Array(this.#stack.length * 2);
-      larger.set(this.#stack);
-      this.#stack = larger;
-    }
+    if (this.#depth === this.#stack.length) this.#growStack();
     this.#stack[this.#depth] = mark;
     this.#depth += 1;
     return true;
+  }
+
+  #growStack(): void {
+    const larger = new Uint8Array(this.#stack.length * 2);
+    larger.set(this.#stack);
+    this.#stack = larger;
   }
 
   #pop(end: number): number {
