@@ -80,25 +80,35 @@ export class JsonBlocks {
   }
 
   /**
-   * Scans blocks of a chunk, within a value at two levels or more.
+   * Scans blocks of a chunk, within a value at `floor` levels or more.
    * @param index where to begin
    * @param before what goes before that byte
    * @param stack the kinds of the open containers; those that are open at the end are written to it
    * @returns where it stopped, having found no fault; `state` and `depth` are then set
    */
-  scan(chunk: Uint8Array, index: number, before: number, stack: Uint8Array, depth: number, depthLimit: number): number {
+  scan(
+    chunk: Uint8Array,
+    index: number,
+    before: number,
+    stack: Uint8Array,
+    depth: number,
+    depthLimit: number,
+    floor = 2,
+  ): number {
     const limit = Math.min(depthLimit, this.#stack.length, stack.length);
     this.state = before;
     this.depth = depth;
     if (depth > limit) return index;
-    if (this.#pieceStart < 0 || this.#pieceEnd - index < blockBytes) {
+    // A word or number that the end of a piece cuts is not taken: the next piece begins before it.
+    const left = this.#pieceEnd - index;
+    if (this.#pieceStart < 0 || (left < 2 * blockBytes && left < chunk.length - index)) {
       this.#pieceStart = index;
       this.#pieceEnd = Math.min(index + this.#piece.length, chunk.length);
       this.#piece.set(chunk.subarray(index, this.#pieceEnd));
     }
     copy(stack, this.#stack, depth);
     const start = this.#pieceStart;
-    const end = this.#exports.scan(index - start, this.#pieceEnd - start, before, depth, 2, limit);
+    const end = this.#exports.scan(index - start, this.#pieceEnd - start, before, depth, floor, limit);
     this.state = this.#exports.state.value;
     this.depth = this.#exports.depth.value;
     copy(this.#stack, stack, this.depth);

@@ -1,5 +1,6 @@
 // Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
 // decode and encode them again. Only brackets and strings are looked at on the way over a tree.
+import { beforeValue, blockBytes, inString, JsonBlocks, objectMark } from '../drivers/json-blocks.ts';
 import { RawJson } from './raw-json.ts';
 import { giveBack } from './received-memory.ts';
 
@@ -9,6 +10,9 @@ const colon = 0x3a;
 const comma = 0x2c;
 const key = Buffer.from('"uast":');
 const nothing = Buffer.from('null');
+
+/** Deeper trees are stepped over byte by byte. */
+const deepest = 4096;
 
 /** What a byte means outside a string: 1 opens, 2 closes, 3 begins a string. */
 const meaning = new Uint8Array(256);
@@ -33,6 +37,7 @@ export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
     if (unsent === 0) giveBack(content);
   };
   const rest: Buffer[] = [];
+  blocks?.begin();
   let kept = 0;
   let depth = 0;
   for (let at = 0; at < content.length; at += 1) {
@@ -108,9 +113,40 @@ function endOfLongString(content: Buffer, start: number): number {
   return content.length;
 }
 
+/** Loaded with the first tree that is worth it. */
+let blocks: JsonBlocks | undefined;
+
+/** A tree is scanned as if it stood in two objects, as an answer's does. */
+const treeDepth = 2;
+const openContainers = new Uint8Array(deepest).fill(objectMark, 0, treeDepth);
+
 /** The offset after the value that begins at `start`, without the white space behind it. */
 function endOfValue(content: Buffer, start: number): number {
-  let depth = 0;
+  // What is no container ends where blocks would not stop: at a comma.
+  return meaning[content[start] ?? 0] === 1 ? endOfContainer(content, start) : endOfRest(content, start, 0);
+}
+
+/** The same where a bracket stands at `start`: most of it is taken in blocks, three times as fast as byte by byte. */
+function endOfContainer(content: Buffer, start: number): number {
+  let at = start;
+  let before = beforeValue;
+  let depth = treeDepth;
+  blocks ??= new JsonBlocks();
+  // The tree's last bracket is in a block that is not taken, since it would leave the tree.
+  while (content.length - at >= blockBytes) {
+    const stopped = blocks.scan(content, at, before, openContainers, depth, openContainers.length, treeDepth + 1);
+    before = blocks.state;
+    depth = blocks.depth;
+    if (stopped === at) break;
+    at = stopped;
+  }
+  if ((before & inString) !== 0) at = endOfString(content, at - 1);
+  return endOfRest(content, at, depth - treeDepth);
+}
+
+/** The same from within the value, outside of strings, where it has so many open brackets. */
+function endOfRest(content: Buffer, start: number, open: number): number {
+  let depth = open;
   let at = start;
   while (at < content.length) {
     const byte = content[at] ?? 0;

@@ -82,6 +82,47 @@ describe('decodeWithRawTrees', () => {
     );
   });
 
+  it('ends long trees where they end, whatever stands in them and behind them', () => {
+    const text = fc.string({
+      unit: fc.constantFrom('a', '"', '\\', '{[', '}]', ',', 'é', 'x'.repeat(70)),
+      maxLength: 6,
+    });
+    const { tree } = fc.letrec((tie) => ({
+      tree: fc.oneof(
+        { maxDepth: 6 },
+        text,
+        fc.constantFrom(0, -1.5e30, 1234567, true, null),
+        fc.array(tie('tree'), { maxLength: 6 }),
+        fc.dictionary(text, tie('tree'), { maxKeys: 6 }),
+      ),
+    }));
+    const result = fc.record({
+      uri: fc.constant('a'),
+      uast: fc.oneof(fc.array(tree, { minLength: 5, maxLength: 30 }), fc.dictionary(text, tree, { minKeys: 5 }), tree),
+      after: fc.oneof(tree, fc.constant('y'.repeat(100))),
+    });
+    fc.assert(
+      fc.property(fc.array(result, { minLength: 1, maxLength: 3 }), fc.constantFrom(0, 1), (value, indent) => {
+        const message = decode({ method: '$/progress', params: { token: 't', value } }, indent);
+        expect(trees(message)).toEqual(value.map(({ uast }) => uast));
+        expect(whole(message)).toEqual(whole({ method: '$/progress', params: { token: 't', value } }));
+      }),
+    );
+    const deep = `${'[{"a":'.repeat(5000)}1${'}]'.repeat(5000)}`;
+    const message = decodeWithRawTrees(Buffer.from(`{"result":{"uast":${deep},"after":{"b":[1]}}}`));
+    expect((message as { result: { uast: RawJson } }).result.uast.byteLength).toBe(deep.length);
+  });
+
+  it('steps over trees of more than one piece, cut at any of their bytes', () => {
+    const node = { type: 'Name', at: [1, 20, -3.5e1, true], of: { id: 'x\n"' } };
+    const uast = Array.from({ length: 3000 }, () => node);
+    for (let shift = 0; shift < 70; shift += 1) {
+      const message = { id: 1, result: { before: 'z'.repeat(shift), uast, after: [uast[0]] } };
+      const [found] = [(decode(message) as { result: { uast: RawJson } }).result.uast];
+      expect(found.byteLength).toBe(JSON.stringify(uast).length);
+    }
+  });
+
   it('refuses what is not JSON outside the trees', () => {
     for (const text of ['', '{', '{"result":', '{"result":{"uast":1}', '{"result":{"uast"', '"a']) {
       expect(() => decodeWithRawTrees(Buffer.from(text))).toThrow(SyntaxError);
