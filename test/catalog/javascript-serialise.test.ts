@@ -8,11 +8,21 @@ import { describe, expect, it } from 'vitest';
 
 const library = fileURLToPath(new URL('../../catalog/javascript/lib/', import.meta.url));
 const load = createRequire(import.meta.url);
-const { answerLine } = load(path.join(library, 'serialise.cjs')) as { answerLine: (answer: object) => Buffer };
+const { writeAnswer } = load(path.join(library, 'serialise.cjs')) as {
+  writeAnswer: (answer: object, to: (bytes: Buffer) => void) => number;
+};
 const { parseSource } = load(path.join(library, 'parse.cjs')) as { parseSource: (request: object) => object };
 
+/** The pieces of an answer, each copied before the next overwrites it. */
+const piecesOf = (answer: object): Buffer[] => {
+  const pieces: Buffer[] = [];
+  const length = writeAnswer(answer, (bytes) => pieces.push(Buffer.from(bytes)));
+  expect(length).toBe(Buffer.concat(pieces).length);
+  return pieces;
+};
+
 const expectSame = (answer: object): void => {
-  expect(answerLine(answer).toString('utf8')).toBe(`${JSON.stringify(answer)}\n`);
+  expect(Buffer.concat(piecesOf(answer)).toString('utf8')).toBe(`${JSON.stringify(answer)}\n`);
 };
 
 describe('the serialiser of trees', () => {
@@ -61,10 +71,40 @@ describe('the serialiser of trees', () => {
     expectSame({ status: 'ok', ast: null });
   });
 
-  it('tells nesting beyond the stack, and serves the next', () => {
-    let ast: unknown[] = [];
-    for (let depth = 0; depth < 100_000; depth += 1) ast = [ast];
-    expect(() => answerLine({ status: 'ok', ast })).toThrow(/call stack/);
-    expectSame({ status: 'ok', ast: [1] });
+  it('hands a large answer on while it is made, and a small one at once', () => {
+    const ast = Array.from({ length: 20_000 }, (_, index) => ({ type: 'Node', index }));
+    const pieces = piecesOf({ status: 'ok', ast });
+    expect(pieces.length).toBeGreaterThan(2);
+    expect(Math.max(...pieces.map((piece) => piece.length))).toBeLessThanOrEqual(192 * 1024);
+    expect(piecesOf({ status: 'ok', ast: ast.slice(0, 1000) })).toHaveLength(1);
+  });
+
+  it('writes trees that nest deeper than the stack, also where part of them has been handed on before', () => {
+    const first = Array.from({ length: 20_000 }, () => 'é"'.repeat(5));
+    const nest = (inner: unknown, levels: number): unknown => {
+      let tree = inner;
+      for (let level = 0; level < levels; level += 1)
+        tree = level % 2 === 0 ? [tree] : { type: 'é', skip: undefined, tree };
+      return tree;
+    };
+    const levels = 100_000;
+    const opened = '{"type":"é","tree":['.repeat(levels / 2);
+    for (const before of [[], first, [nest(first, 1000)]]) {
+      const pieces = piecesOf({ status: 'ok', ast: [...before, nest(7, levels)] });
+      const whole = JSON.stringify({ status: 'ok', ast: [...before, '?'] });
+      expect(
+        Buffer.concat(pieces).equals(Buffer.from(`${whole.replace('"?"', `${opened}7${']}'.repeat(levels / 2)}`)}\n`)),
+      ).toBe(true);
+      expectSame({ status: 'ok', ast: [1] });
+    }
+  });
+
+  it('writes the end of deep trees wherever it falls in a piece', () => {
+    for (let length = 185_000; length < 197_000; length += 67) {
+      const deep = JSON.parse(
+        `${'['.repeat(3000)}${'{"a":'.repeat(500)}1${'}'.repeat(500)}${']'.repeat(3000)}`,
+      ) as unknown;
+      expectSame({ status: 'ok', ast: ['x'.repeat(length), deep, 'y'] });
+    }
   });
 });

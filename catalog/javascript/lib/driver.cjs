@@ -4,9 +4,9 @@
 const { readSync, writeSync } = require('node:fs');
 const { parseSource } = require('./parse.cjs');
 const { BrokenRequest, decodeRequest } = require('./request.cjs');
-const { answerLine } = require('./serialise.cjs');
+const { writeAnswer } = require('./serialise.cjs');
 
-/** The buffer that is kept between requests holds this many bytes; a larger one lives for one request. */
+/** The buffer of requests that is kept between them holds this many bytes; a larger one lives for one request. */
 const keptBytes = 4 * 1024 * 1024;
 /** After an answer of more bytes than this, the garbage is collected at once instead of being held while idle. */
 const largeAnswer = 8 * 1024 * 1024;
@@ -56,10 +56,10 @@ function collectGarbage() {
 
 /** An answer without a tree. The id that a request had comes first in its answer. */
 function failure(id, status, message) {
-  return answerLine({ id, status, errors: [{ message }], ast: null });
+  return { id, status, errors: [{ message }], ast: null };
 }
 
-/** The answer to one line, as the bytes of a line; they are overwritten by the next one. */
+/** The answer to one line. */
 function answer(line) {
   let request;
   try {
@@ -71,27 +71,17 @@ function answer(line) {
     throw error;
   }
   try {
-    return answerLine({ id: request.id, ...parseSource(request) });
+    return { id: request.id, ...parseSource(request) };
   } catch (error) {
-    if (error instanceof RangeError) {
-      const deep = error.message.includes('call stack');
-      return failure(
-        request.id,
-        'error',
-        deep
-          ? 'The source is nested too deeply for the parser.'
-          : `The tree is too large for one answer (${error.message}).`,
-      );
-    }
+    if (error instanceof RangeError && error.message.includes('call stack'))
+      return failure(request.id, 'error', 'The source is nested too deeply for the parser.');
     return failure(request.id, 'error', `The parser failed: ${error.message}`);
   }
 }
 
-/** Answers a line, and frees what it took if that was much. */
+/** Answers a line; says whether that took much memory. */
 function serve(line) {
-  const bytes = answer(line);
-  writeAll(bytes);
-  return bytes.length > largeAnswer;
+  return writeAnswer(answer(line), writeAll) > largeAnswer;
 }
 
 /** Reads stdin to its end, in blocks as large as there is room for. */

@@ -1,14 +1,23 @@
 // The JSON of a tree, byte for byte what JSON.stringify makes of it, written straight into the bytes that go to stdout. Half
 // of a driver's time was JSON.stringify and encoding its string: most of a tree is the same few names and places, which
-// are copied eight bytes at a time here. What is not known to be plain is left to JSON.stringify.
+// are copied eight bytes at a time here. What is not known to be plain it leaves to JSON.stringify.
+//
+// A large answer is handed on in pieces: whoever reads it need not wait for the last of it. What was handed on cannot be
+// taken back, so that nothing may fail on the way that a source can bring about: no tree is too large, and none too deep.
 'use strict';
 
-/** The buffer that is kept between answers has this many bytes; a larger one lives for one answer. */
-const keptBytes = 4 * 1024 * 1024;
-/** As much as JSON.stringify's own result may have. */
-const mostBytes = 512 * 1024 * 1024;
+/**
+ * The buffer has this many bytes; what is in it is handed on when it is full. It is less than what the kernel keeps of a
+ * socket's bytes before the writer must wait, and most answers are smaller.
+ */
+const pieceBytes = 192 * 1024;
 /** Before each member there is room for its name, a number or a place, and for what is written beyond their ends. */
 const slack = 1024;
+/**
+ * In deeper trees than this nothing is handed on but the whole answer: the stack might run out within the writing, and
+ * then nobody would know how much has been written.
+ */
+const shallow = 500;
 /** Longer strings are quicker quoted and encoded by Node. */
 const shortString = 48;
 /** Names are few; a tree that has very many, as keys of no parser's making, does not fill the memory. */
@@ -20,18 +29,36 @@ let view;
 let at = 0;
 /** From here on there is no room for another member. */
 let full = 0;
+/** Takes bytes, which are overwritten afterwards. */
+let write;
+/** Bytes of the answer that were handed on; of these, how many are still to be made once more. */
+let handedOn = 0;
+let toSkip = 0;
+/** How many containers are open. */
+let depth = 0;
 
 function use(buffer) {
   bytes = buffer;
   view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   full = buffer.length - slack;
 }
+use(Buffer.allocUnsafeSlow(pieceBytes));
+
+/** Hands on what there is. */
+function handOn() {
+  const skipped = Math.min(toSkip, at);
+  if (at > skipped) write(bytes.subarray(skipped, at));
+  toSkip -= skipped;
+  handedOn += at - skipped;
+  at = 0;
+}
 
 /** Makes room for `count` more bytes, and some. */
-function grow(count) {
+function makeRoom(count) {
+  if (depth < shallow) handOn();
   const needed = at + count + slack;
-  if (needed > mostBytes) throw new RangeError('more than 512 MB of JSON');
-  const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(needed, bytes.length * 2), mostBytes));
+  if (needed <= bytes.length) return;
+  const larger = Buffer.allocUnsafeSlow(Math.max(needed, bytes.length * 2));
   bytes.copy(larger, 0, 0, at);
   use(larger);
 }
@@ -93,7 +120,7 @@ function isCount(value) {
 
 /** Writes text as it is. */
 function putText(text) {
-  if (at + text.length * 3 > full) grow(text.length * 3);
+  if (at + text.length * 3 > full) makeRoom(text.length * 3);
   at += bytes.write(text, at, 'utf8');
 }
 
@@ -150,23 +177,34 @@ const builtIn = new Set(
   [Number, String, Boolean, BigInt, Symbol, Date, RegExp, Map, Set].map((each) => each.prototype),
 );
 
-function putObject(value) {
+/** Whether an object is no more than its members. */
+function isRecord(value) {
   const prototype = Object.getPrototypeOf(value);
   let known = plain.get(prototype);
   if (known === undefined) {
     known = isPlain(prototype) && !builtIn.has(prototype);
     plain.set(prototype, known);
   }
-  if (!known || Object.hasOwn(value, 'toJSON')) {
+  return known && !Object.hasOwn(value, 'toJSON');
+}
+
+/** Whether JSON leaves a member with this value out, and has null for it in an array. */
+function isLeftOut(value) {
+  return value === undefined || typeof value === 'function' || typeof value === 'symbol';
+}
+
+function putObject(value) {
+  if (!isRecord(value)) {
     putText(JSON.stringify(value) ?? 'null');
     return;
   }
+  depth += 1;
   bytes[at++] = 0x7b;
   let first = true;
   for (const name in value) {
     const member = value[name];
-    if (member === undefined || typeof member === 'function' || typeof member === 'symbol') continue;
-    if (at > full) grow(0);
+    if (isLeftOut(member)) continue;
+    if (at > full) makeRoom(0);
     if (name === 'loc' && !first && isPlace(member)) putPlace(member);
     else if (first && name === 'type' && typeof member === 'string') putConstant(types, member, '"type":', '');
     else {
@@ -176,19 +214,24 @@ function putObject(value) {
     }
     first = false;
   }
+  if (at > full) makeRoom(0);
   bytes[at++] = 0x7d;
+  depth -= 1;
 }
 
 function putArray(values) {
+  depth += 1;
   bytes[at++] = 0x5b;
   for (let index = 0; index < values.length; index += 1) {
-    if (at > full) grow(0);
+    if (at > full) makeRoom(0);
     if (index > 0) bytes[at++] = 0x2c;
     const value = values[index];
-    if (value === undefined || typeof value === 'function' || typeof value === 'symbol') putText('null');
+    if (isLeftOut(value)) putText('null');
     else putValue(value);
   }
+  if (at > full) makeRoom(0);
   bytes[at++] = 0x5d;
+  depth -= 1;
 }
 
 function putValue(value) {
@@ -257,28 +300,63 @@ function putPlace({ start, end, identifierName }) {
   bytes[at++] = 0x7d;
 }
 
+/** The same as putValue, slower, but for trees that nest deeper than the stack. */
+function putDeep(root) {
+  const open = [];
+  const enter = (value) => {
+    if (at > full) makeRoom(0);
+    if (Array.isArray(value)) {
+      bytes[at++] = 0x5b;
+      open.push({ names: undefined, values: value, index: 0 });
+    } else if (typeof value === 'object' && value !== null && isRecord(value)) {
+      bytes[at++] = 0x7b;
+      const names = Object.keys(value).filter((name) => !isLeftOut(value[name]));
+      open.push({ names, values: names.map((name) => value[name]), index: 0 });
+    } else putText(JSON.stringify(value) ?? 'null');
+  };
+  enter(root);
+  for (let inner = open.at(-1); inner !== undefined; inner = open.at(-1)) {
+    const { names, values, index } = inner;
+    if (index === values.length) {
+      if (at > full) makeRoom(0);
+      bytes[at++] = names === undefined ? 0x5d : 0x7d;
+      open.pop();
+      continue;
+    }
+    inner.index += 1;
+    putText(index > 0 ? ',' : '');
+    if (names !== undefined) putText(`${JSON.stringify(names[index])}:`);
+    enter(values[index]);
+  }
+}
+
 /**
- * The line of an answer, with its line end; the bytes are overwritten by the next one.
+ * Makes the line of an answer, with its line end.
  * @param {{ ast: unknown }} answer whose other members are small
- * @throws RangeError where the tree is nested too deeply, or too large
+ * @param {(bytes: Buffer) => void} to takes the line in pieces, each of which is overwritten by the next
+ * @returns how many bytes the line has
  */
-function answerLine({ ast, ...envelope }) {
-  at = 0;
-  if (bytes === undefined || bytes.length > keptBytes) use(Buffer.allocUnsafeSlow(keptBytes));
-  const head = JSON.stringify(envelope);
-  putText(`${head.slice(0, -1)},"ast":`);
+function writeAnswer({ ast, ...envelope }, to) {
+  at = depth = handedOn = toSkip = 0;
+  write = to;
+  if (bytes.length > pieceBytes) use(Buffer.allocUnsafeSlow(pieceBytes));
+  const head = `${JSON.stringify(envelope).slice(0, -1)},"ast":`;
+  putText(head);
   try {
     putValue(ast);
   } catch (error) {
     if (!(error instanceof RangeError) || !error.message.includes('call stack')) throw error;
-    // Nested too deeply for this; JSON.stringify reaches a little further.
-    at = 0;
-    putText(`${head.slice(0, -1)},"ast":${JSON.stringify(ast)}`);
+    // From the beginning, without what has been handed on: it would be the same.
+    toSkip = handedOn;
+    at = depth = 0;
+    putText(head);
+    putDeep(ast);
   }
-  if (at > full) grow(0);
+  if (at > full) makeRoom(0);
   bytes[at++] = 0x7d;
   bytes[at++] = 0x0a;
-  return bytes.subarray(0, at);
+  handOn();
+  return handedOn;
 }
 
-module.exports = { answerLine };
+module.exports = { writeAnswer };
