@@ -4,7 +4,7 @@ import type { HostOptions, ServeOptions } from '../host.ts';
 import type { LogLevel } from '../log.ts';
 import { UsageError } from './failure.ts';
 import { imageLimitNames, parseImageLimit, type ImageLimits } from './image-limits.ts';
-import { orNone, parseBytes, parseCount, parseMilliseconds, parseShare } from './quantities.ts';
+import { orNone, parseBytes, parseCount, parseList, parseMilliseconds, parseShare } from './quantities.ts';
 
 /**
  * Each limit under the name that the host has it by (`host/info` lists the values in force under these names too). What
@@ -22,6 +22,8 @@ export interface GlobalOptions {
   readonly json: boolean;
   readonly limits: LimitOptions;
   readonly imageLimits?: ImageLimits;
+  /** Protections that must be fully in force. */
+  readonly require?: readonly string[];
 }
 
 /** As log.ts has them; that file loads the logger, which most ways of calling the program do not need. */
@@ -201,6 +203,10 @@ export function declareGlobalOptions(program: Command, isNamed: (flags: string) 
     )
     .option('--log-driver-stderr', 'log what drivers write to stderr, which may quote sources')
     .option('--json', 'print results (and errors, on stderr) as JSON');
+  if (isNamed('--require')) {
+    const summary = 'start no container where one of these is weaker: memory,cpu';
+    program.addOption(new Option('--require <protections>', summary).argParser(parseList));
+  }
   for (const { flags, summary, parse, environment } of limits) {
     if (!isNamed(flags) && (environment === undefined || process.env[environment] === undefined)) continue;
     const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
@@ -227,6 +233,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     logDriverStderr?: true;
     json?: true;
     imageLimit?: ImageLimits;
+    require?: readonly string[];
   }>();
   const connect = values.connect === undefined ? undefined : parseSocketAddress(values.connect, '--connect');
   const given = (attribute: string): boolean => program.getOptionValueSource(attribute) === 'cli';
@@ -246,6 +253,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     for (const attribute of ['root', 'runtime']) if (given(attribute)) throw withoutEffect(`--${attribute}`);
     if (values.logDriverStderr !== undefined) throw withoutEffect('--log-driver-stderr');
     if (values.imageLimit !== undefined) throw withoutEffect('--image-limit');
+    if (values.require !== undefined) throw withoutEffect('--require');
   }
   return {
     ...(values.root !== undefined && { root: values.root }),
@@ -256,6 +264,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     json: values.json === true,
     limits: found,
     ...(values.imageLimit !== undefined && { imageLimits: values.imageLimit }),
+    ...(values.require !== undefined && { require: values.require }),
   };
 }
 

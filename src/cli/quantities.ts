@@ -36,6 +36,11 @@ export function parseMilliseconds(text: string): number {
   return milliseconds;
 }
 
+/** Words between commas. */
+export function parseList(text: string): string[] {
+  return text.split(',').flatMap((word) => word.trim() || []);
+}
+
 /** @throws InvalidArgumentError */
 export function parseCount(text: string): number {
   const count = Number(text);

@@ -29,7 +29,7 @@ export async function openSession(options: GlobalOptions): Promise<Session> {
 export async function startHostWith(
   options: GlobalOptions,
   level: 'warn' | 'info',
-  more: Pick<HostOptions, 'warm' | 'metricsPort' | 'require' | 'driverLimits'> = {},
+  more: Pick<HostOptions, 'warm' | 'metricsPort' | 'driverLimits'> = {},
 ) {
   const [{ Host }, { createLogger, LogRelay }, { interpretSchemas }] = await Promise.all([
     import('../host.ts'),
@@ -49,6 +49,7 @@ export async function startHostWith(
     ...(options.runtime !== undefined && { runtime: options.runtime }),
     ...(options.logDriverStderr !== undefined && { logDriverStderr: true }),
     ...(options.imageLimits !== undefined && { imageLimits: options.imageLimits }),
+    ...(options.require !== undefined && { require: options.require }),
   });
   const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };
   return { host, logger, relay, serving };

@@ -7,7 +7,7 @@ import { isBabelhostError, messageOf } from '../errors.ts';
 import { requireBootstrap } from '../native.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
 import { hostNameIsRefused } from './host-name.ts';
-import type { IsolationReport } from './isolation.ts';
+import { checkRequired, type IsolationReport } from './isolation.ts';
 import { defaultBase, findIdentity, userName, type Identity } from './owners.ts';
 import { ContainerRuntime } from './runtime.ts';
 import { findProgram } from './runtime-program.ts';
@@ -33,8 +33,9 @@ export interface MachineReport {
 /**
  * Looks at the machine as the user that this process is. Makes a guard, as a host would, and removes it.
  * @param runtime the runtime that hosts are to use
+ * @param required protections that must be fully in force
  */
-export async function examineMachine(runtime = 'runc'): Promise<MachineReport> {
+export async function examineMachine(runtime = 'runc', required: readonly string[] = []): Promise<MachineReport> {
   const [identity, layout] = await Promise.all([findIdentity(defaultBase), readCgroupLayout()]);
   const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
   try {
@@ -50,6 +51,7 @@ export async function examineMachine(runtime = 'runc'): Promise<MachineReport> {
       examineIds(identity),
       Promise.resolve(examineCgroups(layout, isolation)),
       examineOverlay(),
+      ...(required.length === 0 ? [] : [Promise.resolve(examineRequired(isolation, required))]),
     ]);
     return { findings, isolation };
   } finally {
@@ -164,6 +166,16 @@ function examineCgroups(layout: CgroupLayout, isolation: IsolationReport): Findi
     found: `${found}: ${limits.find((item) => item.enforced !== 'yes')?.reason ?? ''}`,
     ...(delegate && { mend: 'systemd-run --user --scope -p Delegate=yes babelhost serve' }),
   };
+}
+
+function examineRequired(isolation: IsolationReport, required: readonly string[]): Finding {
+  const name = 'required';
+  try {
+    checkRequired(isolation, required);
+    return { name, state: 'ok', found: `${required.join(', ')}: in force` };
+  } catch (error) {
+    return { name, state: 'missing', found: messageOf(error) };
+  }
 }
 
 async function examineOverlay(): Promise<Finding> {

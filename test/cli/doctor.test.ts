@@ -66,6 +66,15 @@ describe('doctor', () => {
     });
   });
 
+  it('fails where a protection that is required is not in force', async () => {
+    const { status, stdout } = await runProgram(['doctor', '--require', 'seccomp, readOnlyRoot']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^ {2}. ok +required +seccomp, readOnlyRoot: in force$/m);
+    const wanting = await runProgram(['doctor', '--require', 'seccomp,magic']);
+    expect(wanting.status).toBe(1);
+    expect(wanting.stdout).toMatch(/missing +required +'magic' is required, but there is no such protection/);
+  });
+
   it('says what is missing and how to get it, and fails', async () => {
     const folder = await temporaryFolder();
     await mkdir(path.join(folder, 'bin'));

@@ -69,6 +69,13 @@ async function manySources(name: string, count: number): Promise<string> {
 }
 
 describe('parse of a file', () => {
+  it('starts no driver where a protection that is required is not in force', async () => {
+    const { status, stdout, stderr } = await run([source('good.py'), '--require', 'seccomp,magic']);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/'magic' is required, but there is no such protection: those are memory,/);
+    expect(await run([source('good.py'), '--require', 'seccomp'])).toMatchObject({ status: 0, stderr: '' });
+  });
+
   it('prints one line of JSON in a pipe, the tree as the driver wrote it', async () => {
     const { status, stdout, stderr } = await run([source('good.py')]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

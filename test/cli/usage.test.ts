@@ -77,6 +77,7 @@ describe('babelhost', () => {
     expect(await wrong('instances', '--kill', 'x', '--kill-all')).toContain('either --kill or --kill-all');
     expect(await wrong('status', '--connect', 'unix:/tmp/x', '--root', '/tmp')).toContain('--root');
     expect(await wrong('status', '--connect', 'unix:/tmp/x', '--max-instances', '2')).toContain('--max-instances');
+    expect(await wrong('status', '--connect', 'unix:/tmp/x', '--require', 'memory')).toContain('--require');
   });
 
   it('tells wrong usage as JSON with --json', async () => {

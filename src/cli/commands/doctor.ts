@@ -17,7 +17,7 @@ export default command({
 
   async run({ global, output }) {
     const { examineMachine } = await import('../../host.ts');
-    const report = await examineMachine(global.runtime);
+    const report = await examineMachine(global.runtime, global.require);
     const able = report.findings.every(({ state }) => state !== 'missing');
     if (global.json) output.json({ able, ...report });
     else print(report, able, output);

@@ -8,7 +8,7 @@ import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../driv
 import { UsageError } from '../failure.ts';
 import { listen } from '../listen.ts';
 import { parseSocketAddress } from '../options.ts';
-import { parseCount } from '../quantities.ts';
+import { parseCount, parseList } from '../quantities.ts';
 import { startHostWith } from '../session.ts';
 
 interface Options {
@@ -17,7 +17,6 @@ interface Options {
   readonly maxClients: number;
   readonly warm?: readonly string[];
   readonly metricsPort?: number;
-  readonly require?: readonly string[];
   readonly limit?: Readonly<Record<string, DriverLimits>>;
 }
 
@@ -30,7 +29,6 @@ export default command<Options>({
       .option('--listen <address>', 'many clients, on a socket: unix:PATH')
       .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
       .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList)
-      .option('--require <protections>', 'start no container where one of these is weaker: memory,cpu', parseList)
       .option('--limit <limit>', `[LANGUAGE:]NAME=VALUE, a limit of drivers: ${driverLimitNames}`, parseLanguageLimit)
       .option('--metrics-port <port>', 'serve metrics for Prometheus at 127.0.0.1', parsePort);
   },
@@ -44,7 +42,6 @@ export default command<Options>({
     context.answerSignals();
     const { host, logger, serving } = await startHostWith(context.global, 'info', {
       ...(options.warm !== undefined && { warm: options.warm }),
-      ...(options.require !== undefined && { require: options.require }),
       ...(options.limit !== undefined && { driverLimits: options.limit }),
       ...(options.metricsPort !== undefined && { metricsPort: options.metricsPort }),
     });
@@ -64,11 +61,6 @@ function parsePort(text: string): number {
     throw new InvalidArgumentError('It must be a port, from 1 to 65535, or 0 for any that is free.');
   }
   return port;
-}
-
-/** Words between commas. */
-function parseList(text: string): string[] {
-  return text.split(',').flatMap((word) => word.trim() || []);
 }
 
 async function serveStdio({ signal, output }: Context, host: Host, serving: ServeOptions): Promise<ExitStatus> {
