@@ -90,7 +90,7 @@ def serve(stdin, stdout):
         large = False
         while lines:
             response = answer(lines.pop())
-            large = large or len(response) > LARGE_ANSWER
+            large = large or sum(map(len, response)) > LARGE_ANSWER
             if not write(stdout, response):
                 return 1
         response = None
@@ -113,12 +113,12 @@ def read(descriptor):
             select.select([descriptor], [], [])
 
 
-def write(descriptor, line):
-    """Writes all of a line. Returns False if nobody reads any more."""
-    rest = line
-    while True:
+def write(descriptor, parts):
+    """Writes all parts of a line. Returns False if nobody reads any more."""
+    rest = list(parts)
+    while rest:
         try:
-            count = posix.write(descriptor, rest)
+            count = posix.writev(descriptor, rest)
         except BrokenPipeError:
             return False
         except BlockingIOError:
@@ -126,9 +126,11 @@ def write(descriptor, line):
 
             select.select([], [descriptor], [])
             continue
-        if count == len(rest):
-            return True
-        rest = memoryview(rest)[count:]
+        while rest and count >= len(rest[0]):
+            count -= len(rest.pop(0))
+        if count:
+            rest[0] = memoryview(rest[0])[count:]
+    return True
 
 
 def release_memory():
@@ -143,7 +145,7 @@ def release_memory():
 
 
 def answer(line):
-    """The answer to a line, as bytes with their line end."""
+    """The answer to a line, as the parts of a line with its end: to join them would copy the tree."""
     head = b"{"  # and the request's id, once it is known
     try:
         try:
@@ -163,7 +165,7 @@ def answer(line):
             return failure(head, "error", syntax_error(error, source))
         except RecursionError:
             return failure(head, "error", {"message": "The source is nested too deeply for the parser."})
-        return b"".join((head, b'"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"))
+        return head, b'"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"
     except MemoryError:
         # CPython's parser raises it for nesting beyond its stack too.
         return failure(head, "error", {"message": "The source is nested too deeply for the parser, or too large for its memory."})
@@ -189,4 +191,4 @@ def failure(head, status, error):
         "%s:%s" % (request.quote(key), value if isinstance(value, int) else request.quote(str(value)))
         for key, value in error.items()
     )
-    return head + ('"status":"%s","errors":[{%s}],"ast":null}\n' % (status, members)).encode("ascii")
+    return head, ('"status":"%s","errors":[{%s}],"ast":null}\n' % (status, members)).encode("ascii")
