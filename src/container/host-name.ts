@@ -32,7 +32,7 @@ export async function bootWithHostName<T>(
     if (!isRefusal(error)) throw error;
     if (!refused) {
       refused = true;
-      logger.warn('containers keep the host name that is around babelhost: a seccomp filter forbids to set another');
+      logger.info('containers keep the host name that is around babelhost: a seccomp filter forbids to set another');
     }
     return await boot(undefined);
   }
