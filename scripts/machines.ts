@@ -23,12 +23,13 @@ interface Machine {
   readonly tests: readonly string[];
 }
 
-const cgroups = ['boot', 'limits', 'crash'].map((name) => `test/container/${name}.test.ts`);
+const testFile = (name: string): string => `test/container/${name}.test.ts`;
+const cgroups = ['boot', 'limits', 'crash'].map(testFile);
 const machines: readonly Machine[] = [
   {
     name: 'v2',
     arguments: 'systemd.unified_cgroup_hierarchy=1',
-    tests: [...cgroups, 'test/container/hostile.test.ts', 'test/container/lifecycle', 'test/container/session.test.ts'],
+    tests: [...cgroups, ...['hostile', 'nested', 'session'].map(testFile), 'test/container/lifecycle'],
   },
   {
     name: 'hybrid',
