@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ContainerRegistry, ContainerRuntime, type LifecycleLimits } from '../../../src/container/index.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
 
@@ -146,6 +146,26 @@ describe('handles', () => {
       registry.setRunState(handle, 'running');
     }).toThrow(expect.objectContaining({ kind: 'notFound', data: { handle, handleMs: 0 } }));
     await expect(registry.commit(handle)).rejects.toMatchObject({ kind: 'notFound' });
+  });
+
+  it('stay while they are used, and go by themselves', async () => {
+    const registry = await openRegistry({ handleMs: 1000, handles: 2 });
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const used = await registry.create({ image: 'none', entryPoint });
+    const idle = await registry.create({ image: 'none', entryPoint });
+    for (let round = 0; round < 3; round++) {
+      vi.advanceTimersByTime(900);
+      registry.setRunState(used.handle, 'stopped');
+    }
+    expect(() => {
+      registry.setRunState(idle.handle, 'stopped');
+    }).toThrow(expect.objectContaining({ kind: 'notFound' }));
+    // Its place is free.
+    await registry.create({ image: 'none', entryPoint });
+    expect((await registry.commit(used.handle)).status).toBe('created');
   });
 
   it('are bounded, and so is what they hold', async () => {
