@@ -1,8 +1,7 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
 import { isUtf8 } from 'node:buffer';
-import { constants, open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError, isBabelhostError, messageOf } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { AnswerMemory } from './answer-memory.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -15,6 +14,7 @@ import type { Pools } from './pools.ts';
 import type { RequestTiming } from './request.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
+import { SourceFiles } from './source-file.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
@@ -63,6 +63,7 @@ export class Parser {
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
   readonly #cache: AnswerCache;
+  readonly #files = new SourceFiles();
   readonly #observer: ParseObserver | undefined;
 
   constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
@@ -222,7 +223,9 @@ export class Parser {
 
   async #loadFile(uri: string, request: ParseRequest): Promise<Loaded> {
     const file = pathOfUri(uri);
-    const bytes = await this.#read(file, uri);
+    const bytes = await this.#files.read(file, uri, (size) => {
+      this.#checkSize(size);
+    });
     const filename = request.filename ?? file;
     if (request.encoding === 'base64') {
       return { content: bytes.toString('base64'), encoding: 'base64', contentBytes: bytes.length, filename };
@@ -235,39 +238,6 @@ export class Parser {
       );
     }
     return { content: bytes.toString('utf8'), encoding: 'utf8', contentBytes: bytes.length, filename };
-  }
-
-  async #read(file: string, uri: string): Promise<Buffer> {
-    try {
-      // Not to wait for a writer where the path is a FIFO's.
-      const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-      try {
-        const stats = await handle.stat();
-        if (!stats.isFile()) {
-          throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
-        }
-        this.#checkSize(stats.size);
-        const bytes = Buffer.allocUnsafe(stats.size);
-        let filled = 0;
-        while (filled < bytes.length) {
-          const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, filled);
-          if (bytesRead === 0) break;
-          filled += bytesRead;
-        }
-        return bytes.subarray(0, filled);
-      } finally {
-        await handle.close();
-      }
-    } catch (error) {
-      if (error instanceof BabelhostError) throw error;
-      const code = systemErrorCode(error);
-      throw new BabelhostError(
-        'notFound',
-        `${file} cannot be read: ${messageOf(error)}.`,
-        { uri, code },
-        { cause: error },
-      );
-    }
   }
 
   #checkSize(contentBytes: number): void {
