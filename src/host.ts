@@ -113,19 +113,27 @@ export class Host implements AsyncDisposable {
         logger,
       });
       const catalogue = new DriverCatalogue(root, opened, logger);
-      const pools = new Pools(limits, (driver) => ({
-        language: driver.language,
-        digest: driver.digest,
-        logger,
-        logStderr: options.logDriverStderr ?? false,
-        requestIds: driver.manifest.features.includes(requestIdFeature),
-        boot: async (signal) => {
-          // Its limits as they are now: an installation may have changed them and nothing else.
-          const current = await catalogue.lookUp([driver.language]);
-          const limited = current?.digest === driver.digest ? current : driver;
-          return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), signal);
+      const pools = new Pools(
+        limits,
+        (driver) => ({
+          language: driver.language,
+          digest: driver.digest,
+          logger,
+          logStderr: options.logDriverStderr ?? false,
+          requestIds: driver.manifest.features.includes(requestIdFeature),
+          boot: async (signal) => {
+            // Its limits as they are now: an installation may have changed them and nothing else.
+            const current = await catalogue.lookUp([driver.language]);
+            const limited = current?.digest === driver.digest ? current : driver;
+            return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), signal);
+          },
+        }),
+        () => {
+          // Failures are told where a container is booted.
+          runtime.prepare().catch(() => undefined);
+          opened.prepareToLease().catch(() => undefined);
         },
-      }));
+      );
       const [metrics, tracer] = await Promise.all([
         startMetrics(options.metricsPort, pools, logger),
         startTracer(logger),

@@ -242,9 +242,9 @@ export class DriverCatalogue {
   async #read(): Promise<Snapshot> {
     // The stamp first: a change that comes while the list is read shows at the next check.
     const stamp = await this.#stamp();
-    const known = await readDriversFile(this.#root, this.#logger);
+    const [known, images] = await Promise.all([readDriversFile(this.#root, this.#logger), this.#store.list()]);
     const byLanguage = new Map<string, Driver[]>();
-    for (const image of await this.#store.list()) {
+    for (const image of images) {
       const language = image.annotations[annotations.language];
       if (language === undefined) continue;
       const driver = await describeDriver(this.#store, image, known.get(image.digest));

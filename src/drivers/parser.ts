@@ -117,6 +117,7 @@ export class Parser {
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
     const { source } = request;
+    this.#pools.getReady();
     // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
     const loaded =
       'uri' in source ? await this.#loadFile(source.uri, request) : this.#loadContent(source.content, request);

@@ -10,6 +10,7 @@ import { Pool, type PoolOptions } from './pool.ts';
 export class Pools {
   readonly #make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>;
   readonly #limits: DriverLimits;
+  readonly #getReady: () => void;
   readonly #budget: InstanceBudget;
   /** By language: the pool that takes requests. */
   readonly #active = new Map<string, Pool>();
@@ -17,12 +18,26 @@ export class Pools {
   readonly #retired = new Map<Pool, Promise<void>>();
   /** Languages whose pools keep their minimum whether they are asked or not. */
   readonly #warm = new Set<string>();
+  #ready = false;
   #closed = false;
 
-  constructor(limits: DriverLimits, make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>) {
+  /** @param getReady begins what the first instance needs, of whichever driver; it must not throw */
+  constructor(
+    limits: DriverLimits,
+    make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>,
+    getReady: () => void = () => undefined,
+  ) {
     this.#limits = limits;
     this.#make = make;
+    this.#getReady = getReady;
     this.#budget = new InstanceBudget({ instances: limits.totalInstances, memoryBytes: limits.totalMemoryBytes });
+  }
+
+  /** An instance will be wanted, unless there is no driver for what is asked: what they all need is begun meanwhile. */
+  getReady(): void {
+    if (this.#ready || this.#closed) return;
+    this.#ready = true;
+    this.#getReady();
   }
 
   /**

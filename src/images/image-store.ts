@@ -183,6 +183,11 @@ export class ImageStore implements AsyncDisposable {
     });
   }
 
+  /** Does now what the first lease would do: makes this process's presence known to others. */
+  async prepareToLease(): Promise<void> {
+    await this.#core.session.start();
+  }
+
   /**
    * Keeps an image's root file system in place, unpacking it first if it is not.
    * @throws BabelhostError `imageNotFound` if the store does not have the image (any more).

@@ -102,6 +102,24 @@ describe('a lock that is prepared', () => {
 });
 
 describe('a store that another process uses', () => {
+  it('is told of us before we lease anything, where we say so; what stood in the way is not remembered', async () => {
+    await using made = await makeFolder();
+    const sessions = (): Promise<string[]> => readdir(path.join(made.folder, 'sessions'));
+    await (await ImageStore.open(made.folder))[Symbol.asyncDispose]();
+    const store = await ImageStore.open(made.folder);
+    vi.stubEnv('BABELHOST_BOOTSTRAP', path.join(made.folder, 'missing'));
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    await expect(store.prepareToLease()).rejects.toMatchObject({ kind: 'runtimeMissing' });
+    expect(await sessions()).toEqual([]);
+    vi.unstubAllEnvs();
+    await Promise.all([store.prepareToLease(), store.prepareToLease()]);
+    expect(await sessions()).toHaveLength(1);
+    await store[Symbol.asyncDispose]();
+    expect(await sessions()).toEqual([]);
+  });
+
   it('is opened without taking part in it', async () => {
     await using made = await makeFolder();
     const sessions = (): Promise<string[]> => readdir(path.join(made.folder, 'sessions'));

@@ -34,7 +34,11 @@ export class Session {
 
   /** Takes the session's lock, if it is not held yet. */
   async start(): Promise<void> {
-    this.#lock ??= this.#take();
+    // A failure is not kept: its cause may be gone the next time.
+    this.#lock ??= this.#take().catch((error: unknown) => {
+      this.#lock = undefined;
+      throw error;
+    });
     await this.#lock;
   }
 
@@ -68,7 +72,8 @@ export class Session {
   /** Ends the session: its files must be gone by now. */
   async end(): Promise<void> {
     this.#closed = true;
-    const lock = await this.#lock;
+    // That it could not be taken was told to whoever needed it.
+    const lock = await this.#lock?.catch(() => undefined);
     if (lock === undefined) return;
     await rm(path.join(this.#layout.sessions, this.id), { force: true });
     await lock.release();
