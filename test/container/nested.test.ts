@@ -2,16 +2,23 @@
 // masked /proc that it gives by default, and one with Docker's refusal of new namespaces, made with runc. Either containers
 // run, with what is weaker told, or the error names the setting of the outer container to change.
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { Workplace, type Setting, type TestHost } from './settings.ts';
+import { cgroupKind, Workplace, type Setting, type TestHost } from './settings.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The channel to this process is passed on as the third descriptor. */
 const channel = { NODE_CHANNEL_FD: '3', NODE_CHANNEL_SERIALIZATION_MODE: 'json' };
+
+/** As docs/operations.md has it. Where v1 is, there is no such file, and no need. */
+const moveBelow = `
+if [ -e /sys/fs/cgroup/cgroup.procs ]; then mkdir /sys/fs/cgroup/host; echo 0 > /sys/fs/cgroup/host/cgroup.procs; fi
+exec "$@"
+`;
 
 const unmasked = ['--security-opt', 'unmask=ALL'];
 
@@ -35,7 +42,10 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
   });
 
   /** Starts one, the outer container having further options of `podman run`. */
-  async function hostWithin(...options: string[]): Promise<TestHost> {
+  const hostWithin = (...options: string[]) => hostUnder([], options);
+
+  /** The same, started by a command line of its own there. */
+  async function hostUnder(starter: readonly string[], options: readonly string[]): Promise<TestHost> {
     // Apart from what is bound into it: a container with its own root within would have a whole /proc there.
     const folder = await temporaryFolder();
     const at = (name: string) => path.join(folder, name);
@@ -56,7 +66,7 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
         `${name}=${value}`,
       ]),
     ];
-    return place.host({}, ['podman', ...storage, ...outer, ...options, '--rootfs', at('outer')]);
+    return place.host({}, ['podman', ...storage, ...outer, ...options, '--rootfs', at('outer'), ...starter]);
   }
 
   it('is told which option gives it a whole /proc', async () => {
@@ -112,6 +122,26 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
       enforced: 'weaker',
       reason: expect.stringContaining('is read-only') as string,
     });
+  });
+
+  it('with --privileged limits containers by cgroup, or is told to make room for that', async () => {
+    const host = await hostWithin('--privileged');
+    expect((await host.run({ args: ['hostname'] })).stdout).toBe('babelhost\n');
+    const { items } = await host.isolation();
+    const memory = items.find(({ name }) => name === 'memory');
+    // podman gives a container of v2 a cgroup of its own as root, with the host's processes right in it.
+    const expected =
+      cgroupKind === 'v2'
+        ? { enforced: 'weaker', reason: expect.stringContaining('move them into a cgroup below it') as string }
+        : { enforced: 'yes', by: 'cgroup v1' };
+    expect(memory).toMatchObject(expected);
+  });
+
+  it('with --privileged and in a cgroup of its own limits containers', async () => {
+    const host = await hostUnder(['sh', '-c', moveBelow, 'sh'], ['--privileged']);
+    const limits = { memoryBytes: 48 * 1024 ** 2 };
+    const { exit } = await host.run({ args: ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=200M', 'count=1'], limits });
+    expect(exit).toEqual({ reason: 'outOfMemory', limitBytes: limits.memoryBytes });
   });
 
   // crun needs nothing beside it, as the test before shows.
@@ -181,6 +211,8 @@ function outerSpec(root: string): object {
 
 const startOuter = `
 mount --bind / "$1/root"
+# Which may be a file system of its own.
+mount --bind "$3" "$1/root$3"
 exec runc --root "$1/state" run --preserve-fds 1 --bundle "$1" "$2"
 `;
 
@@ -191,7 +223,7 @@ describe('a host in a container that refuses new namespaces', () => {
     await mkdir(path.join(bundle, 'root'), { recursive: true });
     await writeFile(path.join(bundle, 'config.json'), JSON.stringify(outerSpec(path.join(bundle, 'root'))));
     const name = `babelhost-test-${path.basename(place.folder)}`;
-    const host = await place.host({}, ['unshare', '--mount', 'sh', '-c', startOuter, 'sh', bundle, name]);
+    const host = await place.host({}, ['unshare', '--mount', 'sh', '-c', startOuter, 'sh', bundle, name, tmpdir()]);
     await expect(host.run({ args: ['true'] })).rejects.toMatchObject({
       kind: 'containerFailed',
       message: expect.stringMatching(/cannot make a user namespace \(EPERM\).*seccomp=unconfined/) as string,
