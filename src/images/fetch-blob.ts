@@ -19,7 +19,8 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches the blob into `folder`, under its digest's hexadecimal digits. Not synced: that is done once for all of an image.
+ * Fetches the blob into `folder`, under its digest's hexadecimal digits. Its bytes are on the disk then; that its name is,
+ * is seen to once for all of an image.
  * @param known - the store's own copy, if it should have one: then that is linked, and nothing fetched.
  * @throws BabelhostError `digestMismatch`; `imageInvalid` if the length is not the descriptor's.
  */
@@ -62,6 +63,8 @@ export async function fetchBlob(
       if (gatheredBytes >= writeSize) await flush();
     }
     await flush();
+    // Other layers are still being fetched or unpacked: the disk writes this one meanwhile, rather than all in the end.
+    await handle.datasync();
     const actual = finish(hash);
     if (length < descriptor.size) {
       throw invalid(what, `it ends after ${length} of the ${descriptor.size} bytes that its manifest says`);

@@ -110,7 +110,10 @@ export class ImageStore implements AsyncDisposable {
       const { signal, credentials } = options;
       const opening = { settings: core.settings, work: () => Promise.resolve(workspace.path), signal, credentials };
       await using source = await openSource(reference, opening);
-      return await installImage(core, source, workspace.path, namesOf(reference), options);
+      const image = await installImage(core, source, workspace.path, namesOf(reference), options);
+      // It is installed. A failure waits, so that the room which it took is there again when it is told.
+      workspace.removeLater();
+      return image;
     } catch (error) {
       options.signal?.throwIfAborted();
       throw storageError(error, core.layout.root);

@@ -9,7 +9,6 @@ import { overLimit } from './limits.ts';
 import type { OnProgress } from './progress.ts';
 import { machinePlatform, type Platform } from './platform.ts';
 import type { StoreCore } from './store/core.ts';
-import type { PreparedLock } from './store/lock.ts';
 import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
@@ -79,14 +78,9 @@ export async function installImage(
 ): Promise<StoredImage> {
   const { signal, onProgress, platform = machinePlatform() } = options;
   onProgress?.({ phase: 'resolve', done: 0 });
-  // Started here, where the source is waited for anyway.
-  await using prepared = await core.prepareLock(work);
   const image = await resolveImage(source, platform, core.settings.limits, signal);
-  const blobs = path.join(work, 'blobs');
-  await mkdir(blobs);
-  await writeFile(path.join(blobs, hexOf(image.manifestDigest)), image.manifestBytes);
-  await writeFile(path.join(blobs, hexOf(image.manifest.config.digest)), image.configBytes);
-  return await enterImage(core, image, source, work, names, options, prepared);
+  await mkdir(path.join(work, 'blobs'));
+  return await enterImage(core, image, source, work, names, options);
 }
 
 /** Fetches what is missing of an image into `work`/blobs, unpacks it there, and puts all of it into the store. */
@@ -97,15 +91,18 @@ async function enterImage(
   work: string,
   names: readonly string[],
   { signal, onProgress, accept }: InstallOptions,
-  prepared: PreparedLock,
 ): Promise<StoredImage> {
   const { manifestDigest: digest, manifest, document } = image;
   const blobs = path.join(work, 'blobs');
+  await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
+  // Started here, where layers are waited for: starting a process takes this one milliseconds.
+  await using prepared = await core.prepareLock(work);
   // While we look at it, a root that is there already must stay, and so must layers.
   const leased = [digest, ...new Set(document.diffIds)];
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
   await using _held = await core.hold(leased, signal);
-  await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
+  await writeFile(path.join(blobs, hexOf(digest)), image.manifestBytes);
+  await writeFile(path.join(blobs, hexOf(manifest.config.digest)), image.configBytes);
   const present = await core.isUnpacked(digest);
   let layers: ReadonlyMap<string, string> = new Map();
   const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');

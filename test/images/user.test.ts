@@ -126,6 +126,28 @@ describe('a disk that fails at the end, when all is written', () => {
   });
 });
 
+it.each(['ENOSPC', 'EIO'])('a disk that fails with %s while layers are fetched is storageFull', async (code) => {
+  const scratch = await temporaryFolder();
+  const { path: layout } = await layoutWith(path.join(scratch, 'image'), [{ archive: tar(file('a', 'a')) }]);
+  const program = path.join(scratch, 'program.mts');
+  const images = fileURLToPath(new URL('../../src/images/index.ts', import.meta.url));
+  await writeFile(
+    program,
+    `import { ImageStore, parseReference } from ${JSON.stringify(images)};
+await using store = await ImageStore.open(process.argv[2], { owners: { kind: 'single' } });
+await store.install(parseReference(process.argv[3])).catch((error) => console.log(error.kind, error.data?.code));
+console.log((await store.list()).length);
+`,
+  );
+  const root = path.join(scratch, 'store');
+  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=fdatasync:error=${code}`];
+  const { stdout } = await execa('strace', [...inject, process.execPath, program, root, `oci:${layout}`], {
+    timeout: 60_000,
+  });
+  expect(stdout.split('\n')).toEqual([`storageFull ${code}`, '0']);
+  expect(await leftovers(root)).toEqual([]);
+});
+
 describe.runIf(isRoot)('a store that is opened for other ids', () => {
   it('unpacks its images anew, unless they are in use', async () => {
     const scratch = await temporaryFolder();

@@ -21,6 +21,9 @@ const writeSize = 64 * 1024;
 /** Lines are read in pieces of so many bytes. */
 const readSize = 256 * 1024;
 
+/** For how long the event loop is kept, in milliseconds: meanwhile the layer above may be fetched and decompressed. */
+const replayTurnMs = 1;
+
 /** The first line: what the files were made for. Owners are in their inodes. */
 function heading(owners: OwnerMap): string {
   const whose = owners.kind === 'single' ? [owners.kind, process.getuid?.()] : [owners.kind, owners.base, owners.size];
@@ -104,7 +107,7 @@ export async function replayLayer(
     throw error;
   }
   try {
-    const turn = new Turn();
+    const turn = new Turn(replayTurnMs);
     let line = 0;
     let files = 0;
     for await (const text of linesOf(handle)) {

@@ -21,6 +21,8 @@ export class Session {
   readonly #lockTimeoutMs: number;
   #lock: Promise<Lock> | undefined;
   #workspaces = 0;
+  /** Workspaces that are removed after their users have gone on. */
+  readonly #removals = new Set<Promise<void>>();
   #closed = false;
 
   constructor(layout: StoreLayout, lockTimeoutMs: number) {
@@ -63,26 +65,45 @@ export class Session {
     this.#workspaces += 1;
     const folder = path.join(this.#layout.tmp, `${this.id}.${this.#workspaces}`);
     await mkdir(folder, { mode: 0o700 });
+    let later = false;
     return {
       path: folder,
-      [Symbol.asyncDispose]: () => removeTree(folder),
+      removeLater: () => {
+        later = true;
+      },
+      [Symbol.asyncDispose]: async () => {
+        const removal = removeTree(folder);
+        if (!later) await removal;
+        else {
+          this.#removals.add(removal);
+          // A failure stays there for the end of the session to tell; what is left is swept after that.
+          removal.then(
+            () => this.#removals.delete(removal),
+            () => undefined,
+          );
+        }
+      },
     };
   }
 
-  /** Ends the session: its files must be gone by now. */
+  /** Ends the session: its files must be gone by now, or on their way. */
   async end(): Promise<void> {
     this.#closed = true;
     // That it could not be taken was told to whoever needed it.
     const lock = await this.#lock?.catch(() => undefined);
     if (lock === undefined) return;
+    const removed = await Promise.allSettled(this.#removals);
     await rm(path.join(this.#layout.sessions, this.id), { force: true });
     await lock.release();
+    for (const one of removed) if (one.status === 'rejected') throw one.reason;
   }
 }
 
 /** A folder under tmp/, of one session. */
 export interface Workspace extends AsyncDisposable {
   readonly path: string;
+  /** Says that nobody needs to wait for its removal: disposing then only begins that, and the session's end waits for it. */
+  removeLater(): void;
 }
 
 /** Names in a folder; none if the folder is gone. */

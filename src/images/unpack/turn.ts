@@ -2,16 +2,22 @@
 // make many of them necessary.
 import { setImmediate } from 'node:timers/promises';
 
-/** For how long one image may keep the event loop, in milliseconds. */
-const longestMs = 10;
+/** For how long one image may keep the event loop, in milliseconds, unless something else is said. */
+const defaultMs = 10;
 
 /** A turn at the event loop. */
 export class Turn {
+  readonly #longestMs: number;
   #began = performance.now();
+
+  /** @param longestMs - for how long the event loop may be kept. */
+  constructor(longestMs = defaultMs) {
+    this.#longestMs = longestMs;
+  }
 
   /** Whether it has lasted long enough. */
   isOver(): boolean {
-    return performance.now() - this.#began >= longestMs;
+    return performance.now() - this.#began >= this.#longestMs;
   }
 
   /** Lets the event loop run, if this turn is over; then the next one begins. */
