@@ -7,6 +7,7 @@ import type { AnswerMemory } from './answer-memory.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
+import { LargeSources } from './large-sources.ts';
 import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
 import type { ParseObserver, TraceSpan } from './observer.ts';
@@ -64,6 +65,7 @@ export class Parser {
   readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
   readonly #cache: AnswerCache;
   readonly #files = new SourceFiles();
+  readonly #largeSources = new LargeSources();
   readonly #observer: ParseObserver | undefined;
 
   constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
@@ -121,6 +123,7 @@ export class Parser {
     // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
     const loaded =
       'uri' in source ? await this.#loadFile(source.uri, request) : this.#loadContent(source.content, request);
+    this.#largeSources.count(loaded.contentBytes);
     const found = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
     request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
