@@ -20,6 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Interrupted, Linux has closed it all the same (close(2)). Any other fault may be of what was written before. */
+static void close_file(int fd, const char *path) {
+  if (close(fd) != 0 && errno != EINTR) fail("cannot close %s", path);
+}
+
 /* O_NONBLOCK: a FIFO in the place of the lock must not hold us up. */
 static const int OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 
@@ -65,7 +70,7 @@ static bool wait_for_lock(int fd, int operation, const char *path) {
   if (pipe2(lifeline, O_CLOEXEC) != 0) fail("cannot make a pipe");
   pid_t child = fork_or_fail("wait for the lock");
   if (child == 0) {
-    close(lifeline[1]);
+    close_file(lifeline[1], "a pipe");
     die_with_parent(lifeline[0]);
     while (flock(fd, operation) != 0) {
       if (errno != EINTR) fail("cannot lock %s", path);
@@ -76,9 +81,9 @@ static bool wait_for_lock(int fd, int operation, const char *path) {
   bool ended = wait_for_end_of_stdin(handle);
   if (ended) kill(child, SIGKILL);
   int status = wait_for(child);
-  close(handle);
-  close(lifeline[0]);
-  close(lifeline[1]);
+  close_file(handle, "the child that waits for the lock");
+  close_file(lifeline[0], "a pipe");
+  close_file(lifeline[1], "a pipe");
   if (ended) return false;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(EXIT_FAILED); /* the child has said why */
   return true;
@@ -98,7 +103,7 @@ static bool sync_when_asked(const char *folder) {
     if (length < 0 && errno != EINTR) fail("cannot wait for a line on stdin");
   }
   if (syncfs(fd) != 0) fail("cannot write what %s has in memory to disk", folder);
-  close(fd);
+  close_file(fd, folder);
   if (!write_all(STDOUT_FILENO, "synced\n", 7)) fail("cannot say that %s is synced", folder);
   return true;
 }
@@ -133,7 +138,7 @@ int lock_main(char **arguments) {
       if (!wait_for_lock(fd, operation, path)) return 0;
     }
     if (is_still(path, fd)) break;
-    close(fd);
+    close_file(fd, path);
   }
   if (!write_all(STDOUT_FILENO, "locked\n", 7)) fail("cannot say that %s is locked", path);
   wait_for_end_of_stdin(-1);

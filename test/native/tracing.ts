@@ -46,6 +46,7 @@ const calls = [
   'renameat2',
   'rt_sigaction',
   'rt_sigprocmask',
+  'sched_getaffinity',
   'sendfile',
   'setgroups',
   'setns',
@@ -94,14 +95,15 @@ export interface Fault {
   readonly when: number;
 }
 
-/** Runs a scenario in which `fault` is injected as ENOMEM; and how often each call was made. */
+/** Runs a scenario in which `fault` is injected as ENOMEM; and how often each call of `traceable` was made. */
 export async function trace(
   scenario: Scenario,
   log: string,
   fault?: Fault,
+  traceable = calls,
 ): Promise<Result & { counts: ReadonlyMap<string, number> }> {
   const inject = fault === undefined ? [] : ['-e', `inject=${fault.call}:error=ENOMEM:when=${fault.when}`];
-  const traced = ['-f', '-qq', '-o', log, '-e', `trace=${calls.join(',')}`];
+  const traced = ['-f', '-qq', '-o', log, '-e', `trace=${traceable.join(',')}`];
   const result = await scenario(['strace', ...traced, ...inject, bootstrapPath()]);
   const counts = new Map<string, number>();
   const perProcess = new Map<string, number>();
@@ -117,12 +119,12 @@ export async function trace(
 }
 
 /** Each call of a run without faults, once for each time that it was made, a dozen times at the most. */
-export async function faultsOf(scenario: Scenario, log: string): Promise<Fault[]> {
+export async function faultsOf(scenario: Scenario, log: string, traceable = calls): Promise<Fault[]> {
   if (sanitized) {
     expect(await scenario(['env', bootstrapPath()])).toMatchObject({ status: 0, complaint: '' });
     return [];
   }
-  const { status, complaint, counts } = await trace(scenario, log);
+  const { status, complaint, counts } = await trace(scenario, log, undefined, traceable);
   expect(complaint).toBe('');
   expect(status).toBe(0);
   return [...counts].flatMap(([call, count]) =>
