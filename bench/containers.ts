@@ -21,7 +21,7 @@ import { summarise, takeTurns, type Sample } from './statistics.ts';
 
 const rounds = 25;
 const crowd = 50;
-const crowdRounds = 3;
+const crowdRounds = 9;
 
 /** What is booted: a program that writes a byte and stays until its stdin ends, as a driver does. */
 const greet = { args: ['/bin/sh', '-c', 'echo; exec cat'], env: { PATH: '/bin' }, cwd: '/', user: '' };
@@ -104,12 +104,14 @@ class PlainRuntime implements AsyncDisposable {
   readonly cgroups: readonly string[];
   readonly #process: ChildProcess;
   readonly #command: readonly string[];
+  readonly #state: string;
   #runs = 0;
 
-  private constructor(child: ChildProcess, command: readonly string[], cgroups: readonly string[]) {
+  private constructor(child: ChildProcess, command: readonly string[], state: string, cgroups: readonly string[]) {
     this.cgroups = cgroups;
     this.#process = child;
-    this.#command = command;
+    this.#command = [...command.slice(0, 1), '--root', state, ...command.slice(1)];
+    this.#state = state;
   }
 
   static async start(folder: string, name: 'runc' | 'crun', layout: CgroupLayout): Promise<PlainRuntime> {
@@ -139,8 +141,9 @@ class PlainRuntime implements AsyncDisposable {
         })
       : fork(program);
     const manager = name === 'crun' ? ['--cgroup-manager', 'cgroupfs'] : [];
-    const command = [name, '--root', path.join(folder, `state-${name}`), ...manager, 'run', '--bundle', bundle];
-    return new PlainRuntime(child, command, cgroups);
+    // In memory, as /run is, where the runtimes keep their state unless they are told otherwise.
+    const state = await mkdtemp('/dev/shm/babelhost-bench-state-');
+    return new PlainRuntime(child, [name, ...manager, 'run', '--bundle', bundle], state, cgroups);
   }
 
   async run(count: number, cgroups: readonly string[]): Promise<number> {
@@ -158,6 +161,7 @@ class PlainRuntime implements AsyncDisposable {
     const ended = once(this.#process, 'exit');
     this.#process.disconnect();
     await ended;
+    await rm(this.#state, { recursive: true, force: true });
     for (const cgroup of this.cgroups) {
       await rmdir(path.join('/sys/fs/cgroup', cgroup.slice(cgroup.indexOf('/cgroups/') + '/cgroups/'.length)));
     }
@@ -179,10 +183,10 @@ function plainSpec(folder: string, withoutLimits: boolean): object {
     uids: ids,
     gids: ids,
   });
-  const { memoryBytes, processes } = defaultLimits;
+  const { memoryBytes, cpus, processes } = defaultLimits;
   const resources = {
     memory: { limit: memoryBytes, swap: memoryBytes },
-    cpu: { quota: 100_000, period: 100_000 },
+    cpu: { quota: cpus * 100_000, period: 100_000 },
     pids: { limit: processes },
   };
   return {
