@@ -70,7 +70,8 @@ const char *option_value(char ***arguments);
 /* Closes every file descriptor from `first` on. */
 void close_from(unsigned first);
 
-/* stage.c: mounts the stage, for what the runtime is to mount, on the folder `stage`. */
+/* stage.c */
+/* Mounts the stage, for what the runtime is to mount, on the folder `stage`. */
 void make_stage(const char *stage);
 
 /* rootfs.c: in a mount namespace of their own, which these make. `rootfs` appears on STAGE/rootfs, read-only. */
@@ -85,6 +86,22 @@ void mount_overlay(const char *stage, const char *rootfs, const char *layer, boo
  * they need not where they are executed from such a copy.
  */
 int copy_runtime(const char *path);
+
+/* process.c */
+/* A process of a container: its ids for the host (0 if it has ended) and in the guard's namespace, and when it began. */
+struct identity {
+  pid_t host, guard;
+  unsigned long long start;
+};
+/* The process id that a runtime has written to a file; -1, with errno, if there is none. */
+pid_t read_pid_file(const char *path);
+/* Finds out about a process of our namespace. False, with errno, if that is impossible; one that is gone is no fault. */
+bool identify(int host_proc, pid_t process, struct identity *identity);
+/*
+ * SIGKILL for a process of our namespace, and for no other that has its id by now. False, with errno, if it cannot be
+ * ended; one that is gone is no fault.
+ */
+bool kill_identified(pid_t process, unsigned long long start);
 
 /* start.c and request.c */
 /* A cgroup in which there are containers' cgroups, opened before the guard mounted anything. */

@@ -1,8 +1,10 @@
 /* The connections on which requests to start containers come: accepted, and read without waiting. */
 #define _GNU_SOURCE
+#include "bootstrap.h"
 #include "connections.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,14 @@
 struct connection connections[MOST_CONNECTIONS];
 size_t connection_count = 0;
 
+/* A descriptor to let go of where there is no other, so that whoever asks can be told. */
+static int reserve = -1;
+
 char kind_of(const struct connection *connection) { return connection->header[ID + 1]; }
+
+static bool is_request(const struct connection *connection) {
+  return kind_of(connection) == 'c' || kind_of(connection) == 'k';
+}
 
 void forget_connection(size_t index) {
   free(connections[index].body);
@@ -37,10 +46,10 @@ void drop_with_mates(size_t index) {
 /* Takes what the header says. False if it is none. */
 static bool read_header(struct connection *connection) {
   connection->header[HEADER] = '\0';
-  if (connection->header[ID] != ' ' || strchr("c012", kind_of(connection)) == NULL) return false;
+  if (connection->header[ID] != ' ' || strchr("c012k", kind_of(connection)) == NULL) return false;
   if (sscanf(connection->header + ID + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
   size_t length = (size_t)connection->strings + connection->content;
-  if (length > MOST_REQUEST || (kind_of(connection) == 'c') != (connection->strings > 0)) return false;
+  if (length > MOST_REQUEST || is_request(connection) != (connection->strings > 0)) return false;
   connection->want = HEADER + length;
   if (length == 0) return true;
   connection->body = malloc(length);
@@ -67,14 +76,45 @@ bool read_on(struct connection *connection) {
 }
 
 bool take_connections(int sockets) {
+  static unsigned long long taken = 0;
+  if (reserve < 0) reserve = fcntl(sockets, F_DUPFD_CLOEXEC, FIRST_OWN_DESCRIPTOR);
   while (connection_count < MOST_CONNECTIONS) {
     int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
-      connections[connection_count++] = (struct connection){.fd = fd, .want = HEADER};
+      connections[connection_count++] = (struct connection){.fd = fd, .order = taken++, .want = HEADER};
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
     return errno == EAGAIN;
   }
   return true;
+}
+
+void refuse(int control, const char *step) {
+  complaints = control;
+  complain_of(step);
+  complaints = STDERR_FILENO;
+  write_line(control, "ended %d\n", EXIT_FAILED);
+}
+
+void refuse_connections(int sockets) {
+  static const char step[] = "cannot take a connection";
+  const int cause = errno;
+  bool refused = false;
+  for (size_t i = 0; i < connection_count; i++) {
+    struct connection *control = &connections[i];
+    if (kind_of(control) != 'c' || !is_complete(control)) continue;
+    errno = cause;
+    /* The host closes it then, and its mates. */
+    if (!control->refused) refuse(control->fd, step);
+    control->refused = refused = true;
+  }
+  if (refused || reserve < 0) return;
+  close(reserve);
+  reserve = -1;
+  int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  errno = cause;
+  refuse(fd, step);
+  close(fd);
 }

@@ -15,24 +15,33 @@ enum {
 /* A connection whose request, or whose mates, are still to come. */
 struct connection {
   int fd;
+  /* Those that came before it have lower ones. */
+  unsigned long long order;
   size_t have, want;
   unsigned strings, content;
   char header[HEADER + 1];
   char *body;
-  bool useless;
+  bool useless, refused;
 };
 
 extern struct connection connections[MOST_CONNECTIONS];
 extern size_t connection_count;
 
-/* What its header says that it is: c, 0, 1 or 2; a zero byte before that is known. */
+/* What its header says that it is: c, 0, 1, 2 or k; a zero byte before that is known. */
 char kind_of(const struct connection *connection);
 /* Whether all of it is there. */
 bool is_complete(const struct connection *connection);
 /* Reads on. False if the connection is of no use any more. */
 bool read_on(struct connection *connection);
-/* Takes the connections that wait on the socket. False where that is impossible for now. */
+/* Takes the connections that wait on the socket. False, with errno, where that is impossible for now. */
 bool take_connections(int sockets);
+/*
+ * For where it is (errno), and nothing is at work whose end would change that: says so to those who wait for their mates,
+ * which are among the connections that cannot be taken, or to the one that came first.
+ */
+void refuse_connections(int sockets);
+/* Says on a control channel why nothing was started (errno). */
+void refuse(int control, const char *step);
 /* These let the last one take the place of one that goes. The first leaves its descriptor open. */
 void forget_connection(size_t index);
 void drop_connection(size_t index);

@@ -8,14 +8,17 @@
  * request's arguments (each ended by a zero byte) and of its content, which follow. What the arguments are, request.c
  * tells. After the header the connections are the container's own: no process stands between it and the host.
  *
- * Written to the control channel: "process HOST GUARD" once the runtime has done its work, the id of the container's
- * process 1 as the host and as the guard's namespace have it (HOST is 0 if it has ended already). Else what the
- * bootstrap has to complain of, and "ended STATUS", the runtime's status. When the host closes its end before that, the
- * runtime is killed.
+ * Written to the control channel: "process HOST GUARD START" once the runtime has done its work, the id of the container's
+ * process 1 as the host and as the guard's namespace have it (HOST is 0 if it has ended already), and when it was started.
+ * Else what the bootstrap has to complain of, and "ended STATUS", the runtime's status. When the host closes its end before
+ * that, the runtime is killed.
+ *
+ * A connection of the kind k, with GUARD and START as its arguments, kills that process; nothing is answered.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 #include "connections.h"
+#include "starts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,25 +28,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-  MOST_STARTS = 1024,
-  /* Another process's doing may have left us without descriptors or memory: we try again after so many ms. */
-  PAUSE = 50,
-};
-
-/* A runtime that is at work. */
-struct start {
-  pid_t runtime;
-  int pidfd, control;
-  bool killed;
-  char *pid_file;
-};
-
-static struct start starts[MOST_STARTS];
-static size_t start_count = 0;
+/* What nothing tells of is looked at again after so many ms: whether there are descriptors again, or who is late. */
+enum { PAUSE = 50 };
 
 /* The arguments of a request, ended by NULL; NULL without memory, or if they are none. */
 static char **split(char *strings, size_t length) {
@@ -58,122 +46,65 @@ static char **split(char *strings, size_t length) {
   return arguments;
 }
 
-/* Says on the control channel why nothing was started, and closes it. */
-static void refuse(int control, const char *step) {
-  complaints = control;
-  complain_of(step);
-  complaints = STDERR_FILENO;
-  write_line(control, "ended %d\n", EXIT_FAILED);
-  close(control);
-}
-
-static void begin(const struct starter *starter, struct request *request) {
-  struct start *start = &starts[start_count];
-  char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
-  if (pid_file == NULL) return refuse(request->control, "cannot take the request");
-  want_cgroup_lock();
-  pid_t runtime = fork();
-  if (runtime == 0) serve_request(starter, request);
-  int pidfd = runtime < 0 ? -1 : (int)syscall(SYS_pidfd_open, runtime, 0);
-  if (pidfd < 0) {
-    int cause = errno;
-    if (runtime > 0) kill(runtime, SIGKILL);
-    if (runtime > 0) wait_for(runtime);
-    free(pid_file);
-    errno = cause;
-    return refuse(request->control, runtime < 0 ? "cannot fork to start a container" : "cannot watch the runtime");
-  }
-  *start = (struct start){.runtime = runtime, .pidfd = pidfd, .control = request->control, .pid_file = pid_file};
-  start_count++;
-}
-
-/* Begins the start whose control channel is at `index`, if its mates are there; they are no longer ours then. */
-static void begin_if_complete(const struct starter *starter, size_t index) {
-  struct connection *control = &connections[index];
-  struct request request = {.control = control->fd, .stdio = {-1, -1, -1}};
+/* Finds the connections that belong to the control channel at `index`. False if some are still to come. */
+static bool find_mates(size_t index, struct request *request) {
+  const struct connection *control = &connections[index];
+  *request = (struct request){.control = control->fd, .stdio = {-1, -1, -1}};
   for (size_t i = 0; i < connection_count; i++) {
     const struct connection *other = &connections[i];
     if (i == index || !is_complete(other) || memcmp(other->header, control->header, ID) != 0) continue;
-    if (kind_of(other) != 'c') request.stdio[kind_of(other) - '0'] = other->fd;
+    if (strchr("012", kind_of(other)) != NULL) request->stdio[kind_of(other) - '0'] = other->fd;
   }
-  if (request.stdio[0] < 0 || request.stdio[1] < 0 || request.stdio[2] < 0) return;
-  request.arguments = split(control->body, control->strings);
-  request.content = control->body + control->strings;
-  request.content_length = control->content;
-  begin(starter, &request);
-  free(request.arguments);
+  return request->stdio[0] >= 0 && request->stdio[1] >= 0 && request->stdio[2] >= 0;
+}
+
+/* Begins the start whose control channel is at `index`; it and its mates are no longer ours then. */
+static void begin_request(const struct starter *starter, size_t index, struct request *request) {
+  const struct connection *control = &connections[index];
+  request->arguments = split(control->body, control->strings);
+  request->content = control->body + control->strings;
+  request->content_length = control->content;
+  begin_start(starter, request);
+  free(request->arguments);
   forget_connection(index);
   for (size_t i = connection_count; i-- > 0;) {
     int fd = connections[i].fd;
-    if (fd == request.stdio[0] || fd == request.stdio[1] || fd == request.stdio[2]) drop_connection(i);
+    if (fd == request->stdio[0] || fd == request->stdio[1] || fd == request->stdio[2]) drop_connection(i);
   }
 }
 
-static void begin_complete(const struct starter *starter) {
-  for (size_t i = 0; i < connection_count && start_count < MOST_STARTS;) {
-    size_t before = connection_count;
-    if (kind_of(&connections[i]) == 'c' && is_complete(&connections[i])) begin_if_complete(starter, i);
-    /* Others have taken the places of those that have gone. */
-    i = connection_count == before ? i + 1 : 0;
-  }
-}
-
-static pid_t read_pid_file(const char *path) {
-  char text[32] = {0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  int cause = errno;
-  if (fd >= 0) close(fd);
-  errno = cause;
-  return length <= 0 ? -1 : atoi(text);
-}
-
-/*
- * The host's id of a process of our namespace; 0 if it has ended, -1 if it cannot be told. A pidfd is opened here, and
- * its fdinfo, read through the host's /proc, has the id there (proc_pid_fdinfo(5)).
- */
-static pid_t host_id_of(const struct starter *starter, pid_t process) {
-  char path[64], text[512] = {0};
-  int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
-  if (pidfd < 0) return errno == ESRCH ? 0 : -1;
-  snprintf(path, sizeof path, "self/fdinfo/%d", pidfd);
-  int fd = openat(starter->host_proc, path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (fd >= 0) close(fd);
-  close(pidfd);
-  const char *line = length < 0 ? NULL : strstr(text, "Pid:");
-  int id;
-  if (line == NULL || sscanf(line, "Pid: %d", &id) != 1) return -1;
-  return id < 0 ? 0 : id;
-}
-
-static void report(const struct starter *starter, const struct start *start, int status) {
-  char step[512];
-  complaints = start->control;
-  if (status == 0) {
-    pid_t process = read_pid_file(start->pid_file);
-    if (process < 0) {
-      snprintf(step, sizeof step, "cannot read %.480s", start->pid_file);
-      complain_of(step);
-      status = EXIT_FAILED;
-    } else {
-      pid_t host = host_id_of(starter, process);
-      if (host < 0) complain_of("cannot tell the container's process");
-      if (host < 0) status = EXIT_FAILED;
-      if (host >= 0) write_line(start->control, "process %d %d\n", host, process);
+/* Begins what is asked for, oldest first. False if some may have to wait. */
+static bool begin_complete(const struct starter *starter) {
+  while (!is_busy()) {
+    struct request request, oldest_request = {0};
+    size_t oldest = connection_count;
+    for (size_t i = 0; i < connection_count; i++) {
+      if (kind_of(&connections[i]) != 'c' || !is_complete(&connections[i]) || connections[i].refused) continue;
+      if (oldest < connection_count && connections[oldest].order < connections[i].order) continue;
+      if (!find_mates(i, &request)) continue;
+      oldest = i;
+      oldest_request = request;
     }
+    if (oldest == connection_count) return true;
+    begin_request(starter, oldest, &oldest_request);
   }
-  if (status != 0) write_line(start->control, "ended %d\n", status);
-  complaints = STDERR_FILENO;
+  return false;
 }
 
-static void finish(const struct starter *starter, size_t index) {
-  struct start *start = &starts[index];
-  report(starter, start, exit_status_of(wait_for(start->runtime)));
-  close(start->pidfd);
-  close(start->control);
-  free(start->pid_file);
-  *start = starts[--start_count];
+/* Does what connections of the kind k ask for. */
+static void kill_asked(void) {
+  for (size_t i = connection_count; i-- > 0;) {
+    if (kind_of(&connections[i]) != 'k' || !is_complete(&connections[i])) continue;
+    int process;
+    unsigned long long start;
+    char **arguments = split(connections[i].body, connections[i].strings);
+    bool whole = arguments != NULL && arguments[0] != NULL && arguments[1] != NULL &&
+                 sscanf(arguments[0], "%d", &process) == 1 && sscanf(arguments[1], "%llu", &start) == 1;
+    if (!whole) errno = EINVAL;
+    if (!whole || !kill_identified(process, start)) complain_of("cannot kill a container's process");
+    free(arguments);
+    drop_connection(i);
+  }
 }
 
 /* Fills `polled`: the socket for new connections, the starts with their control channels, the connections. */
@@ -214,11 +145,11 @@ _Noreturn void start_containers(struct starter starter) {
     if (dup3(STDERR_FILENO, fd, O_CLOEXEC) < 0) fail("cannot reserve a file descriptor");
   }
   keep_cgroup_lock_near(starter.own_cgroup);
-  bool pausing = false;
+  bool pausing = false, waiting = false;
   for (;;) {
     const size_t count = list_polled(polled, starter.sockets), first = 1, had_starts = start_count;
     if (pausing) polled[0].fd = -1;
-    if (poll(polled, count, pausing ? PAUSE : -1) < 0 && errno != EINTR) fail("cannot wait for requests");
+    if (poll(polled, count, pausing || waiting ? PAUSE : -1) < 0 && errno != EINTR) fail("cannot wait for requests");
     for (size_t i = 0; i < connection_count; i++) {
       if (polled[first + 2 * had_starts + i].revents == 0) continue;
       /* Only its end is told of one that is complete. */
@@ -238,9 +169,14 @@ _Noreturn void start_containers(struct starter starter) {
         kill(starts[i].runtime, SIGKILL);
         starts[i].killed = true;
       }
-      if (polled[first + 2 * i].revents != 0) finish(&starter, i);
+      if (polled[first + 2 * i].revents != 0) finish_start(&starter, i);
     }
+    const bool had_paused = pausing;
     pausing = !take_connections(starter.sockets);
-    begin_complete(&starter);
+    const int cause = errno;
+    kill_asked();
+    waiting = !begin_complete(&starter);
+    errno = cause;
+    if (had_paused && pausing && start_count == 0) refuse_connections(starter.sockets);
   }
 }

@@ -1,13 +1,22 @@
 // The control channel between the host and a container's process 1 (native/init.c), a line for each message.
 import type { Duplex } from 'node:stream';
 
+/** A process that the guard's starter has started, as it tells of it. */
+export interface GuestProcess {
+  /** The host's id of it; 0 if it had ended already. */
+  readonly pid: number;
+  /** Its id in the guard's namespace, and when it was started, which tells it from others that had the id before. */
+  readonly guardPid: number;
+  readonly startedAt: string;
+}
+
 /** What comes from process 1, and from the guard's starter (native/start.c) while it boots the container. */
 export type ContainerReport =
   /** What the bootstrap has to complain of, and that nothing was started: the runtime's exit status. */
   | { readonly kind: 'complaint'; readonly text: string }
   | { readonly kind: 'ended'; readonly status: number }
-  /** The host's id of process 1 (0 if it had ended already), and its id in the guard's namespace. */
-  | { readonly kind: 'process'; readonly pid: number; readonly guardPid: number }
+  /** Process 1. */
+  | ({ readonly kind: 'process' } & GuestProcess)
   | { readonly kind: 'started' }
   | { readonly kind: 'failed'; readonly error: string; readonly command: string }
   | { readonly kind: 'exited'; readonly code: number }
@@ -18,9 +27,10 @@ const longestLine = 8192;
 
 export function parseReport(line: string): ContainerReport | undefined {
   const [kind, first = '', ...rest] = line.split(' ');
+  const [second = '', third = ''] = rest;
   switch (kind) {
     case 'process':
-      return { kind, pid: Number(first), guardPid: Number(rest[0]) };
+      return { kind, pid: Number(first), guardPid: Number(second), startedAt: third };
     case 'started':
       return { kind };
     case 'bootstrap:':

@@ -3,16 +3,17 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { BabelhostError } from '../errors.ts';
+import type { BootContext, BootOptions } from './boot-context.ts';
 import { joiningArguments } from './cgroup-placement.ts';
 import { exitOf, type ContainerExit } from './exit.ts';
 import { explainSystemError } from './failures.ts';
 import { newContainerId } from './id.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
 import { launch, LaunchFailure, type Launched } from './launch.ts';
-import { explainLaunch, processUser, type BootContext, type BootOptions } from './boot.ts';
+import { explainLaunch } from './launch-failure.ts';
 import { executeArguments } from './runtime-program.ts';
 import { processSpec, type ContainerProcess } from './spec.ts';
+import { processUser } from './user.ts';
 
 /** A process that was started in a running container. */
 export interface ExecutedProcess {
@@ -74,24 +75,24 @@ export async function executeInContainer(
     });
     return follow(context, folder, launched);
   } catch (error) {
+    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, log) : error;
     await rm(folder, { recursive: true, force: true });
-    if (error instanceof LaunchFailure) throw await explainLaunch(error, context, log);
-    throw error instanceof BabelhostError ? error : explainSystemError('start a process in a container', error);
+    throw explainSystemError('start a process in a container', explained);
   } finally {
     endBoot();
   }
 }
 
 function follow(context: BootContext, folder: string, launched: Launched): ExecutedProcess {
-  const { control, guardPid, pid, stdin, stdout, stderr } = launched;
+  const { control, process, stdin, stdout, stderr } = launched;
   const letHostEnd = context.guard.keepHostAlive();
-  const exited = Promise.all([control.ended, context.reapings.wait(guardPid)])
+  const exited = Promise.all([control.ended, context.reapings.wait(process.guardPid)])
     .then((): ContainerExit => exitOf(launched.lastReport(), false, undefined))
     .finally(letHostEnd);
   // With the container's bundle at the latest; a fault here is no fault of the process.
   void exited.then(() => rm(folder, { recursive: true, force: true }).catch(() => undefined));
   return {
-    pid,
+    pid: process.pid,
     stdin,
     stdout,
     stderr,

@@ -142,3 +142,17 @@ export function ownersOf(identity: Identity): OwnerMap {
     ? { kind: 'mapped', base: identity.ids.first, size: identity.ids.count }
     : { kind: 'single' };
 }
+
+/** The ids that a container gets, as the namespace that the runtime runs in has them. */
+export function idRanges(identity: Identity): { uids: IdRange; gids: IdRange } {
+  switch (identity.kind) {
+    case 'privileged':
+      return { uids: identity.ids, gids: identity.ids };
+    case 'granted': {
+      const range = (granted: IdRange) => ({ first: 1, count: Math.min(granted.count, containerIds) });
+      return { uids: range(identity.uids), gids: range(identity.gids) };
+    }
+    case 'own':
+      return { uids: { first: 0, count: 1 }, gids: { first: 0, count: 1 } };
+  }
+}

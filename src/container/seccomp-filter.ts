@@ -13,16 +13,17 @@ const longest = 4096 * instruction;
 
 export class SeccompFilter {
   readonly #runtime: RuntimeProgram;
-  #data: string | undefined;
+  /** The filter, and the list that it was made of: it stands for no other. */
+  #learned: { readonly profile: object; readonly data: string } | undefined;
   #asked = false;
 
   constructor(runtime: RuntimeProgram) {
     this.#runtime = runtime;
   }
 
-  /** The annotations of a container's configuration: none until a filter is known. */
-  annotations(): Readonly<Record<string, string>> {
-    return this.#data === undefined ? {} : { [annotation]: this.#data };
+  /** The annotations of a configuration with this list of system calls: none where no filter of it is known. */
+  annotations(profile: object): Readonly<Record<string, string>> {
+    return this.#learned?.profile === profile ? { [annotation]: this.#learned.data } : {};
   }
 
   /**
@@ -30,12 +31,12 @@ export class SeccompFilter {
    * its filter each time, as does every other runtime.
    * @param state the runtime's folder of that container, where none but the host's own user can write
    */
-  async learn(state: string): Promise<void> {
+  async learn(state: string, profile: object): Promise<void> {
     if (this.#runtime.name !== 'crun' || this.#asked) return;
     this.#asked = true;
     const filter = await readFile(path.join(state, 'seccomp.bpf')).catch(() => undefined);
     if (filter === undefined || filter.length === 0 || filter.length % instruction !== 0 || filter.length > longest)
       return;
-    this.#data = filter.toString('base64');
+    this.#learned = { profile, data: filter.toString('base64') };
   }
 }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../errors.ts';
+import { idRanges, type Identity } from './owners.ts';
 
 export interface ContainerUser {
   readonly uid: number;
@@ -111,4 +112,12 @@ function groupsOf(group: string, name: string, gid: number, size: number): numbe
   }
   // NGROUPS_MAX would be 65536; no image has a use for that many.
   return [...gids].slice(0, 64);
+}
+
+/** The user that a process is to have, as the container knows it. */
+export async function processUser(identity: Identity, rootfs: string, name: string): Promise<ContainerUser> {
+  const { uids, gids } = idRanges(identity);
+  const user = await resolveUser(rootfs, name, Math.min(uids.count, gids.count));
+  // Without a granted range the kernel forbids setgroups(2).
+  return identity.kind === 'own' ? { ...user, additionalGids: [] } : user;
 }

@@ -11,7 +11,7 @@ describe('the control channel', () => {
     const channel = new ControlChannel(stream, (report) => reports.push(report));
     for (const part of [
       'pro',
-      'cess 12 3\nstarted\nexi',
+      'cess 12 3 456\nstarted\nexi',
       'ted 7',
       '\n',
       'nonsense\nfailed ENOENT /bin/a b\n',
@@ -22,7 +22,7 @@ describe('the control channel', () => {
     stream.end();
     await channel.ended;
     expect(reports).toEqual([
-      { kind: 'process', pid: 12, guardPid: 3 },
+      { kind: 'process', pid: 12, guardPid: 3, startedAt: '456' },
       { kind: 'started' },
       { kind: 'exited', code: 7 },
       { kind: 'failed', error: 'ENOENT', command: '/bin/a b' },

@@ -1,6 +1,7 @@
 // What goes wrong on machines: each fault has its error, which names what to change; when its cause is gone, it works.
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -192,6 +193,53 @@ describe('a machine', () => {
     // Who was there already has not noticed.
     await container.write('still here\n', true);
     expect(await container.output()).toEqual({ stdout: 'still here\n', stderr: '' });
+  });
+});
+
+describe('the starter', () => {
+  /** How many descriptors it has: they follow on one another. */
+  const descriptorsOf = async (process: string) => (await readdir(`/proc/${process}/fd`)).length;
+
+  // None of a start's four connections can be taken; some can; all, and the runtime cannot be watched.
+  it.each([0, 2, 4])('says that it is without file descriptors (%i left), until it has some again', async (left) => {
+    const place = await workplace(root);
+    const host = await place.host({ bootTimeoutMs: 10_000 });
+    expect(await hello(host)).toBe('hello\n');
+    const container = await host.boot({ args: ['cat'] });
+    const starter = await starterOf(host);
+    const allow = (amount: number) => execute('prlimit', ['--pid', starter, `--nofile=${amount}:`]);
+    await allow((await descriptorsOf(starter)) + left);
+    for (let times = 0; times < 2; times += 1) {
+      await expect(hello(host)).rejects.toMatchObject({
+        kind: 'containerFailed',
+        message: expect.stringMatching(/EMFILE.*There are no file descriptors left: raise ulimit -n/s) as string,
+      });
+    }
+    await allow(1000);
+    expect(await Promise.all([hello(host), hello(host)])).toEqual(['hello\n', 'hello\n']);
+    await container.write('still here\n', true);
+    expect(await container.output()).toEqual({ stdout: 'still here\n', stderr: '' });
+  });
+
+  it('starts a few runtimes at once, in the order in which they were asked for, and waits for none that hangs', async () => {
+    const place = await workplace(root);
+    const bound = 2 * availableParallelism();
+    // Hangs, but for a container whose command says that it is to be let through; tells of each that was started.
+    const runtime = await script(
+      place,
+      `for word in "$@"; do [ "$last" = --bundle ] && bundle=$word; last=$word; done
+       case "$*" in *" run "*) echo >> ${place.folder}/begun; grep -q through "$bundle/config.json" || exec sleep 1000;; esac
+       exec runc "$@"`,
+    );
+    const begun = async () => (await readFile(path.join(place.folder, 'begun'), 'utf8').catch(() => '')).length;
+    const host = await place.host({ runtime, bootTimeoutMs: 20_000 });
+    await host.prepare();
+    const hanging = Promise.allSettled(Array.from({ length: bound + 1 }, () => host.boot({ args: ['cat'] })));
+    await eventually(async () => (await begun()) === bound);
+    expect((await host.run({ args: ['echo', 'through'] })).stdout).toBe('through\n');
+    expect(await begun()).toBe(bound + 2);
+    await host.end();
+    for (const { status } of await hanging) expect(status).toBe('rejected');
   });
 });
 

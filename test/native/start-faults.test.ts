@@ -98,7 +98,8 @@ async function failEach(scenario: Scenario, least: number): Promise<void> {
     expect(status, where).not.toBe(null);
     expect(await processesNaming(folder), where).toEqual([]);
     // Either it was started all the same, or somebody says why not: the child, the runtime's status, or the guard.
-    const told = /^process \d+ \d+$/m.test(answer ?? '') || /^bootstrap: .*\(E[A-Z]+\)/m.test(`${answer}${complaint}`);
+    const told =
+      /^process \d+ \d+ \d+$/m.test(answer ?? '') || /^bootstrap: .*\(E[A-Z]+\)/m.test(`${answer}${complaint}`);
     if (!told && !/^ended \d+$/m.test(answer ?? '')) expect(fault.call, where).toBe('recvfrom');
     expect(await readFile('/proc/self/mountinfo', 'utf8'), where).not.toContain(folder);
   }
@@ -120,7 +121,7 @@ describe('a starter', () => {
     await writeFile(path.join(folder, 'runtime'), runtime);
     const { status, complaint, answer } = await startScenario(['--own-cgroup', own], [])([bootstrapPath()]);
     expect({ status, complaint }).toEqual({ status: 0, complaint: '' });
-    expect(answer).toMatch(/^process \d+ \d+$/m);
+    expect(answer).toMatch(/^process \d+ \d+ \d+$/m);
     expect(await readFile(list, 'utf8')).toBe('00');
   });
 
@@ -128,7 +129,7 @@ describe('a starter', () => {
     const missing = ['--own-cgroup', path.join(folder, 'missing')];
     const { complaint, answer } = await startScenario(missing, [])([bootstrapPath()]);
     expect(complaint).toBe('');
-    expect(answer).toMatch(/^process \d+ \d+$/m);
+    expect(answer).toMatch(/^process \d+ \d+ \d+$/m);
   });
 });
 

@@ -1,0 +1,64 @@
+// Programs that are run in the guard's namespaces, beside its containers (native/run.c).
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { messageOf } from '../errors.ts';
+import type { BootContext } from './boot-context.ts';
+import type { ContainerFiles } from './container-files.ts';
+import type { ContainerId } from './id.ts';
+import type { Identity } from './owners.ts';
+import { deleteArguments } from './runtime-program.ts';
+import { runtimeEnvironment, spawnProcess } from './spawn.ts';
+
+/** How long the runtime may take to remove a half-made container. */
+const deletePatienceMs = 5000;
+
+/** The options of `bootstrap run` that make it enter what the guard has made. */
+function identityArguments(identity: Identity): string[] {
+  if (identity.kind === 'privileged') return [];
+  return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
+}
+
+/** Has the runtime kill and forget a container that it may have made half. */
+export async function deleteContainer(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
+  const args = ['run', ...identityArguments(context.identity), '--', ...deleteArguments(context.runtime, files, id)];
+  let child: ChildProcess;
+  try {
+    child = await spawnProcess('remove a container', context.bootstrap, args, {
+      // The last is what the bootstrap watches for our end.
+      stdio: ['ignore', 'ignore', 'ignore', context.guard.processFolder.fd, 'pipe'],
+      env: runtimeEnvironment(),
+    });
+  } catch (error) {
+    context.logger.warn(
+      { container: id, reason: messageOf(error) },
+      'could not remove what a failed boot may have left',
+    );
+    return;
+  }
+  const lifeline = child.stdio[4] as Duplex;
+  lifeline.on('error', () => undefined);
+  // A runtime that hung when it was to start may hang again; at the end of its lifeline the bootstrap kills it.
+  const timer = setTimeout(() => lifeline.end(), deletePatienceMs);
+  await once(child, 'exit');
+  clearTimeout(timer);
+  lifeline.destroy();
+}
+
+/** Runs a program in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
+export async function runInGuard(context: BootContext, command: readonly string[]) {
+  const args = ['run', ...identityArguments(context.identity), '--', ...command];
+  const child = await spawnProcess('run a program beside containers', context.bootstrap, args, {
+    stdio: ['ignore', 'pipe', 'ignore', context.guard.processFolder.fd, 'pipe'],
+    env: runtimeEnvironment(),
+  });
+  const lifeline = child.stdio[4] as Duplex;
+  lifeline.on('error', () => undefined);
+  let output = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output = (output + text).slice(-8192);
+  });
+  const [status] = (await once(child, 'close')) as [number | null];
+  lifeline.destroy();
+  return { status, output };
+}
