@@ -73,6 +73,8 @@ void close_from(unsigned first);
 /* stage.c */
 /* Mounts the stage, for what the runtime is to mount, on the folder `stage`. */
 void make_stage(const char *stage);
+/* Mounts a file system in memory on the host's folder, for its containers' bundles and the runtime's state. */
+void make_bundles(const char *directory, const char *name);
 
 /* rootfs.c: in a mount namespace of their own, which these make. `rootfs` appears on STAGE/rootfs, read-only. */
 void bind_rootfs(const char *stage, const char *rootfs);

@@ -85,6 +85,7 @@ static void set_up_mounts(const struct options *options) {
   /* Slave: what the host mounts later is seen here, what is mounted here is not seen there. */
   if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) != 0) fail("cannot detach the mount namespace from the host's");
   make_stage(options->stage);
+  make_bundles(options->directory, options->name);
   if (options->cgroup2 != NULL && mount(options->cgroup2, "/sys/fs/cgroup", NULL, MS_BIND | MS_REC, NULL) != 0) {
     fail("cannot bind %s on /sys/fs/cgroup", options->cgroup2);
   }

@@ -1,5 +1,5 @@
 /*
- * The stage: a small tmpfs in the mount namespace of the guard's process 1, on a folder that everybody can reach. A
+ * What is mounted in the guard's namespace. The stage: a small tmpfs in the mount namespace of the guard's process 1, on a folder that everybody can reach. A
  * container's root is an unprivileged id that may not search the folders above the image store or above this program,
  * and the runtime's mounts are made with that id; so what the runtime is to mount is put here first. `rootfs` is a
  * place that a root file system is bound on, in a mount namespace of its own (rootfs.c). `init` is a copy of this
@@ -33,11 +33,24 @@ void make_stage(const char *stage) {
     if (length < 0) fail("cannot copy this program to %s/init", stage);
     if (length == 0) fail_plainly("cannot copy this program to %s/init: its file is shorter than it was", stage);
   }
-  close(target);
+  if (close(target) != 0) fail("cannot copy this program to %s/init", stage);
   close(program);
   close(fd);
   /* Every container has it: nobody may change it from here on. */
   if (mount(NULL, stage, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0) {
     fail("cannot make %s read-only", stage);
+  }
+}
+
+/*
+ * The runtime writes a dozen small files for each container, one of them synchronously (runc its --pid-file), which on
+ * the host's disk would be a write to the disk for each boot. The host itself reaches what is here through /proc.
+ */
+void make_bundles(const char *directory, const char *name) {
+  char folder[4096];
+  int length = snprintf(folder, sizeof folder, "%s/%s", directory, name);
+  if (length < 0 || (size_t)length >= sizeof folder) fail_usage("%s is too long", directory);
+  if (mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
+    fail("cannot mount a tmpfs on %s", folder);
   }
 }

@@ -45,7 +45,7 @@ export async function bootContainer(
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
-    void context.seccompFilter.learn(path.join(files.state, options.id), seccompProfile);
+    void context.seccompFilter.learn(context.guard.seen(path.join(files.state, options.id)), seccompProfile);
     return follow(context, options, files, launched);
   } catch (error) {
     const explained =

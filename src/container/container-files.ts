@@ -1,4 +1,5 @@
-// The files of one container: its bundle, and what the runtime keeps of it.
+// The files of one container: its bundle, and what the runtime keeps of it. They lie in memory, on a file system that is
+// mounted in the guard's namespace alone (native/stage.c): there they have these paths, and the host has others.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../errors.ts';
@@ -7,6 +8,7 @@ import { containerFolders } from './cgroup-placement.ts';
 import { removeCgroup } from './cgroup.ts';
 import type { ContainerId } from './id.ts';
 
+/** Paths as the runtime has them; `Guard.seen` tells the host's. */
 export interface ContainerFiles {
   readonly bundle: string;
   readonly state: string;
@@ -27,8 +29,8 @@ export function filesOf(context: BootContext, id: ContainerId): ContainerFiles {
 /** Removes the bundle, the runtime's state and the cgroups of a container without processes. */
 export async function removeRemains(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
   const removals = [
-    rm(files.bundle, { recursive: true, force: true }),
-    rm(path.join(files.state, id), { recursive: true, force: true }),
+    rm(context.guard.seen(files.bundle), { recursive: true, force: true }),
+    rm(context.guard.seen(path.join(files.state, id)), { recursive: true, force: true }),
     ...containerFolders(context.placement, id).map(removeCgroup),
   ];
   for (const result of await Promise.allSettled(removals)) {

@@ -76,7 +76,7 @@ export async function executeInContainer(
     return follow(context, folder, launched);
   } catch (error) {
     const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, log) : error;
-    await rm(folder, { recursive: true, force: true });
+    await rm(context.guard.seen(folder), { recursive: true, force: true });
     throw explainSystemError('start a process in a container', explained);
   } finally {
     endBoot();
@@ -90,7 +90,7 @@ function follow(context: BootContext, folder: string, launched: Launched): Execu
     .then((): ContainerExit => exitOf(launched.lastReport(), false, undefined))
     .finally(letHostEnd);
   // With the container's bundle at the latest; a fault here is no fault of the process.
-  void exited.then(() => rm(folder, { recursive: true, force: true }).catch(() => undefined));
+  void exited.then(() => rm(context.guard.seen(folder), { recursive: true, force: true }).catch(() => undefined));
   return {
     pid: process.pid,
     stdin,

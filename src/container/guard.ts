@@ -116,6 +116,14 @@ export class Guard {
     return guard;
   }
 
+  /**
+   * The host's path of a file that lies on a file system which is mounted in the guard's namespace alone. It leads
+   * nowhere when the guard has ended, as that file system is gone then.
+   */
+  seen(file: string): string {
+    return `/proc/self/fd/${this.processFolder.fd}/root${file}`;
+  }
+
   /** Ends the guard and with it every container; resolves when nothing is left. */
   async close(): Promise<void> {
     this.keepHostAlive();

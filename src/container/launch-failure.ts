@@ -6,7 +6,7 @@ import type { LaunchFailure } from './launch.ts';
 import { readRuntimeLog } from './runtime-program.ts';
 import { explainVersion } from './runtime-version.ts';
 
-/** Says why a container, or a process in one, could not be started. `log` is what the runtime wrote. */
+/** Says why a container, or a process in one, could not be started. `log` is the runtime's, as it has the path. */
 export async function explainLaunch(
   failure: LaunchFailure,
   context: BootContext,
@@ -20,7 +20,7 @@ export async function explainLaunch(
       { reason: report.error, command: report.command },
     );
   }
-  const messages = await readRuntimeLog(log);
+  const messages = await readRuntimeLog(context.guard.seen(log));
   const text =
     [...messages, failure.complaints].filter(Boolean).join('; ') || `the runtime ended with status ${status ?? '?'}`;
   const { name, path: runtime } = context.runtime;

@@ -140,18 +140,39 @@ describe('a machine', () => {
     expect(await hello(limited)).toBe('hello\n');
   });
 
-  it('whose disk is full, until there is room again', async () => {
+  const full = {
+    kind: 'containerFailed',
+    message: expect.stringContaining('A file system is full') as string,
+  };
+
+  it('whose disk is full, until there is room again; a host that has begun does without', async () => {
     const place = await workplace(root);
-    const full = `mount -t tmpfs -o size=64k tmpfs '${place.directory}'; exec "$@"`;
-    const host = await place.host({}, ['unshare', '--mount', 'sh', '-c', full, 'sh']);
+    const filler = `${place.directory}/filler`;
+    const fill = `dd if=/dev/zero of='${filler}' bs=64k count=1 2> /dev/null`;
+    const filled = `mount -t tmpfs -o size=64k tmpfs '${place.directory}'; ${fill}; exec "$@"`;
+    const host = await place.host({}, ['unshare', '--mount', 'sh', '-c', filled, 'sh']);
+    await expect(hello(host)).rejects.toMatchObject(full);
+    const inside = ['--mount', '--target', await pidOf(host), 'sh', '-c'];
+    await execute('nsenter', [...inside, `rm '${filler}'`]);
+    expect(await hello(host)).toBe('hello\n');
+    // What containers need lies in memory.
+    await execute('nsenter', [...inside, fill]).catch(() => undefined);
+    expect(await hello(host)).toBe('hello\n');
+  });
+
+  it('without memory for bundles, until there is some again', async () => {
+    const place = await workplace(root);
+    const host = await place.host();
     const { guard } = await host.prepare();
-    const filler = `/proc/${guard}/root${place.directory}/filler`;
-    await execute('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64k', 'count=1']).catch(() => undefined);
-    await expect(hello(host)).rejects.toMatchObject({
-      kind: 'containerFailed',
-      message: expect.stringContaining('A file system is full') as string,
-    });
-    await rm(filler);
+    const [name = ''] = await readdir(place.directory);
+    const allow = (size: string) =>
+      execute('nsenter', [
+        ...['--mount', '--target', String(guard)],
+        ...['mount', '-o', `remount,size=${size}`, path.join(place.directory, name)],
+      ]);
+    await allow('4k');
+    await expect(hello(host)).rejects.toMatchObject(full);
+    await allow('1m');
     expect(await hello(host)).toBe('hello\n');
   });
 
