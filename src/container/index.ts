@@ -1,5 +1,6 @@
 // The container room: what other rooms may use of it.
-export { ContainerRuntime, type ContainerOptions, type ContainerRuntimeOptions } from './runtime.ts';
+export { ContainerRuntime, type ContainerOptions } from './runtime.ts';
+export type { ContainerRuntimeOptions } from './runtime-options.ts';
 export type { Container, ContainerUsage } from './container.ts';
 export type { ExecutedProcess } from './execute.ts';
 export type { ContainerExit } from './exit.ts';

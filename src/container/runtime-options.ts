@@ -1,0 +1,24 @@
+// What the containers of a host are to have in common.
+import type { Logger } from '../log.ts';
+import type { Limits } from './limits.ts';
+
+export interface ContainerRuntimeOptions {
+  /**
+   * The folder that the hosts of one root share; made if it is missing. Each host has a folder of its own in it, which
+   * goes when the host does, and those of hosts that died together with their guard are removed at the first boot.
+   */
+  readonly directory: string;
+  /** 'runc' (the default), 'crun', or the path of a runtime that takes runc's command line. */
+  readonly runtime?: string;
+  /** Protections (see `protections`) that must be fully in force: `boot` fails where one is not. */
+  readonly require?: readonly string[];
+  /** Limits of containers that do not set their own. */
+  readonly limits?: Partial<Limits>;
+  /** As root: the host's id for a container's id 0, followed by the others. */
+  readonly idBase?: number;
+  /** How long a container may take to start, in milliseconds; 30,000 by default. */
+  readonly bootTimeoutMs?: number;
+  /** How many containers may run at once; 1,000 by default. */
+  readonly maxContainers?: number;
+  readonly logger?: Logger;
+}
