@@ -1,12 +1,5 @@
 // Containers as things of their own: defined, changed through handles and commits, started and stopped.
-export {
-  ContainerRegistry,
-  type ContainerState,
-  type ContainerSummary,
-  type HandleInfo,
-  type NewContainer,
-  type RegistryOptions,
-} from './registry.ts';
+export { ContainerRegistry, type HandleInfo, type NewContainer, type RegistryOptions } from './registry.ts';
 export type { Committed } from './commit.ts';
 export type { ContainerStatus } from './containers.ts';
 export type { CopiedFile } from './copy.ts';
@@ -19,5 +12,6 @@ export {
   type RunLimits,
 } from './limits.ts';
 export type { OutputChunk } from './output-log.ts';
+export type { ContainerState, ContainerSummary } from './overview.ts';
 export type { RootSource } from './run.ts';
 export type { ProcessState, TrackedProcess } from './tracked-process.ts';

@@ -4,7 +4,7 @@ import { silentLogger, type Logger } from '../../log.ts';
 import { defaultHostName } from '../host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { checkFiles, commitHandle, limitsNote, type CommitSurroundings, type Committed } from './commit.ts';
+import { commitHandle, limitsNote, type CommitSurroundings, type Committed } from './commit.ts';
 import { Containers, type ContainerStatus } from './containers.ts';
 import { copyOut, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, checkHostname, checkPath, type Definition, type EntryPoint } from './definition.ts';
@@ -19,10 +19,12 @@ import {
   type RunLimits,
 } from './limits.ts';
 import type { OutputChunk } from './output-log.ts';
+import { listContainers, stateOf, type ContainerState, type ContainerSummary } from './overview.ts';
+import { recordEntryPoint, recordFiles, recordLimits } from './recording.ts';
 import type { RootSource } from './run.ts';
 import { RunningMark } from './running-mark.ts';
 import { SerialQueues } from './serial-queues.ts';
-import type { ProcessState, TrackedProcess } from './tracked-process.ts';
+import type { TrackedProcess } from './tracked-process.ts';
 
 export interface RegistryOptions {
   /** The folder of the definitions; made when the first one is. No host's own folder may lie in it. */
@@ -46,21 +48,6 @@ export interface HandleInfo {
   readonly handle: string;
   readonly id: ContainerId;
   readonly generation: number;
-}
-
-export interface ContainerSummary {
-  readonly id: ContainerId;
-  readonly image: string;
-  readonly status: ContainerStatus;
-  readonly createdAt: string;
-  readonly args: readonly string[];
-}
-
-export interface ContainerState {
-  readonly id: ContainerId;
-  readonly status: ContainerStatus;
-  /** The main process first. Of ended containers, those of the last run in this host's time. */
-  readonly processes: readonly ProcessState[];
 }
 
 export class ContainerRegistry implements AsyncDisposable {
@@ -129,10 +116,7 @@ export class ContainerRegistry implements AsyncDisposable {
 
   /** @throws BabelhostError `notFound` for the handle; `containerFailed` */
   setEntryPoint(handleId: string, entryPoint: Partial<EntryPoint>): void {
-    const handle = this.#handles.use(handleId);
-    const merged = { ...handle.entryPoint, ...entryPoint };
-    checkEntryPoint({ args: ['/'], env: {}, cwd: '/', user: '', ...merged });
-    handle.entryPoint = merged;
+    recordEntryPoint(this.#handles.use(handleId), entryPoint);
   }
 
   /**
@@ -142,8 +126,7 @@ export class ContainerRegistry implements AsyncDisposable {
    */
   setLimits(handleId: string, changes: LimitChanges): readonly string[] {
     const handle = this.#handles.use(handleId);
-    changeLimits({}, changes);
-    handle.limits = { ...handle.limits, ...changes };
+    recordLimits(handle, changes);
     return this.#containers.runs.get(handle.container)?.running === true && handle.runState !== 'stopped'
       ? [limitsNote]
       : [];
@@ -159,13 +142,7 @@ export class ContainerRegistry implements AsyncDisposable {
    * @throws BabelhostError `notFound` for the handle; `containerFailed` for a path; `contentTooLarge`
    */
   copyTo(handleId: string, files: readonly CopiedFile[]): void {
-    const handle = this.#handles.use(handleId);
-    for (const file of files) checkPath(file.path, 'The place of a file');
-    checkFiles(
-      [...handle.files, ...files].map(({ content }) => content.length),
-      this.limits,
-    );
-    handle.files = [...handle.files, ...files];
+    recordFiles(this.#handles.use(handleId), files, this.limits);
   }
 
   /**
@@ -204,21 +181,7 @@ export class ContainerRegistry implements AsyncDisposable {
 
   /** The containers, oldest first, all or those of a status. */
   async list(status?: ContainerStatus): Promise<ContainerSummary[]> {
-    const found: ContainerSummary[] = [];
-    for (const id of await this.#containers.store.ids()) {
-      const definition = await this.#containers.store.find(id);
-      if (definition === undefined) continue;
-      const summary = {
-        id,
-        image: definition.image,
-        status: await this.#containers.statusOf(id),
-        createdAt: definition.createdAt,
-      };
-      if (status === undefined || status === summary.status) {
-        found.push({ ...summary, args: definition.entryPoint.args });
-      }
-    }
-    return found;
+    return await listContainers(this.#containers, status);
   }
 
   /** @throws BabelhostError `notFound` */
@@ -229,13 +192,7 @@ export class ContainerRegistry implements AsyncDisposable {
 
   /** @throws BabelhostError `notFound` */
   async state(id: string): Promise<ContainerState> {
-    const definition = await this.#containers.find(id);
-    const processes = [...(this.#containers.runs.get(definition.id)?.processes.values() ?? [])];
-    return {
-      id: definition.id,
-      status: await this.#containers.statusOf(definition.id),
-      processes: processes.map((process) => process.state),
-    };
+    return await stateOf(this.#containers, id);
   }
 
   /**
