@@ -2,7 +2,7 @@
 // runtime's own command line; and what an idle container costs beside what runs in it.
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, rmdir, statfs, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -197,7 +197,7 @@ function plainSpec(folder: string, withoutLimits: boolean): object {
   };
 }
 
-/** What babelhost holds for a container that waits: its own memory for it, and the processes beside the guest's. */
+/** What babelhost holds for a container that waits: its own memory, files in memory, and the processes beside the guest's. */
 async function measureIdle(folder: string): Promise<Figure> {
   await using runtime = await ContainerRuntime.open({ directory: path.join(folder, 'hosts') });
   const boot = async (): Promise<Container> => {
@@ -205,11 +205,17 @@ async function measureIdle(folder: string): Promise<Figure> {
     await once(container.stdout, 'data');
     return container;
   };
+  // Bundles and the runtime's state lie in memory, on a file system that is mounted in the guard's namespace.
+  const bundles = `/proc/${await runtime.prepare()}/root${await runtime.hostFolder()}`;
+  const inFiles = async () => {
+    const { blocks, bfree, bsize } = await statfs(bundles);
+    return ((blocks - bfree) * bsize) / 1024 / 1024;
+  };
   // The first few pay for what all of them share.
   const warm = await Promise.all(Array.from({ length: 10 }, boot));
-  const before = await ownMegabytes();
+  const before = (await ownMegabytes()) + (await inFiles());
   const containers = await Promise.all(Array.from({ length: crowd }, boot));
-  const after = await ownMegabytes();
+  const after = (await ownMegabytes()) + (await inFiles());
   const beside: number[] = [];
   for (const container of containers) {
     const [init] = await container.processes();
