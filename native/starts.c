@@ -18,7 +18,7 @@
 
 enum {
   /* For each processor, because a runtime waits for the kernel, too. */
-  STARTS_PER_PROCESSOR = 2,
+  STARTS_PER_PROCESSOR = 3,
   /* One that has taken so many ms hangs, or nearly: it keeps no other waiting any longer. */
   PATIENCE = 1000,
 };

@@ -244,7 +244,7 @@ describe('the starter', () => {
 
   it('starts a few runtimes at once, in the order in which they were asked for, and waits for none that hangs', async () => {
     const place = await workplace(root);
-    const bound = 2 * availableParallelism();
+    const bound = 3 * availableParallelism();
     // Hangs, but for a container whose command says that it is to be let through; tells of each that was started.
     const runtime = await script(
       place,
