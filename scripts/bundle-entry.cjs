@@ -8,7 +8,6 @@
 'use strict';
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
-const { setTimeout } = require('node:timers');
 const { Script } = require('node:vm');
 
 const dist = join(module.path, '..');
@@ -50,11 +49,10 @@ function load(file) {
   modules.set(file, module);
   const filename = join(dist, file);
   const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'latin1')}\n})`;
-  const cachedData = soonerOptimised ? undefined : readBytecode(file);
+  const cachedData = readBytecode(file);
   const script = new Script(source, { filename, cachedData });
-  if (!soonerOptimised && (cachedData === undefined || script.cachedDataRejected)) compiled.set(file, script);
+  if (cachedData === undefined || script.cachedDataRejected) compiled.set(file, script);
   script.runInThisContext()(module.exports, requireFrom, module, filename, dist);
-  if (file === servingFile) setTimeout(optimiseSooner, compiled.size === 0 ? bootingMs : answeredMs).unref();
   return module.exports;
 }
 
@@ -65,7 +63,6 @@ function requireFrom(id) {
 
 /** Writes the bytecode that was missing, for the next start. */
 function keepBytecode() {
-  if (compiled.size === 0) return;
   for (const folder of folders) {
     try {
       mkdirSync(folder(), { recursive: true, mode: 0o755 });
@@ -84,28 +81,6 @@ function keepBytecode() {
   }
 }
 
-/**
- * V8 optimises a function when it has been called 400 times, and 500 times since it last learned of a new type. What a
- * request needs is called once for each: a host would answer hundreds before any of it is optimised. One that boots a
- * driver has that done sooner; what ends at once would not get back what it takes.
- */
-const soonerFlags = ['--invocation-count-for-maglev=60', '--minimum-invocations-after-ic-update=60'];
-const servingFile = 'program-boot.cjs';
-/** After so long it waits for its first driver. After the first answers would be too late: V8 goes on counting as it began. */
-const bootingMs = 30;
-/** Where there was no bytecode, what has run is worth keeping first: after so long it has answered. */
-const answeredMs = 1000;
-let soonerOptimised = false;
-
-function optimiseSooner() {
-  // V8 takes no bytecode that was made while it had other flags: what there is is kept now, and none is read any more.
-  keepBytecode();
-  compiled.clear();
-  soonerOptimised = true;
-  const { setFlagsFromString } = require('node:v8');
-  for (const flag of soonerFlags) setFlagsFromString(flag);
-}
-
 // Asked by scripts and version managers, often: answered without loading anything else.
 const [first] = process.argv.slice(2);
 if (process.argv.length === 3 && (first === '--version' || first === '-V')) {
@@ -114,7 +89,7 @@ if (process.argv.length === 3 && (first === '--version' || first === '-V')) {
   void load('program.cjs')
     .run(process.argv.slice(2))
     .then((status) => {
-      keepBytecode();
+      if (compiled.size > 0) keepBytecode();
       // Ended rather than left to end by itself: a stdin that stays open, or a socket that a host keeps, must not hold it.
       process.exit(status);
     });

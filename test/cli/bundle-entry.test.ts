@@ -110,30 +110,4 @@ describe('the bundled entry', () => {
     await chmod(path.join(bundle.folder, 'cache'), 0o444);
     expect(await bundle.run('a')).toEqual({ status: 1, stdout: 'hello, a\n', stderr: '' });
   });
-
-  it('has V8 optimise sooner once containers are booted, and neither reads nor keeps bytecode after that', async () => {
-    await using bundle = await makeBundle();
-    await writeFile(path.join(bundle.folder, 'dist/program-boot.cjs'), 'exports.boot = () => 1;');
-    await writeFile(path.join(bundle.folder, 'dist/program-late.cjs'), 'exports.late = () => "late";');
-    // The tag stands for V8's flags, among others; that it never changes ends the run, too.
-    await writeFile(
-      path.join(bundle.folder, 'dist/program.cjs'),
-      `const v8 = require('node:v8');
-      exports.run = async () => {
-        const tag = v8.cachedDataVersionTag();
-        require('./program-boot.cjs').boot();
-        for (let turn = 0; v8.cachedDataVersionTag() === tag; turn += 1) {
-          if (turn === 1000) return 9;
-          await new Promise((resolve) => setTimeout(resolve, 10));
-        }
-        console.log(require('./program-late.cjs').late());
-        return 0;
-      };`,
-    );
-    expect(await bundle.run()).toEqual({ status: 0, stdout: 'late\n', stderr: '' });
-    const kept = await stat(bundle.bytecode('program.cjs'));
-    expect(await bundle.run()).toEqual({ status: 0, stdout: 'late\n', stderr: '' });
-    expect(await stat(bundle.bytecode('program.cjs'))).toMatchObject({ ino: kept.ino, mtimeMs: kept.mtimeMs });
-    await expect(stat(bundle.bytecode('program-late.cjs'))).rejects.toThrow('ENOENT');
-  });
 });
