@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import path from 'node:path';
+import { decodeTime } from 'ulid';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   defaultConfigFactory,
@@ -169,9 +170,15 @@ it('reads and writes references, makes ids, and refuses what is neither', () => 
   const reference = 'docker://registry.example.org:5000/team/driver:v1';
   expect(formatReference(parseReference(reference))).toBe(reference);
   expect(() => parseReference('docker://Not A Name')).toThrow(expect.objectContaining({ kind: 'imageInvalid' }));
+  const before = Date.now();
   const ids = [newContainerId(), newContainerId()];
+  const after = Date.now();
   expect(ids.every(isContainerId)).toBe(true);
-  expect(ids).toEqual(ids.toSorted());
+  expect(new Set(ids).size).toBe(2);
+  for (const id of ids) {
+    expect(decodeTime(id)).toBeGreaterThanOrEqual(before);
+    expect(decodeTime(id)).toBeLessThanOrEqual(after);
+  }
   expect(isContainerId('../escape')).toBe(false);
 });
 
