@@ -1,11 +1,12 @@
 // Images that are built here, run by others: podman from a registry, and runc on a bundle that umoci unpacks from the store.
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import { expect, it, onTestFinished } from 'vitest';
 import { parseReference } from '../../src/images/index.ts';
 import { startRegistry } from './support/registries.ts';
 import { openStore } from './support/stores.ts';
+import { removeCgroups } from '../support/cgroups.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** What the image says of itself: who runs, where, with what in the environment, from which files. */
@@ -89,12 +90,3 @@ it.runIf(process.getuid?.() === 0)(
     expect(stdout.split('\n')).toEqual(expected);
   },
 );
-
-/** Removes an empty cgroup from every hierarchy that there is. */
-async function removeCgroups(name: string): Promise<void> {
-  const mounts = [
-    '/sys/fs/cgroup',
-    ...(await readdir('/sys/fs/cgroup')).map((one) => path.join('/sys/fs/cgroup', one)),
-  ];
-  for (const mount of mounts) await rmdir(path.join(mount, name)).catch(() => undefined);
-}
