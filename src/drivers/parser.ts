@@ -137,9 +137,7 @@ export class Parser {
       try {
         answer = await this.#ask(driver, line, request, timing, signal);
       } catch (error) {
-        // Another process has updated the driver since we looked: its image was gone before an instance had started.
-        const gone = isBabelhostError(error, 'imageNotFound') && error.data['image'] === driver.digest;
-        if (!gone) throw error;
+        if (!this.#wasReplaced(driver, error)) throw error;
         this.#pools.abandon(driver);
         const replacement = await this.#catalogue.replacementOf(driver);
         // The very same image may be back, as where it was removed and installed again.
@@ -160,6 +158,14 @@ export class Parser {
       memory: answer.memory,
       contentBytes: loaded.contentBytes,
     };
+  }
+
+  /** Whether a request failed only because its driver's image was replaced or removed since it was looked up. */
+  #wasReplaced(driver: Driver, error: unknown): boolean {
+    // By another process: the image was gone before an instance had started.
+    if (isBabelhostError(error, 'imageNotFound')) return error.data['image'] === driver.digest;
+    // Here: who shared another's parse, and has more time than that one had, asks a pool that has finished meanwhile.
+    return isBabelhostError(error, 'shuttingDown') && !this.#pools.ending;
   }
 
   /** Has a driver's pool parse, unless the answer is known or another is being given it. */

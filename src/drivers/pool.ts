@@ -40,7 +40,7 @@ export class Pool {
   #success = 0;
   #failed = 0;
   #closing = false;
-  #onDrained: (() => void) | undefined;
+  readonly #onDrained = new Set<() => void>();
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -127,7 +127,7 @@ export class Pool {
     } finally {
       this.#inFlight -= 1;
       this.#fleet.touch();
-      if (this.#inFlight === 0) this.#onDrained?.();
+      if (this.#inFlight === 0) for (const drained of this.#onDrained) drained();
     }
   }
 
@@ -145,16 +145,15 @@ export class Pool {
     }
   }
 
-  /** Lets what is in flight or waiting finish, within `graceMs`, then ends all instances. */
-  async drain(graceMs: number): Promise<void> {
+  /** Lets what is in flight or waiting finish, each in its own time but within `graceMs`, then ends all instances. */
+  async drain(graceMs?: number): Promise<void> {
     if (this.#inFlight > 0) {
+      let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, graceMs);
-        this.#onDrained = () => {
-          clearTimeout(timer);
-          resolve();
-        };
+        this.#onDrained.add(resolve);
+        if (graceMs !== undefined) timer = setTimeout(resolve, graceMs);
       });
+      clearTimeout(timer);
     }
     await this.close();
   }

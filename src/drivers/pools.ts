@@ -19,6 +19,7 @@ export class Pools {
   /** Languages whose pools keep their minimum whether they are asked or not. */
   readonly #warm = new Set<string>();
   #ready = false;
+  #ending = false;
   #closed = false;
 
   /** @param getReady begins what the first instance needs, of whichever driver; it must not throw */
@@ -98,20 +99,28 @@ export class Pools {
     return this.all.flatMap((pool) => pool.instances);
   }
 
+  /** Whether all are coming to their end, and not one alone whose image was replaced or removed. */
+  get ending(): boolean {
+    return this.#ending;
+  }
+
   /** Finishes what is in flight within `graceMs`, then ends everything. */
   async drain(graceMs: number): Promise<void> {
-    await Promise.all([...[...this.#active.values()].map((pool) => pool.drain(graceMs)), ...this.#retired.values()]);
+    this.#ending = true;
+    await Promise.all(this.all.map((pool) => pool.drain(graceMs)));
   }
 
   /** Ends everything now. */
   async close(): Promise<void> {
+    this.#ending = true;
     this.#closed = true;
     await Promise.all(this.all.map((pool) => pool.close()));
     await Promise.all(this.#retired.values());
   }
 
   #retire(pool: Pool): void {
-    const gone = pool.drain(this.#limits.timeoutMs).finally(() => {
+    // Requests have times of their own, which may be longer than those of others.
+    const gone = pool.drain().finally(() => {
       this.#retired.delete(pool);
     });
     this.#retired.set(pool, gone);

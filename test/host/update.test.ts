@@ -10,10 +10,10 @@ import { runProgram } from '../support/program.ts';
 import { serveHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder, temporaryFolder } from '../support/temporary-folder.ts';
 
-/** Answers with the version that its image was built with, after a moment where the content says so. */
+/** Answers with the version that its image was built with, after a moment where the content says so; the first gets stuck. */
 const versioned = (version: string): string => `
 while IFS= read -r line; do
-  case "$line" in *slow*) busybox sleep 1 ;; *short*) busybox sleep 0.02 ;; esac
+  case "$line" in *slow*) busybox sleep 1 ;; *short*) busybox sleep 0.02 ;; *stuck*) [ ${version} -gt 1 ] || busybox sleep 1000 ;; esac
   printf '{"status":"ok","errors":[],"ast":"${version}"}\\n'
 done`;
 
@@ -150,5 +150,30 @@ describe('a driver that is updated under load', () => {
     expect(await parse(client, 'short')).toBe('2');
     expect(await Promise.all(before)).toEqual(['1', '1', '1']);
     await onlyNewestIsLeft(client, root, driver.digest);
+  });
+
+  it('parses on the new image for who shared a parse that ran out of its time on the old one', async () => {
+    const root = await temporaryFolder();
+    await using host = serveHost(root, ['--grace', '100ms']);
+    const { client } = host;
+    await client.request('driver/install', { reference: reference('1') });
+    const same = { content: 'stuck', language: 'tongue' };
+    const hasty = expect(client.request('parse', { ...same, timeoutMs: 3000 })).rejects.toMatchObject({
+      kind: 'timeout',
+    });
+    const patient = client.request('parse', { ...same, timeoutMs: 60_000 });
+    await client.request('driver/install', { reference: reference('2'), update: true });
+    await hasty;
+    expect((await patient).uast).toBe('2');
+  });
+
+  it('lets what is in flight on the old image have the time that it asked for', async () => {
+    const root = await temporaryFolder();
+    await using host = serveHost(root, ['--timeout', '300ms']);
+    const { client } = host;
+    await client.request('driver/install', { reference: reference('1') });
+    const patient = client.request('parse', { content: 'slow', language: 'tongue', timeoutMs: 60_000 });
+    await client.request('driver/install', { reference: reference('2'), update: true });
+    expect((await patient).uast).toBe('1');
   });
 });
