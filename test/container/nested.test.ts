@@ -5,8 +5,8 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { removeCgroups } from '../support/cgroups.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { podmanCgroups, podmanOptions } from '../support/podman.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { cgroupKind, Workplace, type Setting, type TestHost } from './settings.ts';
 
@@ -51,15 +51,11 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
     const folder = await temporaryFolder();
     const at = (name: string) => path.join(folder, name);
     await makeOuterRoot(at('outer'));
-    // podman leaves the cgroup above its containers', which has a name of its own for all of them.
-    const parent = `babelhost-test-${path.basename(folder)}`;
-    onTestFinished(() => removeCgroups(parent));
-    const storage = ['--root', at('storage'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--storage-driver', 'vfs'];
     const outer = [
-      // podman's own choice, crun, refuses machines with cgroup v1 beside v2. No network, no journal: files alone.
-      ...['--runtime', 'runc', '--cgroup-manager', 'cgroupfs', '--events-backend', 'none'],
+      // podman's own choice, crun, refuses machines with cgroup v1 beside v2.
+      ...[...podmanOptions(folder), '--runtime', 'runc'],
       ...['run', '--rm', '--log-driver', 'none', '--network', 'none', '--hostname', 'outer', '--preserve-fds', '1'],
-      ...['--cgroups', 'no-conmon', '--cgroup-parent', `/${parent}`],
+      ...podmanCgroups(folder),
       // podman's defaults are above what root may set where it has no CAP_SYS_RESOURCE.
       ...['--ulimit', 'nofile=4096:4096', '--ulimit', 'nproc=4096:4096'],
       ...['/usr:/usr:ro', `${project}:${project}:ro`, `${place.folder}:${place.folder}`].flatMap((each) => [
@@ -71,7 +67,7 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
         `${name}=${value}`,
       ]),
     ];
-    return place.host({}, ['podman', ...storage, ...outer, ...options, '--rootfs', at('outer'), ...starter]);
+    return place.host({}, ['podman', ...outer, ...options, '--rootfs', at('outer'), ...starter]);
   }
 
   it('is told which option gives it a whole /proc', async () => {

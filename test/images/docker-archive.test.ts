@@ -9,6 +9,7 @@ import { parseReference } from '../../src/images/index.ts';
 import { file, symlink, tar } from './support/archives.ts';
 import { digest, layoutWith } from './support/layouts.ts';
 import { leftovers, openStore } from './support/stores.ts';
+import { podmanOptions } from '../support/podman.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const layer = tar(file('a', 'one'));
@@ -111,10 +112,7 @@ describe('an image of a Docker daemon', () => {
     const scratch = await temporaryFolder();
     const at = (name: string) => path.join(scratch, name);
     await writeFile(at('saved.tar'), saved([image(['docker.io/x/y:1'])]));
-    const podman = [
-      ...['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('podman-tmp'), '--storage-driver', 'vfs'],
-      ...['--events-backend', 'none', '--cgroup-manager', 'cgroupfs'],
-    ];
+    const podman = podmanOptions(scratch);
     await execa('podman', [...podman, 'load', '--quiet', '--input', at('saved.tar')]);
     const service = execa('podman', [...podman, 'system', 'service', '--time', '0', `unix://${at('podman.sock')}`], {
       reject: false,

@@ -2,11 +2,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { parseReference } from '../../src/images/index.ts';
 import { startRegistry } from './support/registries.ts';
 import { openStore } from './support/stores.ts';
-import { removeCgroups } from '../support/cgroups.ts';
+import { podmanCgroups, podmanOptions } from '../support/podman.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** What the image says of itself: who runs, where, with what in the environment, from which files. */
@@ -51,28 +51,13 @@ it.runIf(process.getuid?.() === 0)(
     const image = await store.build(at('recipe')).finally(() => delete process.env['SOURCE_DATE_EPOCH']);
     const stored = `${store.root}:example.org/built/here:1`;
 
-    const podman = async (...args: string[]) => {
-      const own = [
-        '--root',
-        at('podman'),
-        '--runroot',
-        at('run'),
-        '--tmpdir',
-        at('podman-tmp'),
-        '--storage-driver',
-        'vfs',
-      ];
-      const plain = ['--events-backend', 'none', '--cgroup-manager', 'cgroupfs', '--runtime', 'runc'];
-      return (await execa('podman', [...own, ...plain, ...args], { timeout: 60_000 })).stdout;
-    };
+    const podman = async (...args: string[]) =>
+      (await execa('podman', [...podmanOptions(scratch), '--runtime', 'runc', ...args], { timeout: 60_000 })).stdout;
     const pushed = `${await startRegistry(at('registry'))}/built/here:1`;
     await store.push(image.digest, parseReference(pushed));
     const id = await podman('pull', '--quiet', '--tls-verify=false', pushed);
     expect(await podman('image', 'inspect', '--format', '{{.Digest}}', id)).toBe(image.digest);
-    // A cgroup of its own for the container, and none for podman's monitor: it leaves them where it makes them.
-    const parent = `babelhost-test-${path.basename(scratch)}`;
-    onTestFinished(() => removeCgroups(parent));
-    const bounds = ['--network', 'none', '--cgroups', 'no-conmon', '--cgroup-parent', `/${parent}`];
+    const bounds = ['--network', 'none', ...podmanCgroups(scratch)];
     // Podman's own are higher than some machines allow.
     const limits = ['--ulimit', 'nofile=512:512', '--ulimit', 'nproc=512:512'];
     const ran = await podman('run', '--rm', ...bounds, ...limits, id);
@@ -83,10 +68,14 @@ it.runIf(process.getuid?.() === 0)(
     const config = JSON.parse(await readFile(file, 'utf8')) as { process: { terminal: boolean } };
     config.process.terminal = false;
     await writeFile(file, JSON.stringify(config));
-    const { stdout } = await execa('runc', ['--root', at('runc'), 'run', '--bundle', at('bundle'), parent], {
-      stdin: 'ignore',
-      timeout: 60_000,
-    });
+    const { stdout } = await execa(
+      'runc',
+      ['--root', at('runc'), 'run', '--bundle', at('bundle'), path.basename(scratch)],
+      {
+        stdin: 'ignore',
+        timeout: 60_000,
+      },
+    );
     expect(stdout.split('\n')).toEqual(expected);
   },
 );
