@@ -129,7 +129,7 @@ export class RunningContainer implements Container {
 }
 
 /** The children of a process (proc_pid_task(5)): each thread's own. Empty if it is gone. */
-async function childrenOf(pid: number): Promise<number[]> {
+export async function childrenOf(pid: number): Promise<number[]> {
   try {
     // A child belongs to the thread that forked it, and process 1 of ours has one thread; others may have more.
     const threads = await readdir(`/proc/${pid}/task`);

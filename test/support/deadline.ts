@@ -1,6 +1,6 @@
 // A bound for all tests together. A test that keeps its process from taking turns is not ended by its own deadline, as
 // nothing in that process looks at the time; and whoever waits for the run would wait for ever.
-import { readdir, readFile } from 'node:fs/promises';
+import { childrenOf } from '../../src/container/container.ts';
 
 /**
  * Ends the run after so long: says what was running, kills the processes of the tests and exits.
@@ -10,17 +10,11 @@ import { readdir, readFile } from 'node:fs/promises';
 export function endAfter(minutes: number, running: () => readonly string[]): () => void {
   const end = async (): Promise<void> => {
     process.stderr.write(`The tests were ended after ${minutes} minutes. Running:\n  ${running().join('\n  ')}\n`);
-    for (const pid of await children(process.pid)) process.kill(pid, 'SIGKILL');
+    for (const pid of await childrenOf(process.pid)) process.kill(pid, 'SIGKILL');
     process.exit(1);
   };
   const timer = setTimeout(() => void end(), minutes * 60_000);
   return () => {
     clearTimeout(timer);
   };
-}
-
-async function children(pid: number): Promise<number[]> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const lists = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8')));
-  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
