@@ -3,9 +3,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { duplexPair } from 'node:stream';
-import { Host } from '../src/host.ts';
-import { Client } from '../src/protocol/client.ts';
+import { withOwnHost } from './own-host.ts';
 
 export const cannedLanguage = 'canned';
 
@@ -68,13 +66,11 @@ export async function installCannedDriver(root: string, tree: Uint8Array): Promi
         Buffer.concat([Buffer.from('{"status":"ok","errors":[],"ast":'), tree, Buffer.from('}\n')]),
       ),
     ]);
-    await using host = await Host.start({ root });
-    const [ours, theirs] = duplexPair();
-    host.serve(theirs, theirs);
-    using client = new Client(ours, ours);
     const output = `oci:${path.join(folder, 'image')}:latest`;
-    await client.request('image/build', { directory, output });
-    await client.request('driver/install', { reference: output });
+    await withOwnHost(root, async (client) => {
+      await client.request('image/build', { directory, output });
+      await client.request('driver/install', { reference: output });
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

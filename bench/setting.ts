@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { ContainerRuntime, type Container } from '../src/container/index.ts';
 import { layout } from '../src/drivers/manifest.ts';
 import { ImageStore, type ImageConfig } from '../src/images/index.ts';
-import { Host } from '../src/host.ts';
 import { Client } from '../src/protocol/client.ts';
-import { duplexPair, type Readable, type Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { DriverClient, HostClient } from './line-client.ts';
+import { withOwnHost } from './own-host.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 export const program = path.join(project, 'dist', 'cli', 'main.cjs');
@@ -20,15 +20,13 @@ export const program = path.join(project, 'dist', 'cli', 'main.cjs');
 export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {
   const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-bench-'));
   const root = path.join(folder, 'root');
-  await using host = await Host.start({ root });
-  const [ours, theirs] = duplexPair();
-  host.serve(theirs, theirs);
-  using client = new Client(ours, ours);
-  for (const name of ['python', 'javascript']) {
-    const output = `oci:${path.join(folder, name)}:latest`;
-    await client.request('image/build', { directory: path.join(project, 'catalog', name), output });
-    await client.request('driver/install', { reference: output });
-  }
+  await withOwnHost(root, async (client) => {
+    for (const name of ['python', 'javascript']) {
+      const output = `oci:${path.join(folder, name)}:latest`;
+      await client.request('image/build', { directory: path.join(project, 'catalog', name), output });
+      await client.request('driver/install', { reference: output });
+    }
+  });
   return { root, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 

@@ -30,9 +30,15 @@ export class Books implements Sent {
       const { uast } = outcome.result as { uast: { hash?: string } | null };
       if (uast?.hash === hashOf(content)) this.answered += 1;
       else this.wrong += 1;
-    } else if (outcome.kind === 'error') this.fails(outcome.error);
-    else this[outcome.kind] += 1;
+    } else this.enterOther(outcome);
     if (outcome.kind !== 'abandoned' && outcome.elapsedMs > this.#lateMs) this.late += 1;
+  }
+
+  /** Enters what came of another request, whose result is right whatever it is. */
+  enterOther(outcome: Outcome, of = ''): void {
+    if (outcome.kind === 'result') this.answered += 1;
+    else if (outcome.kind === 'error') this.fails(`${outcome.error}${of}`);
+    else this[outcome.kind] += 1;
   }
 
   fails(kind: string): void {

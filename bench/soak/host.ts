@@ -5,9 +5,7 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { duplexPair } from 'node:stream';
-import { Host } from '../../src/host.ts';
-import { Client } from '../../src/protocol/client.ts';
+import { withOwnHost } from '../own-host.ts';
 import { SoakClient } from './client.ts';
 
 /** The host's memory at a time, in bytes, as process.memoryUsage() has it. */
@@ -155,20 +153,18 @@ export class SoakedHost {
 
 /** @returns the references of the driver's two versions, of which the first is installed */
 async function install(root: string, folder: string): Promise<readonly [string, string]> {
-  await using installer = await Host.start({ root });
-  const [ours, theirs] = duplexPair();
-  installer.serve(theirs, theirs);
-  using client = new Client(ours, ours);
-  const build = async (version: string): Promise<string> => {
-    const directory = path.join(folder, `driver-${version}`);
-    await cp(fileURLToPath(new URL('driver', import.meta.url)), directory, { recursive: true });
-    const manifest = path.join(directory, 'manifest.toml');
-    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('version = "1"', `version = "${version}"`));
-    const output = `oci:${path.join(folder, 'image')}:${version}`;
-    await client.request('image/build', { directory, output });
-    return output;
-  };
-  const images = [await build('1'), await build('2')] as const;
-  await client.request('driver/install', { reference: images[0] });
-  return images;
+  return await withOwnHost(root, async (client) => {
+    const build = async (version: string): Promise<string> => {
+      const directory = path.join(folder, `driver-${version}`);
+      await cp(fileURLToPath(new URL('driver', import.meta.url)), directory, { recursive: true });
+      const manifest = path.join(directory, 'manifest.toml');
+      await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('version = "1"', `version = "${version}"`));
+      const output = `oci:${path.join(folder, 'image')}:${version}`;
+      await client.request('image/build', { directory, output });
+      return output;
+    };
+    const images = [await build('1'), await build('2')] as const;
+    await client.request('driver/install', { reference: images[0] });
+    return images;
+  });
 }

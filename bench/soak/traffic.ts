@@ -146,11 +146,8 @@ export class Traffic {
           }
         },
       );
-      if (outcome.kind === 'result') {
-        books.answered += 1;
-        books.lost += left.size;
-      } else if (outcome.kind === 'error') books.fails(outcome.error);
-      else books[outcome.kind] += 1;
+      books.enterOther(outcome);
+      if (outcome.kind === 'result') books.lost += left.size;
       await this.#pause(500);
     }
     client.socket.destroy();
@@ -227,9 +224,7 @@ export class Traffic {
       await sleep(1000 + random.next(5000));
       const update = { reference: host.images[next], update: true };
       const outcome = await client.request('driver/install', update, patienceMs);
-      if (outcome.kind === 'result') books.answered += 1;
-      else if (outcome.kind === 'error') books.fails(`${outcome.error} (of an update)`);
-      else books[outcome.kind] += 1;
+      books.enterOther(outcome, ' (of an update)');
       books.injects('update of the driver');
     }
     client.socket.destroy();
