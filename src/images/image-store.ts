@@ -16,10 +16,10 @@ import type { Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
 import { StoreCore } from './store/core.ts';
 import { findEntry, notInStore } from './store/find-image.ts';
-import { readIndex } from './store/index-file.ts';
+import { readIndex, type IndexEntry } from './store/index-file.ts';
 import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
 import { allLive, sweepDeadSessions } from './store/session.ts';
-import { storedImage, type StoredImage } from './store/stored-image.ts';
+import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
 import { storageError } from './storage-errors.ts';
@@ -136,8 +136,7 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `imageNotFound`, `imageUnauthorized`, `imageInvalid` for a transport that cannot be written to.
    */
   async push(nameOrDigest: string, reference: Reference, options: PushImageOptions = {}): Promise<void> {
-    const entry = findEntry(await readIndex(this.#core.layout), nameOrDigest);
-    if (entry === undefined) throw notInStore(nameOrDigest);
+    const { entry } = await this.#find(nameOrDigest);
     await pushFromStore(this.#core, entry, reference, options);
   }
 
@@ -151,11 +150,8 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `imageNotFound`.
    */
   async inspect(nameOrDigest: string): Promise<StoredImage> {
-    return await this.#core.unlocked(async (entries) => {
-      const entry = findEntry(entries, nameOrDigest);
-      if (entry === undefined) throw notInStore(nameOrDigest);
-      return storedImage(entry, await this.#core.documents.read(entry.digest));
-    });
+    const { entry, documents } = await this.#find(nameOrDigest);
+    return storedImage(entry, documents);
   }
 
   /**
@@ -201,10 +197,7 @@ export class ImageStore implements AsyncDisposable {
     let released: Promise<void> | undefined;
     const release = () => (released ??= this.#release(digest));
     try {
-      const { document } = await core.unlocked((entries) => {
-        if (findEntry(entries, digest) === undefined) throw notInStore(digest);
-        return core.documents.read(digest);
-      });
+      const { document } = (await this.#find(digest)).documents;
       const rootfs = core.rootfs(digest);
       if (!(await core.isUnpacked(digest))) await this.#unpack(digest);
       return { digest, rootfs, config: document.config, release, [Symbol.asyncDispose]: release };
@@ -222,6 +215,15 @@ export class ImageStore implements AsyncDisposable {
   async read(digest: Digest, file: string, maxBytes: number): Promise<Buffer> {
     await using lease = await this.lease(digest);
     return readInside(lease.rootfs, file, maxBytes);
+  }
+
+  /** @throws BabelhostError `imageNotFound` */
+  #find(nameOrDigest: string): Promise<{ readonly entry: IndexEntry; readonly documents: ImageDocuments }> {
+    return this.#core.unlocked(async (entries) => {
+      const entry = findEntry(entries, nameOrDigest);
+      if (entry === undefined) throw notInStore(nameOrDigest);
+      return { entry, documents: await this.#core.documents.read(entry.digest) };
+    });
   }
 
   async #release(digest: Digest): Promise<void> {
