@@ -19,8 +19,7 @@ export class Pools {
   /** Languages whose pools keep their minimum whether they are asked or not. */
   readonly #warm = new Set<string>();
   #ready = false;
-  #ending = false;
-  #closed = false;
+  #phase: 'open' | 'draining' | 'closed' = 'open';
 
   /** @param getReady begins what the first instance needs, of whichever driver; it must not throw */
   constructor(
@@ -36,7 +35,7 @@ export class Pools {
 
   /** An instance will be wanted, unless there is no driver for what is asked: what they all need is begun meanwhile. */
   getReady(): void {
-    if (this.#ready || this.#closed) return;
+    if (this.#ready || this.#phase === 'closed') return;
     this.#ready = true;
     this.#getReady();
   }
@@ -46,7 +45,8 @@ export class Pools {
    * @throws BabelhostError `shuttingDown` once all are closed
    */
   of(driver: Driver): Pool {
-    if (this.#closed) throw new BabelhostError('shuttingDown', 'The host is shutting down and starts no more drivers.');
+    if (this.#phase === 'closed')
+      throw new BabelhostError('shuttingDown', 'The host is shutting down and starts no more drivers.');
     const active = this.#active.get(driver.language);
     if (active !== undefined) {
       if (active.digest === driver.digest) return active;
@@ -101,19 +101,18 @@ export class Pools {
 
   /** Whether all are coming to their end, and not one alone whose image was replaced or removed. */
   get ending(): boolean {
-    return this.#ending;
+    return this.#phase !== 'open';
   }
 
   /** Finishes what is in flight within `graceMs`, then ends everything. */
   async drain(graceMs: number): Promise<void> {
-    this.#ending = true;
+    if (this.#phase === 'open') this.#phase = 'draining';
     await Promise.all(this.all.map((pool) => pool.drain(graceMs)));
   }
 
   /** Ends everything now. */
   async close(): Promise<void> {
-    this.#ending = true;
-    this.#closed = true;
+    this.#phase = 'closed';
     await Promise.all(this.all.map((pool) => pool.close()));
     await Promise.all(this.#retired.values());
   }
