@@ -1,10 +1,10 @@
 /*
- * What is mounted in the guard's namespace. The stage: a small tmpfs in the mount namespace of the guard's process 1, on a folder that everybody can reach. A
- * container's root is an unprivileged id that may not search the folders above the image store or above this program,
- * and the runtime's mounts are made with that id; so what the runtime is to mount is put here first. `rootfs` is a
- * place that a root file system is bound on, in a mount namespace of its own (rootfs.c). `init` is a copy of this
- * program and not a bind of it: the program's file may have been replaced or removed since it was executed, and what
- * has no name cannot be bound.
+ * What is mounted in the guard's namespace. The stage: a small tmpfs in the mount namespace of the guard's process 1, on
+ * a folder that everybody can reach. A container's root is an unprivileged id that may not search the folders above the
+ * image store or above this program, and the runtime's mounts are made with that id; so what the runtime is to mount is
+ * put here first. `rootfs` is a place that a root file system is bound on, in a mount namespace of its own (rootfs.c).
+ * `init` is a copy of this program and not a bind of it: the program's file may have been replaced or removed since it
+ * was executed, and what has no name cannot be bound. And the bundles (make_bundles).
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"

@@ -105,4 +105,3 @@ void finish_start(const struct starter *starter, size_t index) {
   free(start->pid_file);
   *start = starts[--start_count];
 }
-

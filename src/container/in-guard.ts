@@ -19,16 +19,33 @@ function identityArguments(identity: Identity): string[] {
   return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
 }
 
+/**
+ * Starts a program in the guard's namespaces. The bootstrap watches its lifeline: at its end it kills the program.
+ * @param action what an error says that could not be done
+ * @throws BabelhostError where it cannot be started
+ */
+async function spawnInGuard(
+  action: string,
+  context: BootContext,
+  command: readonly string[],
+  stdout: 'ignore' | 'pipe',
+): Promise<{ readonly child: ChildProcess; readonly lifeline: Duplex }> {
+  const args = ['run', ...identityArguments(context.identity), '--', ...command];
+  const child = await spawnProcess(action, context.bootstrap, args, {
+    stdio: ['ignore', stdout, 'ignore', context.guard.processFolder.fd, 'pipe'],
+    env: runtimeEnvironment(),
+  });
+  const lifeline = child.stdio[4] as Duplex;
+  lifeline.on('error', () => undefined);
+  return { child, lifeline };
+}
+
 /** Has the runtime kill and forget a container that it may have made half. */
 export async function deleteContainer(context: BootContext, files: ContainerFiles, id: ContainerId): Promise<void> {
-  const args = ['run', ...identityArguments(context.identity), '--', ...deleteArguments(context.runtime, files, id)];
-  let child: ChildProcess;
+  let spawned;
   try {
-    child = await spawnProcess('remove a container', context.bootstrap, args, {
-      // The last is what the bootstrap watches for our end.
-      stdio: ['ignore', 'ignore', 'ignore', context.guard.processFolder.fd, 'pipe'],
-      env: runtimeEnvironment(),
-    });
+    const command = deleteArguments(context.runtime, files, id);
+    spawned = await spawnInGuard('remove a container', context, command, 'ignore');
   } catch (error) {
     context.logger.warn(
       { container: id, reason: messageOf(error) },
@@ -36,9 +53,8 @@ export async function deleteContainer(context: BootContext, files: ContainerFile
     );
     return;
   }
-  const lifeline = child.stdio[4] as Duplex;
-  lifeline.on('error', () => undefined);
-  // A runtime that hung when it was to start may hang again; at the end of its lifeline the bootstrap kills it.
+  const { child, lifeline } = spawned;
+  // A runtime that hung when it was to start may hang again.
   const timer = setTimeout(() => lifeline.end(), deletePatienceMs);
   await once(child, 'exit');
   clearTimeout(timer);
@@ -47,13 +63,7 @@ export async function deleteContainer(context: BootContext, files: ContainerFile
 
 /** Runs a program in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
 export async function runInGuard(context: BootContext, command: readonly string[]) {
-  const args = ['run', ...identityArguments(context.identity), '--', ...command];
-  const child = await spawnProcess('run a program beside containers', context.bootstrap, args, {
-    stdio: ['ignore', 'pipe', 'ignore', context.guard.processFolder.fd, 'pipe'],
-    env: runtimeEnvironment(),
-  });
-  const lifeline = child.stdio[4] as Duplex;
-  lifeline.on('error', () => undefined);
+  const { child, lifeline } = await spawnInGuard('run a program beside containers', context, command, 'pipe');
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output = (output + text).slice(-8192);
