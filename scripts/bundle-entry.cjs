@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The entry of the bundled program; scripts/bundle.ts puts the version and the build's name in. It does what
-// src/cli/main.ts does, and loads the program's files with V8's bytecode.
+// src/cli/main.ts does, and loads the program's files, each a function with what a CommonJS module is given, with V8's
+// bytecode.
 //
 // Node's own compile cache is made when a file is compiled, before anything in it has run, and has none of the functions
 // that are compiled at their first call: those were compiled anew in each start, and took a third of it. This one is made
@@ -48,7 +49,7 @@ function load(file) {
   const module = { exports: {} };
   modules.set(file, module);
   const filename = join(dist, file);
-  const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'latin1')}\n})`;
+  const source = readFileSync(filename, 'latin1');
   const cachedData = readBytecode(file);
   const script = new Script(source, { filename, cachedData });
   if (cachedData === undefined || script.cachedDataRejected) compiled.set(file, script);

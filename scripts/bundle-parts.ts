@@ -2,6 +2,7 @@
 // Node's own modules are loaded only when something of theirs is first used. A host that is started is waited for, and
 // what its first answer does not need can be loaded after it.
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'rolldown';
 
 interface Part {
@@ -16,6 +17,7 @@ export const parts: Readonly<Record<string, Part>> = {
   start: { roots: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'] },
   host: { roots: ['host.ts', 'log.ts', 'protocol/interpreted-schemas.ts'] },
   arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
+  cache: { late: true, roots: ['../node_modules/lru-cache/dist/esm/node/index.min.js'] },
   boot: {
     late: true,
     roots: [
@@ -150,6 +152,45 @@ export const loadLate: Plugin = {
 function late(name: string, load: string): string {
   return `const ${name} = ((module) => new Proxy({}, { get: (_, key) => (module ??= ${load})[key] }))();\n`;
 }
+
+/** The file names in vscode-jsonrpc of what the host's side of a connection uses, with their exports. */
+const connectionModules = {
+  disposable: 'Disposable',
+  messages: 'ErrorCodes, Message, ResponseError',
+  messageReader: 'AbstractMessageReader',
+  messageWriter: 'AbstractMessageWriter',
+};
+
+/**
+ * Of vscode-jsonrpc, without what only a client has: connections of its own, cancellation, transports. The whole package
+ * puts an environment in place, of which these modules use the console, for a listener that throws.
+ */
+export const connectionOnly: Plugin = {
+  name: 'connection-only',
+  resolveId: (id, importer) =>
+    id === 'vscode-jsonrpc/node' && importer?.endsWith('/protocol/client.ts') === false ? '\0connection' : null,
+  load: {
+    filter: { id: /^\0connection$/ },
+    handler() {
+      const folder = path.dirname(fileURLToPath(import.meta.resolve('vscode-jsonrpc')));
+      const from = (name: string) => JSON.stringify(path.join(folder, `${name}.js`));
+      return [
+        `import environment from ${from('ral')};`,
+        'try { environment() } catch { environment.install({ console }) }',
+        ...Object.entries(connectionModules).map(([name, names]) => `export { ${names} } from ${from(name)};`),
+      ].join('\n');
+    },
+  },
+};
+
+/** The clock, without `node:perf_hooks`, which Node loads at the first use of its global `performance`. */
+export const plainClock: Plugin = {
+  name: 'plain-clock',
+  transform: {
+    filter: { id: /\/src\/.*\.ts$/ },
+    handler: (code) => ({ code: code.replaceAll('performance.now()', '(globalThis.process.uptime() * 1000)') }),
+  },
+};
 
 /** Of pino, what is there for transports, which run in threads of their own and of which babelhost has none. */
 export const withoutTransports: Plugin = {

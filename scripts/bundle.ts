@@ -13,15 +13,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown, type Plugin } from 'rolldown';
-import { loadLate, Parts, withoutTransports } from './bundle-parts.ts';
+import { connectionOnly, loadLate, Parts, plainClock, withoutTransports } from './bundle-parts.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 const source = path.join(project, 'src');
 const dist = path.join(project, 'dist');
 const cache = path.join(dist, 'compile-cache');
 
-/** What makes a CommonJS module's text a function, as scripts/bundle-entry.cjs has it. */
-const wrapper = '(function (exports, require, module, __filename, __dirname) {SOURCE\n})';
+/** A CommonJS module as a function. In the file, or each start would copy its text once more to put it around. */
+const asFunction = (code: string): string => `(function (exports, require, module, __filename, __dirname) {${code}\n})`;
 
 const parts = new Parts(source);
 
@@ -63,7 +63,7 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     cwd: project,
     platform: 'node',
     preserveEntrySignatures: 'allow-extension',
-    plugins: [parts.plugin, compactLinguist, withoutTransports, versionInside, loadLate],
+    plugins: [parts.plugin, compactLinguist, withoutTransports, connectionOnly, plainClock, versionInside, loadLate],
     // A module that one command loads when it needs it and another has anyway: as meant.
     onLog: (level, log, write) => {
       if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') write(level === 'warn' ? 'error' : level, log);
@@ -82,7 +82,7 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
   const hash = createHash('sha256');
   for (const file of output) {
     if (file.type !== 'chunk') continue;
-    const code = asciiOnly(file.code);
+    const code = asFunction(asciiOnly(file.code));
     if (/\bimport\(/.test(code))
       throw new Error(`${file.fileName} has an import(), which scripts/bundle-entry.cjs has not`);
     hash.update(`${file.fileName} ${code.length}\n${code}`);
@@ -141,7 +141,7 @@ async function compileBoot(build: string): Promise<void> {
     const { setFlagsFromString } = require('node:v8');
     setFlagsFromString('--no-lazy');
     const source = readFileSync(${JSON.stringify(path.join(dist, file))}, 'latin1');
-    const script = new Script(${JSON.stringify(wrapper)}.replace('SOURCE', () => source), { filename: ${JSON.stringify(file)} });
+    const script = new Script(source, { filename: ${JSON.stringify(file)} });
     // As it was before the bytecode is written, which counts only under the flags that it was written with.
     setFlagsFromString('--lazy');
     writeFileSync(${JSON.stringify(path.join(cache, folder ?? '', `${file}.bytecode`))}, Buffer.concat([Buffer.from('${build}'), script.createCachedData()]));`;

@@ -10,13 +10,13 @@ const deaths = 2;
 const remembered = 10_000;
 
 export class Quarantine {
-  readonly #deaths: LRUCache<string, number>;
+  /** Made at the first death: most pools never have one, and it takes half a millisecond of a host's first answer. */
+  #deaths: LRUCache<string, number> | undefined;
   readonly #quarantineMs: number;
 
   /** @param quarantineMs how long a source stays quarantined, in milliseconds; 0 for never */
   constructor(quarantineMs: number) {
     this.#quarantineMs = quarantineMs;
-    this.#deaths = new LRUCache({ max: remembered, ttl: Math.max(quarantineMs, 1) });
   }
 
   /**
@@ -26,7 +26,9 @@ export class Quarantine {
    */
   died(line: Buffer): string {
     const key = keyOf(line);
-    if (this.#quarantineMs > 0) this.#deaths.set(key, (this.#deaths.get(key) ?? 0) + 1);
+    if (this.#quarantineMs <= 0) return key;
+    this.#deaths ??= new LRUCache({ max: remembered, ttl: Math.max(this.#quarantineMs, 1) });
+    this.#deaths.set(key, (this.#deaths.get(key) ?? 0) + 1);
     return key;
   }
 
@@ -36,7 +38,7 @@ export class Quarantine {
    */
   check(line: Buffer, language: string): void {
     // No hash is made of what all requests bring while nothing has ever died.
-    if (this.#deaths.size === 0) return;
+    if (this.#deaths === undefined || this.#deaths.size === 0) return;
     const key = keyOf(line);
     const count = this.#deaths.get(key) ?? 0;
     if (count < deaths) return;

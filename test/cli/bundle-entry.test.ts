@@ -9,12 +9,16 @@ import { describe, expect, it } from 'vitest';
 
 const entry = fileURLToPath(new URL('../../scripts/bundle-entry.cjs', import.meta.url));
 const folderName = `1.2.3-${process.version}-${process.arch}`;
-const program = (greeting: string): string => `
+/** As scripts/bundle.ts writes the program's files. */
+const asFunction = (code: string): string => `(function (exports, require, module, __filename, __dirname) {${code}\n})`;
+const program = (greeting: string): string =>
+  asFunction(`
 const part = require('./program-part.cjs');
 exports.run = async (args) => {
   console.log(part.greet(args.join(' '), '${greeting}'));
   return args.length;
-};`;
+};`);
+const part = asFunction('exports.greet = (name, word) => `${word}, ${name}`;');
 
 interface Bundle extends AsyncDisposable {
   readonly folder: string;
@@ -43,7 +47,7 @@ async function makeBundle(): Promise<Bundle> {
         text.replace('__BUILD__', build).replace('__VERSION__', '1.2.3'),
       );
       await writeFile(path.join(dist, 'program.cjs'), program(greeting));
-      await writeFile(path.join(dist, 'program-part.cjs'), 'exports.greet = (name, word) => `${word}, ${name}`;');
+      await writeFile(path.join(dist, 'program-part.cjs'), part);
     },
     async run(...args) {
       const env = { ...process.env, XDG_CACHE_HOME: path.join(folder, 'cache') };
