@@ -18,7 +18,16 @@ const floors = {
 };
 
 /** Files directly in src/ that every room shares; they import nothing but each other. */
-const shared = ['errors.ts', 'log.ts', 'native.ts', 'on-first-use.ts', 'read-pieces.ts', 'unique-id.ts', 'version.ts'];
+const shared = [
+  'errors.ts',
+  'log.ts',
+  'native.ts',
+  'on-first-use.ts',
+  'pino-log.ts',
+  'read-pieces.ts',
+  'unique-id.ts',
+  'version.ts',
+];
 
 const source = path.join(import.meta.dirname, 'src');
 

@@ -17,6 +17,7 @@ export const parts: Readonly<Record<string, Part>> = {
   start: { roots: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'] },
   host: { roots: ['host.ts', 'log.ts', 'protocol/interpreted-schemas.ts'] },
   arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
+  log: { late: true, roots: ['pino-log.ts'] },
   cache: { late: true, roots: ['../node_modules/lru-cache/dist/esm/node/index.min.js'] },
   boot: {
     late: true,

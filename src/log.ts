@@ -1,10 +1,18 @@
-// The log: pino to stderr, pretty on a terminal, JSON otherwise. stdout belongs to the protocol.
-import { pino, type Logger, type LoggerOptions } from 'pino';
-
-export type { Logger } from 'pino';
+// The log: pino to stderr, pretty on a terminal, JSON otherwise. stdout belongs to the protocol. pino is loaded and made
+// when there is a line to write: most hosts have none before their first answer, and it is a twentieth of their start.
+import { isatty } from 'node:tty';
+import type { Logger as PinoLogger } from 'pino';
+import { makePino, makePrettyPino } from './pino-log.ts';
 
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
+type Writing = Exclude<LogLevel, 'silent'>;
+
+/** What this program uses of pino's loggers; any of those is one. */
+export interface Logger extends Readonly<Pick<PinoLogger, Writing>> {
+  /** A logger whose lines have these members, too. */
+  child(bindings: Record<string, unknown>): Logger;
+}
 
 /** A line of the log as a client may see it: LSP's MessageType (1 error, 2 warning, 3 information, 4 log) and its text. */
 export interface LogLine {
@@ -33,27 +41,39 @@ export class LogRelay {
  * Never logs source text: callers pass ids, sizes and names only.
  */
 export async function createLogger(level: LogLevel, relay?: LogRelay): Promise<Logger> {
-  const options: LoggerOptions = {
-    level,
-    ...(relay !== undefined && {
-      hooks: {
-        logMethod(args, write, number) {
-          const message = args.find((argument): argument is string => typeof argument === 'string');
-          if (message !== undefined) relay.pass(number, message);
-          write.apply(this, args);
-        },
-      },
-    }),
-  };
-  if (process.stderr.isTTY && level !== 'silent') {
-    // Loaded only on a terminal: it is not needed by an editor or a pipeline, whose start-up it would slow.
-    const { default: pretty } = await import('pino-pretty');
-    return pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }));
-  }
-  return pino({ ...options, base: null }, pino.destination({ fd: 2, sync: true }));
+  const pass =
+    relay &&
+    ((number: number, message: string) => {
+      relay.pass(number, message);
+    });
+  if (!isatty(2) || level === 'silent') return deferred(level, () => makePino(level, pass));
+  // Loaded only on a terminal: it is not needed by an editor or a pipeline, whose start-up it would slow.
+  const { default: pretty } = await import('pino-pretty');
+  return deferred(level, () => makePrettyPino(level, pretty, pass));
 }
 
 /** A logger that drops everything: the default of the library's parts. */
 export function silentLogger(): Logger {
-  return pino({ level: 'silent' });
+  return deferred('silent', () => makePino('silent'));
+}
+
+/** A logger that is made when the first line is to be written. What its level leaves out makes none. */
+function deferred(level: LogLevel, make: () => Logger): Logger {
+  let made: Logger | undefined;
+  const logger = (): Logger => (made ??= make());
+  const writing = (of: Writing): Logger[Writing] =>
+    level === 'silent' || logLevels.indexOf(of) > logLevels.indexOf(level)
+      ? () => undefined
+      : (...args: Parameters<Logger[Writing]>) => {
+          logger()[of](...args);
+        };
+  return {
+    fatal: writing('fatal'),
+    error: writing('error'),
+    warn: writing('warn'),
+    info: writing('info'),
+    debug: writing('debug'),
+    trace: writing('trace'),
+    child: (bindings) => deferred(level, () => logger().child(bindings)),
+  };
 }
