@@ -19,6 +19,7 @@ export const parts: Readonly<Record<string, Part>> = {
   arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
   log: { late: true, roots: ['pino-log.ts'] },
   cache: { late: true, roots: ['../node_modules/lru-cache/dist/esm/node/index.min.js'] },
+  detection: { late: true, roots: ['drivers/detection.ts'] },
   boot: {
     late: true,
     roots: [
@@ -30,8 +31,6 @@ export const parts: Readonly<Record<string, Part>> = {
       'container/mount-points.ts',
       'container/opened-bootstrap.ts',
       'container/stage.ts',
-      'drivers/detection.ts',
-      'drivers/json-scanner.ts',
       'drivers/manifest.ts',
       'drivers/manifest-schema.ts',
       'drivers/native-protocol.ts',
@@ -40,10 +39,18 @@ export const parts: Readonly<Record<string, Part>> = {
       'images/documents.ts',
     ],
   },
+  // When a driver has been started, which then takes longer to read its first request than this takes to be loaded.
+  answer: {
+    late: true,
+    roots: ['container/follow.ts', 'drivers/instance.ts', 'drivers/json-scanner.ts'],
+  },
   rest: {
     late: true,
     roots: [
       'container/execute.ts',
+      'container/failures.ts',
+      'container/in-guard.ts',
+      'container/launch-failure.ts',
       'container/lifecycle/copy.ts',
       'container/lifecycle/definition.ts',
       'container/lifecycle/run.ts',
@@ -52,10 +59,12 @@ export const parts: Readonly<Record<string, Part>> = {
       'images/arriving-blob.ts',
       'images/install.ts',
       'images/push.ts',
+      'images/reference.ts',
       'images/store/collect.ts',
       'images/store/unpack-image.ts',
       'images/transports/open.ts',
       'images/unpack/read-inside.ts',
+      'protocol/message-id.ts',
       'protocol/openrpc.ts',
       '../node_modules/pino/lib/transport.js',
       '../node_modules/smol-toml/dist/index.js',

@@ -134,20 +134,22 @@ async function collectLicences(modules: readonly string[]): Promise<string> {
  */
 async function compileBoot(build: string): Promise<void> {
   const [folder] = await readdir(cache);
-  const file = 'program-boot.cjs';
   const text = `
     const { readFileSync, writeFileSync } = require('node:fs');
     const { Script } = require('node:vm');
     const { setFlagsFromString } = require('node:v8');
-    setFlagsFromString('--no-lazy');
-    const source = readFileSync(${JSON.stringify(path.join(dist, file))}, 'latin1');
-    const script = new Script(source, { filename: ${JSON.stringify(file)} });
-    // As it was before the bytecode is written, which counts only under the flags that it was written with.
-    setFlagsFromString('--lazy');
-    writeFileSync(${JSON.stringify(path.join(cache, folder ?? '', `${file}.bytecode`))}, Buffer.concat([Buffer.from('${build}'), script.createCachedData()]));`;
+    for (const file of ['program-boot.cjs', 'program-answer.cjs']) {
+      setFlagsFromString('--no-lazy');
+      const source = readFileSync(${JSON.stringify(dist)} + '/' + file, 'latin1');
+      const script = new Script(source, { filename: file });
+      // As it was before the bytecode is written, which counts only under the flags that it was written with.
+      setFlagsFromString('--lazy');
+      const bytecode = Buffer.concat([Buffer.from('${build}'), script.createCachedData()]);
+      writeFileSync(${JSON.stringify(path.join(cache, folder ?? ''))} + '/' + file + '.bytecode', bytecode);
+    }`;
   const child = spawn(process.execPath, ['-e', text], { stdio: ['ignore', 'inherit', 'inherit'] });
   const [status] = (await once(child, 'exit')) as [number | null];
-  if (status !== 0) throw new Error(`compiling ${file} ended with status ${String(status)}`);
+  if (status !== 0) throw new Error(`compiling what boots containers ended with status ${String(status)}`);
 }
 
 /** Runs what a host does until its first request, so that the cache has its bytecode. */
