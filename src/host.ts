@@ -1,6 +1,6 @@
 // The host: wires the rooms together. It owns the image store, the container runtime and the pools, and serves any number
 // of connections over them.
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -90,7 +90,7 @@ export class Host implements AsyncDisposable {
     const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
     const logger = options.logger ?? silentLogger();
     const limits = { ...defaultDriverLimits, ...options.limits };
-    await mkdir(root, { recursive: true, mode: 0o755 });
+    mkdirSync(root, { recursive: true, mode: 0o755 });
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,

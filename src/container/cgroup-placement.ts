@@ -1,9 +1,10 @@
 // Where this host's containers have their cgroups, who makes them, and which controllers limit them there.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
   hierarchyOf,
   isWritable,
+  readKernelFile,
   type CgroupLayout,
   type ContainerCgroups,
   type Controller,
@@ -41,18 +42,13 @@ const cpuPeriodUs = 100_000;
  * @param name the name of this host's cgroup
  * @param runtime crun makes no cgroups for us: it refuses hierarchies that runc takes, so it is executed in ready ones
  */
-export async function placeCgroups(
-  layout: CgroupLayout,
-  identity: Identity,
-  runtime: string,
-  name: string,
-): Promise<CgroupPlacement> {
+export function placeCgroups(layout: CgroupLayout, identity: Identity, runtime: string, name: string): CgroupPlacement {
   if (layout.kind === 'none') return nowhere('no cgroup is mounted');
   if (identity.kind !== 'privileged') return placeDelegated(layout, name);
   for (const { mountPoint } of layout.hierarchies) {
-    if (!(await isWritable(mountPoint))) return nowhere(`${mountPoint} is read-only`);
+    if (!isWritable(mountPoint)) return nowhere(`${mountPoint} is read-only`);
   }
-  const places = await Promise.all(layout.hierarchies.map((hierarchy) => placeIn(hierarchy, hierarchy.mountPoint)));
+  const places = layout.hierarchies.map((hierarchy) => placeIn(hierarchy, hierarchy.mountPoint));
   return place(places, name, runtime === 'crun' ? 'joined' : 'runtime');
 }
 
@@ -63,20 +59,20 @@ const nowhere = (reason: string): CgroupPlacement => ({ maker: 'none', hostFolde
  * processes cannot share out its controllers (the "no internal processes" rule, cgroup-v2.rst), and our own has us;
  * the place is beside it.
  */
-async function placeDelegated(layout: CgroupLayout, name: string): Promise<CgroupPlacement> {
+function placeDelegated(layout: CgroupLayout, name: string): CgroupPlacement {
   const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
   if (layout.kind !== 'v2' || hierarchy === undefined)
     return nowhere('cgroup v1 cannot be delegated: it takes root with CAP_SYS_ADMIN');
   if (hierarchy.own === '/') return nowhere('the cgroup of this process is the root');
   const parent = path.join(hierarchy.mountPoint, path.dirname(hierarchy.own));
   for (const file of ['.', 'cgroup.procs', 'cgroup.subtree_control']) {
-    if (!(await isWritable(path.join(parent, file)))) {
+    if (!isWritable(path.join(parent, file))) {
       return nowhere(
         `${parent} is not delegated to this user: 'systemd-run --user --scope -p Delegate=yes' makes one that is`,
       );
     }
   }
-  return place([await placeIn(hierarchy, parent)], name, 'joined');
+  return place([placeIn(hierarchy, parent)], name, 'joined');
 }
 
 /** A cgroup that containers' cgroups are to be below. */
@@ -92,15 +88,11 @@ interface Place {
  * Looks which controllers `parent` can share out: all that it was given, unless it has processes of its own. Then it
  * is those that it shared out before it got them, if any; only the hierarchy's true root is exempt, and has no type.
  */
-async function placeIn(hierarchy: Hierarchy, parent: string): Promise<Place> {
+function placeIn(hierarchy: Hierarchy, parent: string): Place {
   if (hierarchy.version === 1) return { hierarchy, parent };
-  const words = async (file: string) =>
-    (await readFile(path.join(parent, file), 'utf8').catch(() => '')).split(/\s+/).filter(Boolean);
-  const [given, shared, processes, type] = await Promise.all(
-    ['cgroup.controllers', 'cgroup.subtree_control', 'cgroup.procs', 'cgroup.type'].map(words),
-  );
-  const occupied = type !== undefined && type.length > 0 && processes !== undefined && processes.length > 0;
-  const controllers = (occupied ? shared : given) ?? [];
+  const words = (file: string) => readKernelFile(path.join(parent, file)).split(/\s+/).filter(Boolean);
+  const occupied = words('cgroup.type').length > 0 && words('cgroup.procs').length > 0;
+  const controllers = words(occupied ? 'cgroup.subtree_control' : 'cgroup.controllers');
   const reason = occupied
     ? `${parent} has processes of its own and so cannot share out controllers: move them into a cgroup below it`
     : `${parent} was not given that controller: its Delegate= or its parent's cgroup.subtree_control has to name it`;

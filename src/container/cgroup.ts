@@ -1,5 +1,6 @@
 // The cgroup hierarchies of this machine, the place in them that is this host's own, and what they tell of a container.
-import { access, constants, readFile, readdir, rmdir } from 'node:fs/promises';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFile, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 
@@ -26,11 +27,11 @@ const unescape = (text: string): string =>
   text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 
 /** Parses /proc/self/mountinfo and /proc/self/cgroup. `v2Controllers` reads a v2 mount's cgroup.controllers. */
-export async function parseCgroupLayout(
+export function parseCgroupLayout(
   mountinfo: string,
   cgroup: string,
-  v2Controllers: (mountPoint: string) => Promise<string>,
-): Promise<CgroupLayout> {
+  v2Controllers: (mountPoint: string) => string,
+): CgroupLayout {
   const ownPaths = new Map<string, string>();
   for (const line of cgroup.trim().split('\n')) {
     const [, controllers = '', ...rest] = line.split(':');
@@ -47,7 +48,7 @@ export async function parseCgroupLayout(
     const controllers =
       version === 1
         ? superOptions.split(',').filter((option) => option !== 'rw' && option !== 'ro')
-        : (await v2Controllers(mountPoint)).trim().split(/\s+/).filter(Boolean);
+        : v2Controllers(mountPoint).trim().split(/\s+/).filter(Boolean);
     if (hierarchies.some((other) => other.version === version && other.controllers.join() === controllers.join())) {
       continue;
     }
@@ -61,15 +62,23 @@ export async function parseCgroupLayout(
   return { kind, hierarchies };
 }
 
-export async function readCgroupLayout(): Promise<CgroupLayout> {
-  const [mountinfo, cgroup] = await Promise.all([
-    readFile('/proc/self/mountinfo', 'utf8'),
-    // Kernels without cgroups have no such file.
-    readFile('/proc/self/cgroup', 'utf8').catch(() => ''),
-  ]);
+/** Reads at once what the kernel has at hand: Node's threads would take longer, and a host's start waits for it. */
+export function readCgroupLayout(): CgroupLayout {
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
+  // Kernels without cgroups have no such file.
+  const cgroup = readKernelFile('/proc/self/cgroup');
   return parseCgroupLayout(mountinfo, cgroup, (mountPoint) =>
-    readFile(path.join(mountPoint, 'cgroup.controllers'), 'utf8').catch(() => ''),
+    readKernelFile(path.join(mountPoint, 'cgroup.controllers')),
   );
+}
+
+/** A file of the kernel's; '' where there is none. */
+export function readKernelFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** The hierarchy that has a controller, if one does. */
@@ -77,9 +86,9 @@ export function hierarchyOf(layout: CgroupLayout, controller: Controller): Hiera
   return layout.hierarchies.find(({ controllers }) => controllers.includes(controller));
 }
 
-export async function isWritable(folder: string): Promise<boolean> {
+export function isWritable(folder: string): boolean {
   try {
-    await access(folder, constants.W_OK);
+    accessSync(folder, constants.W_OK);
     return true;
   } catch {
     return false;

@@ -1,6 +1,6 @@
 // What a host has for its containers once the first one is wanted: the runtime, the guard and its folder, the cgroups. A
 // guard that has ended is replaced, at the next boot or at once if it has something to remove.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { silentLogger, type Logger } from '../log.ts';
 import type { BootContext } from './boot-context.ts';
@@ -44,9 +44,9 @@ export class HostSetting {
   }
 
   /** What is in force for the containers of this host. */
-  async isolation(): Promise<IsolationReport> {
+  isolation(): IsolationReport {
     const runtime = path.basename(this.#options.runtime ?? 'runc');
-    return reportIsolation(runtime, this.#identity, await this.#place('babelhost'));
+    return reportIsolation(runtime, this.#identity, this.#place('babelhost'));
   }
 
   /**
@@ -82,17 +82,16 @@ export class HostSetting {
     const { directory, require: required = [], bootTimeoutMs = 30_000 } = this.#options;
     const name = newContainerId();
     const cgroup = `babelhost-${name}`;
-    const [bootstrap, runtime, placement, highestLimits, ownScore] = await Promise.all([
-      this.#openBootstrap(),
-      findRuntime(this.#options.runtime ?? 'runc'),
-      this.#place(cgroup),
-      readFile('/proc/self/limits', 'utf8').then(parseHardLimits),
-      readFile('/proc/self/oom_score_adj', 'utf8').then(Number),
-      mkdir(directory, { recursive: true, mode: 0o700 }),
-    ]);
+    const bootstrap = await this.#openBootstrap();
+    // At once, what the kernel has at hand: each turn of Node's threads takes longer.
+    const runtime = findRuntime(this.#options.runtime ?? 'runc');
+    const placement = this.#place(cgroup);
+    const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
+    const ownScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     checkRequired(reportIsolation(runtime.name, this.#identity, placement), required);
     const reapings = new Reapings();
-    const stage = await findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
+    const stage = findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
       bootstrap: bootstrap.path,
       directory,
@@ -159,7 +158,7 @@ export class HostSetting {
     return this.#bootstrap;
   }
 
-  #place(cgroup: string): Promise<CgroupPlacement> {
+  #place(cgroup: string): CgroupPlacement {
     return placeCgroups(this.#layout, this.#identity, path.basename(this.#options.runtime ?? 'runc'), cgroup);
   }
 }

@@ -36,7 +36,8 @@ export interface MachineReport {
  * @param required protections that must be fully in force
  */
 export async function examineMachine(runtime = 'runc', required: readonly string[] = []): Promise<MachineReport> {
-  const [identity, layout] = await Promise.all([findIdentity(defaultBase), readCgroupLayout()]);
+  const identity = findIdentity(defaultBase);
+  const layout = readCgroupLayout();
   const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
   try {
     await using host = await ContainerRuntime.open({ directory, runtime });
@@ -48,7 +49,7 @@ export async function examineMachine(runtime = 'runc', required: readonly string
       ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
       examineNamespaces(host, identity),
       examineContainer(host, directory),
-      examineIds(identity),
+      Promise.resolve(examineIds(identity)),
       Promise.resolve(examineCgroups(layout, isolation)),
       examineOverlay(),
       ...(required.length === 0 ? [] : [Promise.resolve(examineRequired(isolation, required))]),
@@ -72,7 +73,7 @@ async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
   const mending = name.includes('/') ? {} : { mend: `sudo apt-get install ${name}` };
   // The other runtime is a matter of choice.
   const absent = needed ? 'missing' : 'ok';
-  const program = await findProgram(name);
+  const program = findProgram(name);
   if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && mending) };
   try {
     const { version, needed } = await readRuntimeVersion(program);
@@ -123,7 +124,7 @@ async function examineContainer(host: ContainerRuntime, directory: string): Prom
   return { name, state: 'weaker', found: kept };
 }
 
-async function examineIds(identity: Identity): Promise<Finding> {
+function examineIds(identity: Identity): Finding {
   const name = 'ids';
   switch (identity.kind) {
     case 'privileged':
@@ -131,7 +132,7 @@ async function examineIds(identity: Identity): Promise<Finding> {
     case 'granted': {
       // Root writes the maps itself.
       const mappers = process.geteuid?.() === 0 ? [] : ['newuidmap', 'newgidmap'];
-      if ((await Promise.all(mappers.map(findProgram))).includes(undefined)) {
+      if (mappers.map(findProgram).includes(undefined)) {
         return {
           name,
           state: 'missing',

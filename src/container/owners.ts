@@ -1,5 +1,6 @@
-// Which ids of this machine belong to containers.
-import { readFile } from 'node:fs/promises';
+// Which ids of this machine belong to containers. Read at once and not by Node's threads: each turn of those takes longer
+// than the kernel's answer.
+import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 
 /**
@@ -70,9 +71,9 @@ function has(ranges: readonly IdRange[], wanted: IdRange): boolean {
   );
 }
 
-async function readOrEmpty(file: string): Promise<string> {
+function readOrEmpty(file: string): string {
   try {
-    return await readFile(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch {
     return '';
   }
@@ -84,17 +85,15 @@ const privileges = (1n << 21n) | (1n << 7n) | (1n << 6n);
 const mappingCapabilities = (1n << 7n) | (1n << 6n) | (1n << 31n);
 
 /** The effective capabilities of root; of anybody else none, who has to do without. */
-async function rootCapabilities(): Promise<bigint> {
+function rootCapabilities(): bigint {
   if (process.geteuid?.() !== 0) return 0n;
-  const status = await readFile('/proc/self/status', 'utf8');
+  const status = readFileSync('/proc/self/status', 'utf8');
   return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
 }
 
 /** Ids that root may give to containers: those from `base` on, or what our user namespace has above its own 0. */
-async function spareIds(base: number): Promise<IdRange | undefined> {
-  const maps = await Promise.all(
-    ['/proc/self/uid_map', '/proc/self/gid_map'].map(async (file) => parseIdMap(await readFile(file, 'utf8'))),
-  );
+function spareIds(base: number): IdRange | undefined {
+  const maps = ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) => parseIdMap(readFileSync(file, 'utf8')));
   const wanted = { first: base, count: containerIds };
   if (maps.every((map) => has(map, wanted))) return wanted;
   // Root of a user namespace, as in another's container.
@@ -114,15 +113,15 @@ export function userName(): string {
 }
 
 /** Decides which ids containers get, given what this process is and what it was granted. */
-export async function findIdentity(base: number = defaultBase): Promise<Identity> {
-  const capabilities = await rootCapabilities();
-  const ids = capabilities === 0n ? undefined : await spareIds(base);
+export function findIdentity(base: number = defaultBase): Identity {
+  const capabilities = rootCapabilities();
+  const ids = capabilities === 0n ? undefined : spareIds(base);
   if ((capabilities & privileges) === privileges) {
     if (ids !== undefined) return { kind: 'privileged', ids };
     return { kind: 'own', reason: 'the user namespace that babelhost runs in has no ids to spare' };
   }
   const uid = process.getuid?.() ?? 0;
-  const [uids, gids] = [await readOrEmpty('/etc/subuid'), await readOrEmpty('/etc/subgid')].map((text) =>
+  const [uids, gids] = [readOrEmpty('/etc/subuid'), readOrEmpty('/etc/subgid')].map((text) =>
     parseSubordinateIds(text, userName(), uid),
   );
   if (uids === undefined || gids === undefined) {

@@ -1,5 +1,6 @@
 // The OCI runtime: finding it, and the command lines that runc and crun both take.
-import { access, constants, readFile } from 'node:fs/promises';
+import { accessSync, constants } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
 
@@ -14,22 +15,25 @@ export interface RuntimeProgram {
 /** Where Debian and others put runtimes that an ordinary user's PATH may lack. */
 const furtherFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-async function isExecutable(file: string): Promise<boolean> {
+function isExecutable(file: string): boolean {
   try {
-    await access(file, constants.X_OK);
+    accessSync(file, constants.X_OK);
     return true;
   } catch {
     return false;
   }
 }
 
-/** The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. */
-export async function findProgram(name: string): Promise<string | undefined> {
-  if (name.includes('/')) return (await isExecutable(name)) ? path.resolve(name) : undefined;
+/**
+ * The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. Looked for at once: PATH may
+ * have a dozen folders, and as many turns of Node's threads, one after the other, are a millisecond of a first answer.
+ */
+export function findProgram(name: string): string | undefined {
+  if (name.includes('/')) return isExecutable(name) ? path.resolve(name) : undefined;
   const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...furtherFolders];
   for (const folder of folders) {
     const file = path.join(folder, name);
-    if (await isExecutable(file)) return file;
+    if (isExecutable(file)) return file;
   }
   return undefined;
 }
@@ -39,8 +43,8 @@ export async function findProgram(name: string): Promise<string | undefined> {
  * @param wanted 'runc', 'crun', or the path of one
  * @throws BabelhostError `runtimeMissing`, with the command that installs it
  */
-export async function findRuntime(wanted: string): Promise<RuntimeProgram> {
-  const found = await findProgram(wanted);
+export function findRuntime(wanted: string): RuntimeProgram {
+  const found = findProgram(wanted);
   const name = path.basename(wanted);
   if (found !== undefined) return { name, path: found };
   const known = name === 'runc' || name === 'crun';

@@ -50,22 +50,25 @@ export class ContainerRuntime implements AsyncDisposable {
   }
 
   /** Looks at the machine; starts nothing yet. */
-  static async open(options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
-    const [identity, layout] = await Promise.all([findIdentity(options.idBase ?? defaultBase), readCgroupLayout()]);
-    return new ContainerRuntime({ ...options, directory: path.resolve(options.directory) }, identity, layout);
+  static open(options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
+    return Promise.resolve().then(() => {
+      const identity = findIdentity(options.idBase ?? defaultBase);
+      const whole = { ...options, directory: path.resolve(options.directory) };
+      return new ContainerRuntime(whole, identity, readCgroupLayout());
+    });
   }
 
   /** What is in force for the containers of this host. */
-  async isolation(): Promise<IsolationReport> {
-    return await this.#host.isolation();
+  isolation(): Promise<IsolationReport> {
+    return Promise.resolve().then(() => this.#host.isolation());
   }
 
   /**
    * The OCI runtime that boots the containers.
    * @throws BabelhostError `runtimeMissing`
    */
-  async program(): Promise<RuntimeProgram> {
-    return await findRuntime(this.#options.runtime ?? 'runc');
+  program(): Promise<RuntimeProgram> {
+    return Promise.resolve().then(() => findRuntime(this.#options.runtime ?? 'runc'));
   }
 
   /**

@@ -1,16 +1,16 @@
 // The folder that the guard mounts its stage on (native/guard.c): hidden in the guard's mount namespace, and only there.
-import { access, constants } from 'node:fs/promises';
+import { accessSync, constants } from 'node:fs';
 import { BabelhostError } from '../errors.ts';
 
 /** Folders that every Linux has (FHS 3.0, section 3), that everybody can reach, and that few things lie in. */
 const stages = ['/mnt', '/media', '/srv', '/opt', '/home', '/boot'];
 
 /** A folder for the guard's stage, above none of `used`: it is hidden in the guard's mount namespace. */
-export async function findStage(used: readonly string[]): Promise<string> {
+export function findStage(used: readonly string[]): string {
   for (const stage of stages) {
     if (used.some((file) => file === stage || file.startsWith(`${stage}/`))) continue;
     try {
-      await access(stage, constants.X_OK);
+      accessSync(stage, constants.X_OK);
       return stage;
     } catch {
       continue;

@@ -70,7 +70,7 @@ export class ImageStore implements AsyncDisposable {
    */
   static async open(root: string, options: ImageStoreOptions = {}): Promise<ImageStore> {
     const layout = storeLayout(path.resolve(root));
-    await makeLayout(layout);
+    makeLayout(layout);
     const core = new StoreCore({
       layout,
       logger: options.logger ?? silentLogger(),

@@ -13,12 +13,12 @@ import type { Identity } from '../../src/container/owners.ts';
 const privileged: Identity = { kind: 'privileged', ids: { first: 1000, count: 65536 } };
 const own: Identity = { kind: 'own', reason: 'none granted' };
 
-const layoutOf = (mounts: string[], cgroup: string[], controllers = ''): Promise<CgroupLayout> =>
-  parseCgroupLayout(mounts.join('\n'), cgroup.join('\n'), () => Promise.resolve(controllers));
+const layoutOf = (mounts: string[], cgroup: string[], controllers = ''): CgroupLayout =>
+  parseCgroupLayout(mounts.join('\n'), cgroup.join('\n'), () => controllers);
 
 describe('the layout', () => {
-  it('is v2 where only that is mounted', async () => {
-    const layout = await layoutOf(
+  it('is v2 where only that is mounted', () => {
+    const layout = layoutOf(
       ['25 1 0:22 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate'],
       ['0::/user.slice/user-1000.slice/session.scope'],
       'cpuset cpu io memory pids\n',
@@ -36,8 +36,8 @@ describe('the layout', () => {
     });
   });
 
-  it('is hybrid where controllers are in v1 and v2 stands beside; mounts of one hierarchy count once', async () => {
-    const layout = await layoutOf(
+  it('is hybrid where controllers are in v1 and v2 stands beside; mounts of one hierarchy count once', () => {
+    const layout = layoutOf(
       [
         '31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755',
         '32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:4 - cgroup cgroup rw,cpu,cpuacct',
@@ -55,8 +55,8 @@ describe('the layout', () => {
     ]);
   });
 
-  it('is none where nothing is mounted', async () => {
-    expect(await layoutOf(['22 1 0:21 / /proc rw - proc proc rw'], [''])).toEqual({ kind: 'none', hierarchies: [] });
+  it('is none where nothing is mounted', () => {
+    expect(layoutOf(['22 1 0:21 / /proc rw - proc proc rw'], [''])).toEqual({ kind: 'none', hierarchies: [] });
   });
 });
 
@@ -69,8 +69,8 @@ describe('the place', () => {
     ],
   };
 
-  it('is the runtime’s to fill as root, in every hierarchy', async () => {
-    const place = await placeCgroups(here, privileged, 'runc', 'babelhost-x');
+  it('is the runtime’s to fill as root, in every hierarchy', () => {
+    const place = placeCgroups(here, privileged, 'runc', 'babelhost-x');
     expect(place.maker).toBe('runtime');
     expect(place.hostFolders).toEqual(['/sys/fs/cgroup/memory/babelhost-x', '/sys/fs/cgroup/freezer/babelhost-x']);
     expect(containerFolders(place, 'c')[0]).toBe('/sys/fs/cgroup/memory/babelhost-x/c');
@@ -82,13 +82,13 @@ describe('the place', () => {
     expect(cgroupResources(place, defaultLimits)).toEqual({ memory: { limit: memoryBytes, swap: memoryBytes } });
   });
 
-  it('is made by babelhost for crun, where a controller limits', async () => {
-    const place = await placeCgroups(here, privileged, 'crun', 'babelhost-x');
+  it('is made by babelhost for crun, where a controller limits', () => {
+    const place = placeCgroups(here, privileged, 'crun', 'babelhost-x');
     expect(place).toMatchObject({ maker: 'joined', hostFolders: ['/sys/fs/cgroup/memory/babelhost-x'] });
   });
 
-  it('is nowhere for an ordinary user without a delegated cgroup, or where cgroups are read-only', async () => {
-    expect(await placeCgroups(here, own, 'runc', 'x')).toMatchObject({
+  it('is nowhere for an ordinary user without a delegated cgroup, or where cgroups are read-only', () => {
+    expect(placeCgroups(here, own, 'runc', 'x')).toMatchObject({
       maker: 'none',
       reason: 'cgroup v1 cannot be delegated: it takes root with CAP_SYS_ADMIN',
     });
@@ -96,8 +96,8 @@ describe('the place', () => {
       kind: 'v2',
       hierarchies: [{ version: 2, mountPoint: '/missing', controllers: ['memory'], own: '/a/b' }],
     };
-    expect((await placeCgroups(root, own, 'runc', 'x')).reason).toMatch(/^\/missing\/a is not delegated to this user/);
-    expect((await placeCgroups(root, privileged, 'runc', 'x')).reason).toBe('/missing is read-only');
-    expect((await placeCgroups({ kind: 'none', hierarchies: [] }, privileged, 'runc', 'x')).maker).toBe('none');
+    expect(placeCgroups(root, own, 'runc', 'x').reason).toMatch(/^\/missing\/a is not delegated to this user/);
+    expect(placeCgroups(root, privileged, 'runc', 'x').reason).toBe('/missing is read-only');
+    expect(placeCgroups({ kind: 'none', hierarchies: [] }, privileged, 'runc', 'x').maker).toBe('none');
   });
 });

@@ -1,5 +1,6 @@
 // Where things lie under a store's root. The root itself is an OCI image layout (image-spec, "Image Layout").
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { formatIndex } from '../documents.ts';
@@ -50,13 +51,14 @@ export const layoutMarker = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
  * Makes the folders of a store where they are missing. Root and rootfs/ may be passed through by other users (the
- * containers' ids); what lies beside, nobody else has a reason to see.
+ * containers' ids); what lies beside, nobody else has a reason to see. At once, because a process that opens a store
+ * serves nobody yet, and has them already but for the first time.
  */
-export async function makeLayout(layout: StoreLayout): Promise<void> {
-  await mkdir(layout.root, { recursive: true, mode: 0o711 });
-  await mkdir(layout.rootfs, { recursive: true, mode: 0o711 });
+export function makeLayout(layout: StoreLayout): void {
+  mkdirSync(layout.root, { recursive: true, mode: 0o711 });
+  mkdirSync(layout.rootfs, { recursive: true, mode: 0o711 });
   for (const folder of [layout.blobs, layout.layers, layout.leases, layout.sessions, layout.tmp]) {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
 }
 
