@@ -69,6 +69,7 @@ export const parts: Readonly<Record<string, Part>> = {
       '../node_modules/pino/lib/transport.js',
       '../node_modules/smol-toml/dist/index.js',
       '../node_modules/zod/v4/core/json-schema-processors.js',
+      '../node_modules/zod/v4/core/to-json-schema.js',
     ],
   },
 };

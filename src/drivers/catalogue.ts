@@ -242,7 +242,8 @@ export class DriverCatalogue {
   async #read(): Promise<Snapshot> {
     // The stamp first: a change that comes while the list is read shows at the next check.
     const stamp = await this.#stamp();
-    const [known, images] = await Promise.all([readDriversFile(this.#root, this.#logger), this.#store.list()]);
+    const known = readDriversFile(this.#root, this.#logger);
+    const images = await this.#store.list();
     const byLanguage = new Map<string, Driver[]>();
     for (const image of images) {
       const language = image.annotations[annotations.language];

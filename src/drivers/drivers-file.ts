@@ -1,6 +1,7 @@
 // drivers.json in the root: what is installed, for people, with the manifests, to spare reading them from the images at each
 // start. It is derived from the store's index, may be missing or old, and is never the truth.
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { uniqueId } from '../unique-id.ts';
 import { z } from 'zod';
@@ -20,10 +21,10 @@ const schema = onFirstUse(() =>
 const pathIn = (root: string): string => path.join(root, 'drivers.json');
 
 /** The manifests in it, by image digest; none where it cannot be read. */
-export async function readDriversFile(root: string, logger: Logger): Promise<Map<string, Manifest>> {
+export function readDriversFile(root: string, logger: Logger): Map<string, Manifest> {
   const manifests = new Map<string, Manifest>();
   try {
-    const { drivers } = schema().parse(JSON.parse(await readFile(pathIn(root), 'utf8')));
+    const { drivers } = schema().parse(JSON.parse(readFileSync(pathIn(root), 'utf8')));
     for (const { digest, manifest } of Object.values(drivers)) {
       manifests.set(digest, keptManifest().parse(manifest) as Manifest);
     }

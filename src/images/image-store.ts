@@ -17,7 +17,7 @@ import { defaultRegistrySettings, type RegistrySettings } from './registry/setti
 import { StoreCore } from './store/core.ts';
 import { findEntry, notInStore } from './store/find-image.ts';
 import { readIndex, type IndexEntry } from './store/index-file.ts';
-import { makeLayout, makeLayoutFiles, readOrUndefined, storeLayout } from './store/layout.ts';
+import { makeLayout, makeLayoutFiles, readOwnFile, storeLayout } from './store/layout.ts';
 import { allLive, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
@@ -80,7 +80,7 @@ export class ImageStore implements AsyncDisposable {
       lockTimeoutMs: options.lockTimeoutMs ?? 60_000,
       parallelFetches: options.parallelFetches ?? 3,
     });
-    const made = (await readOrUndefined(path.join(layout.root, 'oci-layout'))) !== undefined;
+    const made = readOwnFile(path.join(layout.root, 'oci-layout')) !== undefined;
     if (!made || !(await allLive(layout))) {
       await core.locked(async (workspace) => {
         await makeLayoutFiles(layout.root, workspace.path);

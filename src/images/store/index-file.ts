@@ -4,7 +4,7 @@ import { BabelhostError } from '../../errors.ts';
 import type { Digest } from '../digest.ts';
 import { formatIndex, mediaTypes, parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { Platform } from '../platform.ts';
-import { readOrUndefined, replaceFile, type StoreLayout } from './layout.ts';
+import { readOwnFile, replaceFile, type StoreLayout } from './layout.ts';
 
 /** What the index says of one image: all descriptors of one manifest taken together. */
 export interface IndexEntry {
@@ -21,8 +21,12 @@ export interface IndexEntry {
  * Reads the images of a store.
  * @throws BabelhostError `storageDirty` if there is no index.json.
  */
-export async function readIndex(layout: StoreLayout): Promise<IndexEntry[]> {
-  const bytes = await readOrUndefined(layout.index);
+export function readIndex(layout: StoreLayout): Promise<IndexEntry[]> {
+  return Promise.resolve().then(() => readEntries(layout));
+}
+
+function readEntries(layout: StoreLayout): IndexEntry[] {
+  const bytes = readOwnFile(layout.index);
   if (bytes === undefined) {
     throw new BabelhostError(
       'storageDirty',

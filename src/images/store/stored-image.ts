@@ -1,5 +1,5 @@
 // An image of the store as callers see it, read from the index entry, the manifest and the configuration.
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { BabelhostError, messageOf } from '../../errors.ts';
 import type { Digest } from '../digest.ts';
 import {
@@ -49,13 +49,18 @@ export class DocumentCache {
    * The documents of an image that is in the index.
    * @throws BabelhostError `storageDirty` if they are gone or damaged.
    */
-  async read(digest: Digest): Promise<ImageDocuments> {
+  read(digest: Digest): Promise<ImageDocuments> {
+    return Promise.resolve().then(() => this.#read(digest));
+  }
+
+  /** At once: they are small, and Node's threads would take four turns for each, before a host's first answer. */
+  #read(digest: Digest): ImageDocuments {
     const known = this.#documents.get(digest);
     if (known !== undefined) return known;
     try {
-      const top = parseTopDocument(await readFile(blobPath(this.#layout.root, digest)), `The manifest ${digest}`);
+      const top = parseTopDocument(readFileSync(blobPath(this.#layout.root, digest)), `The manifest ${digest}`);
       if (top.kind === 'index') throw new Error('it is an index');
-      const bytes = await readFile(blobPath(this.#layout.root, top.manifest.config.digest));
+      const bytes = readFileSync(blobPath(this.#layout.root, top.manifest.config.digest));
       const document = parseConfig(bytes, `The configuration ${top.manifest.config.digest}`);
       const documents = { manifest: top.manifest, document };
       this.#documents.set(digest, documents);
