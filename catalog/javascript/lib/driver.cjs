@@ -8,8 +8,13 @@ const { writeAnswer } = require('./serialise.cjs');
 
 /** The buffer of requests that is kept between them holds this many bytes; a larger one lives for one request. */
 const keptBytes = 4 * 1024 * 1024;
-/** After an answer of more bytes than this, the garbage is collected at once instead of being held while idle. */
-const largeAnswer = 8 * 1024 * 1024;
+/**
+ * After an answer of more bytes than this, the garbage is collected at once instead of being held while idle. It has its
+ * price: with no tree alive, V8 also lets go of what it knows of trees, and with that of the parser's optimised code. To
+ * make that again takes as long as a thousand ordinary files, in this process or beside it. So it is worth it only for
+ * sources of megabytes.
+ */
+const largeAnswer = 64 * 1024 * 1024;
 const newline = 0x0a;
 
 // stdout carries answers and nothing else: what any library prints goes to stderr.
