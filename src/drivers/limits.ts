@@ -33,7 +33,8 @@ export const defaultDriverLimits: DriverLimits = {
   increase: 1,
   decrease: 0.25,
   idleMs: 15 * minute,
-  retireRequests: 10_000,
+  // A new driver's parser runs unoptimised at first, which costs as much as a thousand requests.
+  retireRequests: 100_000,
   retireAgeMs: 60 * minute,
   retireMemoryBytes: 1024 * MiB,
   quarantineMs: 10 * minute,
