@@ -1,11 +1,12 @@
 /*
- * bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH: takes flock(2) on PATH (made if it is not there), writes
- * "locked\n" to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of
- * stdin, however it dies.
+ * bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH: takes flock(2) on PATH (made if it is not there),
+ * writes "locked\n" to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end
+ * of stdin, however it dies.
  * With --try, a lock that someone else holds is not waited for: "busy\n" is written instead, and the exit status is 0.
  * With --after-sync, a line on stdin is waited for first (so that the process is there when it is needed); then what the
  * file system of FOLDER has in memory goes to disk (syncfs(2), which Node lacks too), "synced\n" is written, and only then
  * the lock is taken.
+ * With --lend, whoever has PATH can have LOCK from the same process: lend.c.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -65,14 +66,14 @@ static bool wait_for_end_of_stdin(int other) {
  * Waits for the lock in a child, so that this process can watch stdin meanwhile. flock belongs to the open file, which
  * both share: what the child was granted stays with us when it exits. False if stdin ended first.
  */
-static bool wait_for_lock(int fd, int operation, const char *path) {
+static bool wait_for_lock(int fd, const char *path) {
   int lifeline[2];
   if (pipe2(lifeline, O_CLOEXEC) != 0) fail("cannot make a pipe");
   pid_t child = fork_or_fail("wait for the lock");
   if (child == 0) {
     close_file(lifeline[1], "a pipe");
     die_with_parent(lifeline[0]);
-    while (flock(fd, operation) != 0) {
+    while (flock(fd, LOCK_EX) != 0) {
       if (errno != EINTR) fail("cannot lock %s", path);
     }
     _exit(0);
@@ -108,39 +109,51 @@ static bool sync_when_asked(const char *folder) {
   return true;
 }
 
-int lock_main(char **arguments) {
-  int operation = LOCK_EX;
-  if (*arguments != NULL && strcmp(*arguments, "--shared") == 0) {
-    operation = LOCK_SH;
-    arguments++;
-  }
-  bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
-  if (only_try) arguments++;
-  const char *folder = NULL;
-  if (*arguments != NULL && strcmp(*arguments, "--after-sync") == 0) {
-    folder = option_value(&arguments);
-    arguments++;
-  }
-  if (arguments[0] == NULL || arguments[1] != NULL)
-    fail_usage("usage: bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH");
-  const char *path = arguments[0];
-  if (folder != NULL && !sync_when_asked(folder)) return 0;
-
-  int fd;
+/* Takes the lock, for as long as this process lives, and says so. False if somebody has it, or stdin ended before. */
+static bool take_lock(const char *path, bool only_try) {
   for (;;) {
-    fd = open_lock(path);
-    if (flock(fd, operation | LOCK_NB) != 0) {
+    int fd = open_lock(path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail("cannot lock %s", path);
       if (only_try) {
         if (!write_all(STDOUT_FILENO, "busy\n", 5)) fail("cannot say that %s is busy", path);
-        return 0;
+        return false;
       }
-      if (!wait_for_lock(fd, operation, path)) return 0;
+      if (!wait_for_lock(fd, path)) return false;
     }
-    if (is_still(path, fd)) break;
+    if (is_still(path, fd)) {
+      if (!write_all(STDOUT_FILENO, "locked\n", 7)) fail("cannot say that %s is locked", path);
+      return true;
+    }
     close_file(fd, path);
   }
-  if (!write_all(STDOUT_FILENO, "locked\n", 7)) fail("cannot say that %s is locked", path);
-  wait_for_end_of_stdin(-1);
+}
+
+int hold_lock(const char *path, const char *synced) {
+  if (synced != NULL && !sync_when_asked(synced)) return 0;
+  if (take_lock(path, false)) wait_for_end_of_stdin(-1);
+  return 0;
+}
+
+int lock_main(char **arguments) {
+  bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
+  if (only_try) arguments++;
+  const char *synced = NULL;
+  if (*arguments != NULL && strcmp(*arguments, "--after-sync") == 0) {
+    synced = option_value(&arguments);
+    arguments++;
+  }
+  struct lendable lendable = {NULL, NULL};
+  if (*arguments != NULL && strcmp(*arguments, "--lend") == 0) {
+    lendable.synced = option_value(&arguments);
+    lendable.path = option_value(&arguments);
+    arguments++;
+  }
+  if (arguments[0] == NULL || arguments[1] != NULL)
+    fail_usage("usage: bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH");
+  if (synced != NULL && !sync_when_asked(synced)) return 0;
+  if (!take_lock(arguments[0], only_try)) return 0;
+  if (lendable.path != NULL) lend_lock(lendable);
+  else wait_for_end_of_stdin(-1);
   return 0;
 }

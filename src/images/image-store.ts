@@ -234,7 +234,7 @@ export class ImageStore implements AsyncDisposable {
   async #unpack(digest: Digest): Promise<void> {
     const core = this.#core;
     await using workspace = await core.session.workspace();
-    await using prepared = await core.prepareLock(workspace.path);
+    await using prepared = await core.session.prepareStoreLock();
     const documents = await core.documents.read(digest);
     const rootfs = path.join(workspace.path, 'rootfs');
     // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block

@@ -95,8 +95,8 @@ async function enterImage(
   const { manifestDigest: digest, manifest, document } = image;
   const blobs = path.join(work, 'blobs');
   await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
-  // Started here, where layers are waited for: starting a process takes this one milliseconds.
-  await using prepared = await core.prepareLock(work);
+  // From here on it is noticed if the disk does not take something.
+  await using prepared = await core.session.prepareStoreLock();
   // While we look at it, a root that is there already must stay, and so must layers.
   const leased = [digest, ...new Set(document.diffIds)];
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block

@@ -1,12 +1,13 @@
 // The bootstrap's lock: flock(2) held for as long as somebody holds the other end of stdin.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapPath } from '../../src/native.ts';
+import { somebodyWaitsFor } from './kernel-locks.ts';
 
 let folder: string;
 let children: ChildProcess[];
@@ -46,15 +47,6 @@ function lock(...args: string[]) {
   };
 }
 
-/** Waits until the kernel lists a process that is blocked waiting for the lock. */
-async function somebodyWaits() {
-  const { ino } = await stat(path.join(folder, 'lock'));
-  for (;;) {
-    const locks = await readFile('/proc/locks', 'utf8');
-    if (locks.split('\n').some((line) => line.includes('->') && line.includes(`:${ino} `))) return;
-  }
-}
-
 describe('bootstrap lock', () => {
   it('makes the file, keeps others out until stdin ends, then lets the next one in', async () => {
     const file = path.join(folder, 'lock');
@@ -62,24 +54,11 @@ describe('bootstrap lock', () => {
     await first.granted;
     expect(await readdir(folder)).toEqual(['lock']);
     const second = lock(file);
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     expect(second.isLocked()).toBe(false);
     expect(await first.end()).toBe(0);
     await second.granted;
     expect(await second.end()).toBe(0);
-  });
-
-  it('lets several share a lock, and makes an exclusive one wait for them all', async () => {
-    const file = path.join(folder, 'lock');
-    const readers = [lock('--shared', file), lock('--shared', file)];
-    await Promise.all(readers.map((reader) => reader.granted));
-    const writer = lock(file);
-    await somebodyWaits();
-    await readers[0]?.end();
-    expect(writer.isLocked()).toBe(false);
-    await readers[1]?.end();
-    await writer.granted;
-    expect(await writer.end()).toBe(0);
   });
 
   it('locks a folder', async () => {
@@ -93,7 +72,7 @@ describe('bootstrap lock', () => {
     const first = lock(file);
     await first.granted;
     const second = lock(file);
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     first.child.kill('SIGKILL');
     await second.granted;
     await second.end();
@@ -104,7 +83,7 @@ describe('bootstrap lock', () => {
     const first = lock(file);
     await first.granted;
     const second = lock(file);
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     expect(await second.end()).toBe(0);
     expect(second.isLocked()).toBe(false);
     await first.end();
@@ -115,13 +94,13 @@ describe('bootstrap lock', () => {
     const first = lock(file);
     await first.granted;
     const second = lock(file);
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     await writeFile(`${file}.new`, '');
     await rename(`${file}.new`, file);
     await first.end();
     await second.granted;
     const third = lock(file);
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     expect(third.isLocked()).toBe(false);
     await second.end();
     await third.granted;
@@ -137,7 +116,7 @@ describe('bootstrap lock', () => {
     const other = lock(file);
     await other.granted;
     child.stdin.write('\n');
-    await somebodyWaits();
+    await somebodyWaitsFor(path.join(folder, 'lock'));
     await other.end();
     child.stdin.end();
     await once(child, 'close');
@@ -158,7 +137,7 @@ describe('bootstrap lock', () => {
     const usage = lock();
     expect(await usage.end()).toBe(2);
     expect(await usage.complaint).toBe(
-      'bootstrap: usage: bootstrap lock [--shared] [--try] [--after-sync FOLDER] PATH\n',
+      'bootstrap: usage: bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH\n',
     );
   });
 });

@@ -58,7 +58,7 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
       await writeLayout(output, image, signal);
       return storedImage(entry, built);
     }
-    await using prepared = await core.prepareLock(workspace.path);
+    await using prepared = await core.session.prepareStoreLock();
     return await core.locked(
       async (changing) => {
         const entries = withImage(await readIndex(core.layout), entry, []);

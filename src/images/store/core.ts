@@ -12,7 +12,7 @@ import { collectUnreferenced, type Collected } from './collect.ts';
 import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
 import { blobPath, syncFolder, type StoreLayout } from './layout.ts';
 import { Leases } from './leases.ts';
-import { acquireLock, prepareLock, type PreparedLock } from './lock.ts';
+import type { PreparedLock } from './lock.ts';
 import { namesIn, Session, type Workspace } from './session.ts';
 import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts';
 
@@ -51,11 +51,6 @@ export class StoreCore {
     this.leases = new Leases(settings.layout, this.session);
   }
 
-  /** Prepares to enter what is being written below `folder`. To be given to `locked`, which then makes that durable first. */
-  async prepareLock(folder: string): Promise<PreparedLock> {
-    return await prepareLock(this.layout.lock, folder);
-  }
-
   /** Runs `body` with the store's lock held, and a workspace that goes when the lock is let go again. */
   async locked<Result>(
     body: (workspace: Workspace) => Promise<Result>,
@@ -65,7 +60,7 @@ export class StoreCore {
     const { layout, lockTimeoutMs } = this.settings;
     await using workspace = await this.session.workspace();
     const options = { signal, timeoutMs: lockTimeoutMs };
-    const lock = await (prepared?.acquire(options) ?? acquireLock(layout.lock, options));
+    const lock = await (prepared?.acquire(options) ?? this.session.lockStore(options));
     try {
       return await body(workspace);
     } catch (error) {

@@ -1,10 +1,7 @@
-// Locks between processes: flock(2), which Node lacks, held by the native bootstrap for as long as we hold its stdin.
-// The kernel ends a lock with its holder, and the holder ends with us, so that SIGKILL leaves none behind.
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+// Locks between processes: flock(2), which Node lacks, asked of whoever holds them for us (lock-holder.ts), with an end
+// to waiting for them.
 import { BabelhostError } from '../../errors.ts';
-import { requireBootstrap } from '../../native.ts';
+import { Lender, startHolder, type Holder } from './lock-holder.ts';
 
 /** A lock that is held until released, or until this process ends. */
 export interface Lock extends AsyncDisposable {
@@ -21,17 +18,37 @@ export interface LockOptions {
 
 /**
  * Takes the lock on the file at `path` (made if missing), waiting for whoever holds it.
+ * @param lender - lends the lock on that file, where it is not lent already: it is there sooner then.
  * @throws BabelhostError `timeout` after `timeoutMs`; `runtimeMissing` if the bootstrap is not built; the signal's reason.
  */
-export async function acquireLock(path: string, { signal, timeoutMs }: LockOptions): Promise<Lock> {
-  signal?.throwIfAborted();
-  return granted(await waitFor(await startHolder([path]), { signal, timeoutMs }), path, timeoutMs);
+export async function acquireLock(path: string, options: LockOptions, lender?: Lender): Promise<Lock> {
+  options.signal?.throwIfAborted();
+  return await granted(lender?.lend('lock') ?? (await startHolder([path])), path, options);
+}
+
+/** A lock with another one that its holder can take, too. */
+export interface LendingLock extends Lock {
+  readonly lender: Lender;
+}
+
+/**
+ * Takes the lock on the file at `path` as acquireLock does.
+ * @param other - the lock that may be wanted while it is held, and the folder that is to be durable before.
+ */
+export async function acquireLendingLock(
+  path: string,
+  other: { readonly path: string; readonly folder: string },
+  options: LockOptions,
+): Promise<LendingLock> {
+  const holder = await startHolder(['--lend', other.folder, other.path, path]);
+  const lock = await granted(holder, path, options);
+  return { ...lock, lender: new Lender(holder) };
 }
 
 /** Takes the lock if nobody holds it now; undefined if somebody does. */
 export async function tryLock(path: string): Promise<Lock | undefined> {
-  const lock = await waitFor(await startHolder(['--try', path]), {});
-  return typeof lock === 'string' ? undefined : lock;
+  const holder = await startHolder(['--try', path]);
+  return (await waitFor(holder, {})) === 'locked' ? lockOf(holder) : undefined;
 }
 
 /** A lock whose holder runs already, so that it is there at once when it is wanted. Disposing ends it if it never was. */
@@ -43,17 +60,20 @@ export interface PreparedLock extends AsyncDisposable {
   acquire(options: LockOptions): Promise<Lock>;
 }
 
-/** Prepares to take the lock on the file at `path` after what is being written below `folder` is durable. */
-export async function prepareLock(path: string, folder: string): Promise<PreparedLock> {
-  const holder = await startHolder(['--after-sync', folder, path]);
+/**
+ * Prepares to take the lock on the file at `path` after what is being written below `folder` is durable.
+ * @param lender - as for acquireLock.
+ */
+export async function prepareLock(path: string, folder: string, lender?: Lender): Promise<PreparedLock> {
+  const holder = lender?.lend('prepare') ?? (await startHolder(['--after-sync', folder, path]));
   let acquired = false;
   return {
-    acquire: async ({ signal, timeoutMs }) => {
+    acquire: async (options) => {
       // Before the holder is ours to release: until then disposing ends it.
-      signal?.throwIfAborted();
+      options.signal?.throwIfAborted();
       acquired = true;
-      holder.child.stdin.write('\n');
-      return granted(await waitFor(holder, { signal, timeoutMs, synced: folder }), path, timeoutMs);
+      holder.say('\n');
+      return await granted(holder, path, options, folder);
     },
     [Symbol.asyncDispose]: async () => {
       if (!acquired) await holder.release();
@@ -61,67 +81,40 @@ export async function prepareLock(path: string, folder: string): Promise<Prepare
   };
 }
 
-function granted(lock: Lock | 'busy' | 'timeout', path: string, timeoutMs: number): Lock {
-  if (lock === 'timeout') {
-    throw new BabelhostError(
-      'timeout',
-      `Another process has held the lock on ${path} for more than ${timeoutMs} ms: see which with 'fuser ${path}', or raise 'lockTimeoutMs'.`,
-      { path, limit: 'lockTimeoutMs', value: timeoutMs },
-    );
+/** The lock that a holder has now, or an error. */
+async function granted(
+  holder: Holder,
+  path: string,
+  { signal, timeoutMs }: LockOptions,
+  synced?: string,
+): Promise<Lock> {
+  switch (await waitFor(holder, { signal, timeoutMs, synced })) {
+    case 'locked':
+      return lockOf(holder);
+    case 'timeout':
+      throw new BabelhostError(
+        'timeout',
+        `Another process has held the lock on ${path} for more than ${timeoutMs} ms: see which with 'fuser ${path}', or raise 'lockTimeoutMs'.`,
+        { path, limit: 'lockTimeoutMs', value: timeoutMs },
+      );
+    case 'busy':
+      throw new Error(`The lock on ${path} was asked for with waiting and refused.`);
   }
-  if (lock === 'busy') throw new Error(`The lock on ${path} was asked for with waiting and refused.`);
-  return lock;
 }
 
-/** A bootstrap that is to hold a lock. */
-interface Holder extends Lock {
-  readonly program: string;
-  readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
-  /** What it has written to stderr. */
-  readonly complaint: () => string;
-  /** Why it could not be started, if so. */
-  readonly failure: Promise<Error>;
-}
-
-async function startHolder(args: readonly string[]): Promise<Holder> {
-  const program = await requireBootstrap();
-  const child = spawn(program, ['lock', ...args], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
-  // Our end closing before the holder has read it is no error of ours.
-  child.stdin.on('error', () => undefined);
-  let complaint = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaint = (complaint + text).slice(0, 1000);
-  });
-  const failure = new Promise<Error>((resolve) => {
-    child.once('error', resolve);
-  });
-  const ended = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      resolve();
-    });
-    child.once('error', () => {
-      resolve();
-    });
-  });
-  const release = async () => {
-    child.ref();
-    child.stdin.end();
-    await ended;
-  };
-  return { program, child, complaint: () => complaint, failure, ended, release, [Symbol.asyncDispose]: release };
+function lockOf({ release, ended }: Holder): Lock {
+  return { release, ended: ended.then(() => undefined), [Symbol.asyncDispose]: release };
 }
 
 interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
   /** The folder that is synced before, which takes as long as it takes. */
-  readonly synced?: string;
+  readonly synced?: string | undefined;
 }
 
-/** Waits until a holder has its lock, or says that it has not. */
-async function waitFor(holder: Holder, options: WaitOptions): Promise<Lock | 'busy' | 'timeout'> {
-  const { child, ended } = holder;
-  const release = () => holder.release();
+/** Waits until a holder has its lock, or ends it. */
+async function waitFor(holder: Holder, options: WaitOptions): Promise<'locked' | 'busy' | 'timeout'> {
   const { signal, timeoutMs, synced } = options;
   let syncing = synced;
   const answer = await new Promise<'locked' | 'busy' | 'timeout' | Error>((resolve) => {
@@ -139,35 +132,24 @@ async function waitFor(holder: Holder, options: WaitOptions): Promise<Lock | 'bu
     };
     if (syncing === undefined) startTimer();
     signal?.addEventListener('abort', onAbort, { once: true });
-    void holder.failure.then(give);
-    const onLine = (line: string) => {
+    holder.onLine = (line) => {
       if (line === 'synced' && syncing !== undefined) {
         syncing = undefined;
         startTimer();
       } else if ((line === 'locked' || line === 'busy') && syncing === undefined) give(line);
       else give(new Error(`The lock holder ${holder.program} wrote '${line}', which has no meaning there.`));
     };
-    let rest = '';
-    child.stdout.setEncoding('latin1').on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      lines.forEach(onLine);
-    });
-    void ended.then(() => {
-      give(syncing === undefined ? holderFailed(holder) : syncFailed(syncing, holder));
+    void holder.ended.then((reason) => {
+      give(reason ?? (syncing === undefined ? holderFailed(holder) : syncFailed(syncing, holder)));
     });
   });
-  if (answer !== 'locked') {
-    await release();
-    if (answer instanceof Error) throw answer;
+  if (answer === 'locked') {
+    holder.keep(false);
     return answer;
   }
-  // A held lock must not keep this process running: it is released by our end, whatever ends us.
-  child.unref();
-  for (const stream of [child.stdin, child.stdout, child.stderr]) {
-    if (stream instanceof Socket) stream.unref();
-  }
-  return { release, ended, [Symbol.asyncDispose]: release };
+  await holder.release();
+  if (answer instanceof Error) throw answer;
+  return answer;
 }
 
 function holderFailed({ program, complaint }: Holder): BabelhostError {

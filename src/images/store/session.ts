@@ -8,7 +8,16 @@ import { onFirstUse } from '../../on-first-use.ts';
 import { exists } from '../exists.ts';
 import { childHolds, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
-import { acquireLock, tryLock, type Lock } from './lock.ts';
+import {
+  acquireLendingLock,
+  acquireLock,
+  prepareLock,
+  tryLock,
+  type LendingLock,
+  type Lock,
+  type LockOptions,
+  type PreparedLock,
+} from './lock.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** How long the holder of a lock may take to notice that its process has died, in milliseconds. */
@@ -19,7 +28,7 @@ export class Session {
   readonly #id = onFirstUse(uniqueId);
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
-  #lock: Promise<Lock> | undefined;
+  #lock: Promise<LendingLock> | undefined;
   #workspaces = 0;
   /** Workspaces that are removed after their users have gone on. */
   readonly #removals = new Set<Promise<void>>();
@@ -36,27 +45,43 @@ export class Session {
 
   /** Takes the session's lock, if it is not held yet. */
   async start(): Promise<void> {
+    await this.#start();
+  }
+
+  #start(): Promise<LendingLock> {
     // A failure is not kept: its cause may be gone the next time.
     this.#lock ??= this.#take().catch((error: unknown) => {
       this.#lock = undefined;
       throw error;
     });
-    await this.#lock;
+    return this.#lock;
   }
 
-  async #take(): Promise<Lock> {
-    const file = path.join(this.#layout.sessions, this.id);
+  async #take(): Promise<LendingLock> {
+    const { sessions, lock: store, tmp } = this.#layout;
+    const file = path.join(sessions, this.id);
     // The bootstrap makes the file and makes sure that it is still there once locked, so no sweeper can take it from us.
-    const lock = await acquireLock(file, { timeoutMs: this.#lockTimeoutMs });
+    const lock = await acquireLendingLock(file, { path: store, folder: tmp }, { timeoutMs: this.#lockTimeoutMs });
     await writeFile(file, String(process.pid));
     void lock.ended.then(() => {
       // Somebody ended the holder. What we hold now could be swept under us, so take the lock again at once.
-      if (!this.#closed) {
-        this.#lock = this.#take();
-        this.#lock.catch(() => undefined);
-      }
+      if (this.#closed) return;
+      this.#lock = undefined;
+      this.#start().catch(() => undefined);
     });
     return lock;
+  }
+
+  /** Takes the store's lock, as acquireLock does. */
+  async lockStore(options: LockOptions): Promise<Lock> {
+    const { lender } = await this.#start();
+    return await acquireLock(this.#layout.lock, options, lender);
+  }
+
+  /** Prepares to take the store's lock after what is being written to workspaces is durable. */
+  async prepareStoreLock(): Promise<PreparedLock> {
+    const { lender } = await this.#start();
+    return await prepareLock(this.#layout.lock, this.#layout.tmp, lender);
   }
 
   /** A new folder for work in progress. It is removed by dispose, or swept once this process is gone. */
