@@ -20,17 +20,23 @@ export const parts: Readonly<Record<string, Part>> = {
   log: { late: true, roots: ['pino-log.ts'] },
   cache: { late: true, roots: ['../node_modules/lru-cache/dist/esm/node/index.min.js'] },
   detection: { late: true, roots: ['drivers/detection.ts'] },
+  // What the containers' guard is started with, to be at work while the rest is loaded.
+  guard: {
+    late: true,
+    roots: [
+      'container/cgroup-placement.ts',
+      'container/guard.ts',
+      'container/isolation.ts',
+      'container/opened-bootstrap.ts',
+      'container/stage.ts',
+    ],
+  },
   boot: {
     late: true,
     roots: [
       'boot-driver.ts',
       'container/boot.ts',
-      'container/cgroup-placement.ts',
-      'container/guard.ts',
-      'container/isolation.ts',
       'container/mount-points.ts',
-      'container/opened-bootstrap.ts',
-      'container/stage.ts',
       'drivers/manifest.ts',
       'drivers/manifest-schema.ts',
       'drivers/native-protocol.ts',

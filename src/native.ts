@@ -1,5 +1,5 @@
 // Where the native bootstrap is. Shared, because the container room executes it and the image store locks with it.
-import { access, constants } from 'node:fs/promises';
+import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError } from './errors.ts';
 
@@ -17,10 +17,15 @@ export function jsonBlocksPath(): string {
  * Checks that the bootstrap is there and can be executed.
  * @throws BabelhostError `runtimeMissing`, naming the command that builds it.
  */
-export async function requireBootstrap(): Promise<string> {
+export function requireBootstrap(): Promise<string> {
+  return Promise.resolve().then(findBootstrap);
+}
+
+/** The same, at once. */
+export function findBootstrap(): string {
   const path = bootstrapPath();
   try {
-    await access(path, constants.X_OK);
+    accessSync(path, constants.X_OK);
     return path;
   } catch (error) {
     throw new BabelhostError(

@@ -30,7 +30,7 @@ export class HostSetting {
   /** Aborted when no more containers are to be booted. */
   readonly #closing: AbortSignal;
   #prepared: Promise<BootContext> | undefined;
-  #bootstrap: Promise<OpenedBootstrap> | undefined;
+  #bootstrap: OpenedBootstrap | undefined;
   /** This host's folder, while its guard lives. */
   #folder: string | undefined;
   #socket: ListenedSocket | undefined;
@@ -74,16 +74,17 @@ export class HostSetting {
   async close(): Promise<void> {
     const prepared = await this.#prepared?.catch(() => undefined);
     await prepared?.guard.close();
-    const bootstrap = await this.#bootstrap?.catch(() => undefined);
-    await bootstrap?.[Symbol.asyncDispose]();
+    this.#bootstrap?.[Symbol.dispose]();
+    this.#bootstrap = undefined;
   }
 
   async #start(rootfs?: string): Promise<BootContext> {
     const { directory, require: required = [], bootTimeoutMs = 30_000 } = this.#options;
     const name = newContainerId();
     const cgroup = `babelhost-${name}`;
-    const bootstrap = await this.#openBootstrap();
-    // At once, what the kernel has at hand: each turn of Node's threads takes longer.
+    // At once, what the kernel has at hand: each turn of Node's threads takes longer, and the guard is to be starting when
+    // this returns for the first time, whatever else the host does then.
+    const bootstrap = (this.#bootstrap ??= OpenedBootstrap.open());
     const runtime = findRuntime(this.#options.runtime ?? 'runc');
     const placement = this.#place(cgroup);
     const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
@@ -148,14 +149,6 @@ export class HostSetting {
     this.prepare().catch((error: unknown) => {
       this.#logger.warn({ err: error }, 'there is no guard now: until one is started, SIGKILL would leave the socket');
     });
-  }
-
-  #openBootstrap(): Promise<OpenedBootstrap> {
-    this.#bootstrap ??= OpenedBootstrap.open().catch((error: unknown) => {
-      this.#bootstrap = undefined;
-      throw error;
-    });
-    return this.#bootstrap;
   }
 
   #place(cgroup: string): CgroupPlacement {
