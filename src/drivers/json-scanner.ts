@@ -19,6 +19,7 @@ import {
   JsonBlocks,
   objectMark,
 } from './json-blocks.ts';
+import { onFirstUse } from '../on-first-use.ts';
 
 /** A stretch of the answer, as offsets from its first byte. */
 export interface Span {
@@ -67,11 +68,12 @@ stringStops[0x5c] = 1;
 
 const newline = 0x0a;
 
-/** Loaded with the first answer. */
-let blocks: JsonBlocks | undefined;
+/** Made with the first scanner, and not with the first answer: until then its driver still starts. */
+const sharedBlocks = onFirstUse(() => new JsonBlocks());
 
 export class JsonScanner {
   readonly #depthLimit: number;
+  readonly #blocks = sharedBlocks();
   #state = value;
   #stack = new Uint8Array(256);
   #depth = 0;
@@ -120,7 +122,7 @@ export class JsonScanner {
     const length = bytes.length;
     let state = this.#state;
     let index = 0;
-    blocks ??= new JsonBlocks();
+    const blocks = this.#blocks;
     blocks.begin();
     let nextBlocks = 0;
     while (index < length) {
