@@ -12,11 +12,12 @@ import type { Driver } from './driver-image.ts';
 import { keptManifest } from './manifest-schema.ts';
 import type { Manifest } from './manifest.ts';
 
-const schema = onFirstUse(() =>
-  z.object({
-    drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: z.unknown() })),
-  }),
-);
+const schema = onFirstUse(() => {
+  const text = z.string();
+  return z.object({
+    drivers: z.record(text, z.looseObject({ digest: text, manifest: z.unknown() })),
+  });
+});
 
 const pathIn = (root: string): string => path.join(root, 'drivers.json');
 

@@ -3,15 +3,18 @@ import { z } from 'zod';
 import { onFirstUse } from '../on-first-use.ts';
 import { runLimitsSchema } from './run-limits.ts';
 
-export const keptManifest = onFirstUse(() =>
-  z.object({
-    name: z.string(),
-    language: z.string(),
-    aliases: z.array(z.string()),
-    version: z.string().optional(),
-    status: z.string().optional(),
-    features: z.array(z.string()),
-    documentation: z.string().optional(),
+export const keptManifest = onFirstUse(() => {
+  const text = z.string();
+  const texts = z.array(text);
+  const optionalText = text.optional();
+  return z.object({
+    name: text,
+    language: text,
+    aliases: texts,
+    version: optionalText,
+    status: optionalText,
+    features: texts,
+    documentation: optionalText,
     limits: runLimitsSchema().optional().describe('What it asks for; it can only have less than the defaults.'),
-  }),
-);
+  });
+});

@@ -6,22 +6,21 @@ import { defaultLimits, type Limits } from '../container/index.ts';
 
 /** A table of limits, each optional, under the names that `Limits` of the container room has. */
 export const runLimitsSchema = onFirstUse(() => {
-  const whole = z.int().positive();
-  return z
-    .strictObject({
-      memoryBytes: whole,
-      cpus: z.number().positive().max(100_000),
-      processes: whole,
-      openFiles: whole,
-      fileSizeBytes: whole,
-      temporaryBytes: whole,
-      // What a timer can wait for: 24 days.
-      runTimeMs: z
-        .int()
-        .nonnegative()
-        .max(2 ** 31 - 1),
-    })
-    .partial();
+  const whole = z.int().positive().optional();
+  return z.strictObject({
+    memoryBytes: whole,
+    cpus: z.number().positive().max(100_000).optional(),
+    processes: whole,
+    openFiles: whole,
+    fileSizeBytes: whole,
+    temporaryBytes: whole,
+    // What a timer can wait for: 24 days.
+    runTimeMs: z
+      .int()
+      .nonnegative()
+      .max(2 ** 31 - 1)
+      .optional(),
+  });
 });
 
 export type RunLimitsTable = z.output<ReturnType<typeof runLimitsSchema>>;

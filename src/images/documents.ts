@@ -32,23 +32,26 @@ const layerTypes: Readonly<Record<string, { compression: Compression; mediaType:
   'application/vnd.docker.image.rootfs.diff.tar.zstd': { compression: 'zstd', mediaType: mediaTypes.layerZstd },
 };
 
+/** What the schemas below are made of. Each is made once, for a host's first answer waits for them. */
 const parts = onFirstUse(() => {
+  const text = z.string();
+  const optionalText = text.optional();
   const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
     error: ({ input }) =>
       typeof input === 'string' && input.startsWith('sha512:')
         ? 'sha512 is not supported, only sha256'
         : 'not sha256: and 64 hexadecimal digits in lower case',
   });
-  const annotations = z.record(z.string(), z.string());
-  const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });
+  const notes = z.record(text, text);
+  const annotations = notes.optional();
   const descriptor = z.object({
-    mediaType: z.string().optional(),
+    mediaType: optionalText,
     digest,
     size: z.int().nonnegative(),
-    platform: platform.optional(),
-    annotations: annotations.optional(),
+    platform: z.object({ os: text, architecture: text, variant: optionalText }).optional(),
+    annotations,
   });
-  return { digest, annotations, descriptor };
+  return { text, optionalText, digest, notes, annotations, descriptor, schemaVersion: z.literal(2) };
 });
 
 /** A pointer to content: its digest and its size in bytes. OCI image spec, "Content Descriptors". */
@@ -61,50 +64,49 @@ export interface Descriptor {
 }
 
 const index = onFirstUse(() => {
-  const { descriptor, annotations } = parts();
-  return z.object({
-    schemaVersion: z.literal(2),
-    mediaType: z.string().optional(),
-    manifests: z.array(descriptor),
-    annotations: annotations.optional(),
-  });
+  const { schemaVersion, optionalText, descriptor, annotations } = parts();
+  return z.object({ schemaVersion, mediaType: optionalText, manifests: z.array(descriptor), annotations });
 });
 
 const manifest = onFirstUse(() => {
-  const { descriptor, annotations } = parts();
+  const { schemaVersion, optionalText, descriptor, annotations } = parts();
   return z.object({
-    schemaVersion: z.literal(2),
-    mediaType: z.string().optional(),
-    artifactType: z.string().optional(),
+    schemaVersion,
+    mediaType: optionalText,
+    artifactType: optionalText,
     config: descriptor,
     layers: z.array(descriptor),
-    annotations: annotations.optional(),
+    annotations,
   });
 });
 
 const config = onFirstUse(() => {
+  const { text, optionalText, digest, notes } = parts();
   // Go marshals an empty slice or map as null, and Docker's configurations are full of such.
-  const strings = z.array(z.string()).nullish();
+  const givenText = text.nullish();
+  const texts = z.array(text);
+  const commandLine = z.union([text, texts]).nullish();
+  const names = z.record(text, z.unknown()).nullish();
   return z.object({
-    created: z.string().optional(),
-    author: z.string().optional(),
-    architecture: z.string(),
-    os: z.string(),
-    variant: z.string().optional(),
+    created: optionalText,
+    author: optionalText,
+    architecture: text,
+    os: text,
+    variant: optionalText,
     config: z
       .object({
-        User: z.string().nullish(),
-        Env: strings,
-        Entrypoint: z.union([z.string(), z.array(z.string())]).nullish(),
-        Cmd: z.union([z.string(), z.array(z.string())]).nullish(),
-        WorkingDir: z.string().nullish(),
-        Labels: z.record(z.string(), z.string()).nullish(),
-        Volumes: z.record(z.string(), z.unknown()).nullish(),
-        ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
-        StopSignal: z.string().nullish(),
+        User: givenText,
+        Env: texts.nullish(),
+        Entrypoint: commandLine,
+        Cmd: commandLine,
+        WorkingDir: givenText,
+        Labels: notes.nullish(),
+        Volumes: names,
+        ExposedPorts: names,
+        StopSignal: givenText,
       })
       .nullish(),
-    rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(parts().digest).nullable() }),
+    rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(digest).nullable() }),
   });
 });
 
