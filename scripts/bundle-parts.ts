@@ -12,13 +12,14 @@ interface Part {
   readonly late?: true;
 }
 
-/** In the order in which a module is looked for; a part may import from those before it, and from late ones. */
+/**
+ * In the order in which a module is looked for; a part may import from those before it, and from late ones. What deals with
+ * faults comes soon, whether it is used or not: with the fault there may be no file descriptor left to load it with.
+ */
 export const parts: Readonly<Record<string, Part>> = {
   start: { roots: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'] },
   host: { roots: ['host.ts', 'log.ts', 'protocol/interpreted-schemas.ts'] },
   arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
-  log: { late: true, roots: ['pino-log.ts'] },
-  cache: { late: true, roots: ['../node_modules/lru-cache/dist/esm/node/index.min.js'] },
   detection: { late: true, roots: ['drivers/detection.ts'] },
   // What the containers' guard is started with, to be at work while the rest is loaded.
   guard: {
@@ -45,18 +46,22 @@ export const parts: Readonly<Record<string, Part>> = {
       'images/documents.ts',
     ],
   },
-  // When a driver has been started, which then takes longer to read its first request than this takes to be loaded.
-  answer: {
+  // With the log's first line, or a tenth of a second after the start (src/log.ts).
+  soon: {
     late: true,
-    roots: ['container/follow.ts', 'drivers/instance.ts', 'drivers/json-scanner.ts'],
+    roots: [
+      '../node_modules/lru-cache/dist/esm/node/index.min.js',
+      'container/failures.ts',
+      'container/in-guard.ts',
+      'container/launch-failure.ts',
+      'pino-log.ts',
+      'protocol/message-id.ts',
+    ],
   },
   rest: {
     late: true,
     roots: [
       'container/execute.ts',
-      'container/failures.ts',
-      'container/in-guard.ts',
-      'container/launch-failure.ts',
       'container/lifecycle/copy.ts',
       'container/lifecycle/definition.ts',
       'container/lifecycle/run.ts',
@@ -65,12 +70,10 @@ export const parts: Readonly<Record<string, Part>> = {
       'images/arriving-blob.ts',
       'images/install.ts',
       'images/push.ts',
-      'images/reference.ts',
       'images/store/collect.ts',
       'images/store/unpack-image.ts',
       'images/transports/open.ts',
       'images/unpack/read-inside.ts',
-      'protocol/message-id.ts',
       'protocol/openrpc.ts',
       '../node_modules/pino/lib/transport.js',
       '../node_modules/smol-toml/dist/index.js',

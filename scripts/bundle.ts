@@ -138,7 +138,7 @@ async function compileBoot(build: string): Promise<void> {
     const { readFileSync, writeFileSync } = require('node:fs');
     const { Script } = require('node:vm');
     const { setFlagsFromString } = require('node:v8');
-    for (const file of ['program-boot.cjs', 'program-answer.cjs']) {
+    for (const file of ['program-guard.cjs', 'program-boot.cjs']) {
       setFlagsFromString('--no-lazy');
       const source = readFileSync(${JSON.stringify(dist)} + '/' + file, 'latin1');
       const script = new Script(source, { filename: file });

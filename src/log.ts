@@ -1,12 +1,17 @@
 // The log: pino to stderr, pretty on a terminal, JSON otherwise. stdout belongs to the protocol. pino is loaded and made
-// when there is a line to write: most hosts have none before their first answer, and it is a twentieth of their start.
+// when there is a line to write, or soon: most hosts have none before their first answer, and it is a twentieth of their
+// start.
 import { isatty } from 'node:tty';
 import type { Logger as PinoLogger } from 'pino';
+import { onFirstUse } from './on-first-use.ts';
 import { makePino, makePrettyPino } from './pino-log.ts';
 
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
 type Writing = Exclude<LogLevel, 'silent'>;
+
+/** When pino is loaded without a line to write: when there is one, there may be no file descriptor left to load it with. */
+const loadAfterMs = 100;
 
 /** What this program uses of pino's loggers; any of those is one. */
 export interface Logger extends Readonly<Pick<PinoLogger, Writing>> {
@@ -46,10 +51,11 @@ export async function createLogger(level: LogLevel, relay?: LogRelay): Promise<L
     ((number: number, message: string) => {
       relay.pass(number, message);
     });
-  if (!isatty(2) || level === 'silent') return deferred(level, () => makePino(level, pass));
   // Loaded only on a terminal: it is not needed by an editor or a pipeline, whose start-up it would slow.
-  const { default: pretty } = await import('pino-pretty');
-  return deferred(level, () => makePrettyPino(level, pretty, pass));
+  const pretty = isatty(2) && level !== 'silent' ? (await import('pino-pretty')).default : undefined;
+  const make = onFirstUse(() => (pretty === undefined ? makePino(level, pass) : makePrettyPino(level, pretty, pass)));
+  setTimeout(make, loadAfterMs).unref();
+  return deferred(level, make);
 }
 
 /** A logger that drops everything: the default of the library's parts. */
@@ -59,8 +65,7 @@ export function silentLogger(): Logger {
 
 /** A logger that is made when the first line is to be written. What its level leaves out makes none. */
 function deferred(level: LogLevel, make: () => Logger): Logger {
-  let made: Logger | undefined;
-  const logger = (): Logger => (made ??= make());
+  const logger = onFirstUse(make);
   const writing = (of: Writing): Logger[Writing] =>
     level === 'silent' || logLevels.indexOf(of) > logLevels.indexOf(level)
       ? () => undefined
