@@ -43,7 +43,10 @@ export function writeOne(result: FileResult, format: 'tree' | 'json', output: Ou
  * there is no result, status is `failed`, and `error` tells all that is known.
  */
 function lineOf(result: FileResult): object {
-  if (!('error' in result)) return result;
+  if (!('error' in result)) {
+    // The tree's length is its length in the host's message, which a line need not have.
+    return { ...result, uastBytes: undefined };
+  }
   const { uri, error } = result;
   const { language } = error.data;
   return {

@@ -119,7 +119,9 @@ function parseRequest(params: CheckedParams<'parse'>, { client, id, span }: Requ
 
 function wireAnswer(answer: ParseAnswer): Result<'parse'> {
   const { language, digest, manifest } = answer.driver;
-  // The tree comes last: a person who looks at the message sees the rest first.
+  const uast = new RawJson(answer.ast, () => answer.memory?.free());
+  // The tree comes last: a person who looks at the message sees the rest first. Its length comes right before it: a client
+  // of ours looks for it there.
   return {
     language: answer.language,
     mode: answer.mode,
@@ -127,7 +129,8 @@ function wireAnswer(answer: ParseAnswer): Result<'parse'> {
     errors: [...answer.errors],
     driver: { language, version: manifest.version, digest },
     elapsedMs: rounded(answer.elapsedMs),
-    uast: new RawJson(answer.ast, () => answer.memory?.free()),
+    uastBytes: uast.byteLength,
+    uast,
   };
 }
 

@@ -8,7 +8,9 @@ const quote = 0x22;
 const backslash = 0x5c;
 const colon = 0x3a;
 const comma = 0x2c;
+const closingBrace = 0x7d;
 const key = Buffer.from('"uast":');
+const lengthKey = Buffer.from('"uastBytes":');
 const nothing = Buffer.from('null');
 
 /** Deeper trees are stepped over byte by byte. */
@@ -22,6 +24,15 @@ meaning[quote] = 3;
 
 /** Where `uast` stands: in `result`, or in an element of `params.value` (`parse/files`). */
 const depths: readonly number[] = [2, 4];
+
+/**
+ * How a host's messages begin, and how deep in them it tells how long a tree is. In a response, what stands deeper may be a
+ * driver's, as in `errors`: it must not say where a client goes on.
+ */
+const toldDepths: readonly (readonly [Buffer, number])[] = [
+  [Buffer.from('{"jsonrpc":"2.0","id":'), 2],
+  [Buffer.from('{"jsonrpc":"2.0","method":"$/progress",'), 4],
+];
 
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
@@ -38,6 +49,7 @@ export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
   };
   const rest: Buffer[] = [];
   blocks?.begin();
+  const toldDepth = toldDepths.find(([start]) => content.subarray(0, start.length).equals(start))?.[1];
   let kept = 0;
   let depth = 0;
   for (let at = 0; at < content.length; at += 1) {
@@ -50,7 +62,7 @@ export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
       const end = endOfString(content, at);
       if (content[end] === colon && depths.includes(depth) && content.subarray(at, end + 1).equals(key)) {
         const start = end + 1;
-        const stop = endOfValue(content, start);
+        const stop = (depth === toldDepth ? toldEnd(content, at, start) : undefined) ?? endOfValue(content, start);
         trees.push(new RawJson([content.subarray(start, stop)], isCopy ? onSent : undefined));
         unsent += 1;
         rest.push(content.subarray(kept, start), nothing);
@@ -111,6 +123,23 @@ function endOfLongString(content: Buffer, start: number): number {
     if ((end - before) % 2 === 1) return end + 1;
   }
   return content.length;
+}
+
+/** The most digits of a length. */
+const longestLength = 10;
+
+/**
+ * The offset after the value that begins at `start`, as the host told its length right before the value's key, which is at
+ * `keyAt`; undefined where it told none, or none that can be.
+ */
+function toldEnd(content: Buffer, keyAt: number, start: number): number | undefined {
+  if (content[keyAt - 1] !== comma) return undefined;
+  const colonAt = content.lastIndexOf(colon, keyAt - 2);
+  const digits = content.toString('latin1', colonAt + 1, keyAt - 1);
+  if (digits.length > longestLength || !/^\d+$/.test(digits)) return undefined;
+  if (!content.subarray(colonAt + 1 - lengthKey.length, colonAt + 1).equals(lengthKey)) return undefined;
+  const end = start + Number(digits);
+  return content[end] === comma || content[end] === closingBrace ? end : undefined;
 }
 
 /** Loaded with the first tree that is worth it. */

@@ -87,18 +87,20 @@ describe('decodeWithRawTrees', () => {
       unit: fc.constantFrom('a', '"', '\\', '{[', '}]', ',', 'é', 'x'.repeat(70)),
       maxLength: 6,
     });
+    // V8's JSON.parse (Node 24) may take the keys "\"" and "\\" of objects that are alike else for each other.
+    const name = text.map((key) => key.replaceAll('\\', '/'));
     const { tree } = fc.letrec((tie) => ({
       tree: fc.oneof(
         { maxDepth: 6 },
         text,
         fc.constantFrom(0, -1.5e30, 1234567, true, null),
         fc.array(tie('tree'), { maxLength: 6 }),
-        fc.dictionary(text, tie('tree'), { maxKeys: 6 }),
+        fc.dictionary(name, tie('tree'), { maxKeys: 6 }),
       ),
     }));
     const result = fc.record({
       uri: fc.constant('a'),
-      uast: fc.oneof(fc.array(tree, { minLength: 5, maxLength: 30 }), fc.dictionary(text, tree, { minKeys: 5 }), tree),
+      uast: fc.oneof(fc.array(tree, { minLength: 5, maxLength: 30 }), fc.dictionary(name, tree, { minKeys: 5 }), tree),
       after: fc.oneof(tree, fc.constant('y'.repeat(100))),
     });
     fc.assert(
@@ -120,6 +122,41 @@ describe('decodeWithRawTrees', () => {
       const message = { id: 1, result: { before: 'z'.repeat(shift), uast, after: [uast[0]] } };
       const [found] = [(decode(message) as { result: { uast: RawJson } }).result.uast];
       expect(found.byteLength).toBe(JSON.stringify(uast).length);
+    }
+  });
+
+  it('steps over a tree by the length that the host tells, without looking at it', () => {
+    const odd = '[{{"';
+    const response = decodeWithRawTrees(
+      Buffer.from(`{"jsonrpc":"2.0","id":1,"result":{"errors":[],"uastBytes":${odd.length},"uast":${odd}}}`),
+    );
+    expect((response as { result: { uast: RawJson } }).result.uast.chunks.join('')).toBe(odd);
+    const progress = decodeWithRawTrees(
+      Buffer.from(
+        `{"jsonrpc":"2.0","method":"$/progress","params":{"token":1,"value":[{"uastBytes":4,"uast":${odd},"uri":"a"},{"uastBytes":4,"uast":null}]}}`,
+      ),
+    ) as { params: { value: { uast: RawJson }[] } };
+    expect(progress.params.value.map(({ uast }) => uast.chunks.join(''))).toEqual([odd, 'null']);
+    expect(progress.params.value[0]).toMatchObject({ uri: 'a', uastBytes: 4 });
+  });
+
+  it('goes by no length that cannot be the tree’s, and by none that a driver can have written', () => {
+    const uast = { a: [1, 'x,}'] };
+    const { length } = JSON.stringify(uast);
+    for (const uastBytes of [0, 1, length - 2, length + 1, 1e6, 1e20, -1, 1.5, '1', null, [length], { 1: length }]) {
+      const message = { jsonrpc: '2.0', id: 1, result: { uastBytes, uast, after: [] } };
+      expect(trees(decode(message))).toEqual([uast]);
+      expect(whole(decode(message))).toEqual(message);
+    }
+    const text = JSON.stringify({ uast });
+    for (let lies = 0; lies < 80; lies += 1) {
+      const forged = { message: 'x', uastBytes: lies, uast: [text, '}]', { uastBytes: lies, uast: text }] };
+      const result = { errors: [forged], [`"uastBytes":${lies},`]: text, uastBytes: length, uast };
+      const answer = { jsonrpc: '2.0', id: 1, result };
+      expect(whole(decode(answer))).toEqual(answer);
+      const progress = { jsonrpc: '2.0', method: '$/progress', params: { token: 1, value: [result, result] } };
+      expect(trees(decode(progress))).toEqual([uast, uast]);
+      expect(whole(decode(progress))).toEqual(progress);
     }
   });
 

@@ -27,6 +27,10 @@ export const parseResult = onFirstUse(() =>
     errors: z.array(sourceError()),
     driver: z.object({ language: z.string(), version: z.string().optional(), digest: z.string() }),
     elapsedMs: z.number().describe('From the request’s arrival to the driver’s answer.'),
+    uastBytes: z
+      .int()
+      .optional()
+      .describe('How many bytes `uast` has in this message, for a client that steps over it undecoded.'),
     uast: z.unknown().describe('The tree as the driver wrote it, or null where it made none.'),
   }),
 );
