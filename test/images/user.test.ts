@@ -110,14 +110,18 @@ describe('a disk that fails at the end, when all is written', () => {
     const traced = `strace -f -o /dev/null -e inject=syncfs:error=${code} ${bootstrapPath()} "$@"`;
     await writeFile(bootstrap, `#!/bin/sh\nexec ${traced}\n`, { mode: 0o755 });
     const reference = await layoutWith(path.join(scratch, 'image'), [{ archive: tar(file('a', 'a')) }]);
-    const store = await openStore(scratch);
     vi.stubEnv('BABELHOST_BOOTSTRAP', bootstrap);
-    await expect(store.install(reference)).rejects.toMatchObject({
+    // It syncs with the process that its session is held by.
+    const failing = await openStore(scratch);
+    await expect(failing.install(reference)).rejects.toMatchObject({
       kind: 'storageFull',
       data: { code },
       message: expect.stringMatching(code === 'EIO' ? /dmesg/ : /image prune/) as unknown,
     });
+    expect(await failing.list()).toEqual([]);
+    await failing[Symbol.asyncDispose]();
     vi.unstubAllEnvs();
+    const store = await openStore(scratch);
     expect(await store.list()).toEqual([]);
     await store.install(reference);
     expect(await store.list()).toHaveLength(1);
