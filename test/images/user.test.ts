@@ -15,7 +15,33 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
 
+/** What a program prints that an ordinary user runs. */
+async function asNobody(program: string, ...args: string[]): Promise<string> {
+  const ids = ['--reuid', String(nobody), '--regid', String(nobody), '--clear-groups'];
+  return (await execa('setpriv', [...ids, process.execPath, program, ...args])).stdout;
+}
+
 describe.runIf(isRoot)('an ordinary user', () => {
+  it('removes trees with closed folders, of which the rest goes while these are opened', async () => {
+    const scratch = await temporaryFolder();
+    await chown(scratch, nobody, nobody);
+    const program = path.join(scratch, 'program.mts');
+    const removal = fileURLToPath(new URL('../../src/images/store/remove-tree.ts', import.meta.url));
+    await writeFile(
+      program,
+      `import { chmod, mkdir } from 'node:fs/promises';
+import { removeTree } from ${JSON.stringify(removal)};
+const tree = process.argv[2];
+await mkdir(tree + '/closed/inner', { recursive: true });
+await chmod(tree + '/closed', 0);
+for (let index = 0; index < 200; index += 1) await mkdir(tree + '/' + index + '/inner', { recursive: true });
+await removeTree(tree);
+`,
+    );
+    await asNobody(program, path.join(scratch, 'tree'));
+    expect(await readdir(scratch)).toEqual(['program.mts']);
+  });
+
   it('installs, uses and removes images, whatever modes are in them', async () => {
     const scratch = await temporaryFolder();
     const lower = tar(
@@ -48,17 +74,7 @@ await lease.release();
 await store.remove([image.digest]);
 `,
     );
-    const { stdout } = await execa('setpriv', [
-      '--reuid',
-      String(nobody),
-      '--regid',
-      String(nobody),
-      '--clear-groups',
-      process.execPath,
-      program,
-      root,
-      `oci:${layout}:x`,
-    ]);
+    const stdout = await asNobody(program, root, `oci:${layout}:x`);
     expect(stdout).toBe('y y,z');
     expect(await leftovers(root)).toEqual([]);
     expect(await readdir(path.join(root, 'rootfs'))).toEqual([]);

@@ -14,14 +14,21 @@ export async function removeTree(target: string): Promise<void> {
   }
 }
 
-/** Gives the owner all rights on every folder below, which removing what is in it needs. Names may be any bytes. */
+/**
+ * Gives the owner all rights on every folder below, which removing what is in it needs. Names may be any bytes. What is
+ * gone is no fault: Node's `rm` rejects at its first failure, and goes on elsewhere in the tree.
+ */
 async function makeWritable(target: string): Promise<void> {
-  if (!(await lstat(target)).isDirectory()) return;
   const pending = [Buffer.from(target)];
   for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
-    await chmod(folder, 0o700);
-    for (const entry of await readdir(folder, { encoding: 'buffer', withFileTypes: true })) {
-      if (entry.isDirectory()) pending.push(Buffer.concat([folder, Buffer.from('/'), entry.name]));
+    try {
+      if (!(await lstat(folder)).isDirectory()) continue;
+      await chmod(folder, 0o700);
+      for (const entry of await readdir(folder, { encoding: 'buffer', withFileTypes: true })) {
+        if (entry.isDirectory()) pending.push(Buffer.concat([folder, Buffer.from('/'), entry.name]));
+      }
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
     }
   }
 }
