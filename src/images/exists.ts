@@ -1,14 +1,10 @@
 // Whether a file is there.
-import { stat } from 'node:fs/promises';
-import { systemErrorCode } from '../errors.ts';
+import { statSync } from 'node:fs';
 
-/** Whether there is something at `file`, links followed; what else goes wrong on the way is thrown. */
-export async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
+/**
+ * Whether there is something at `file`, links followed; what else goes wrong on the way is thrown. At once: a turn of Node's
+ * threads takes many times as long as the call.
+ */
+export function exists(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false }) !== undefined;
 }

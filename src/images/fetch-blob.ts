@@ -1,6 +1,7 @@
 // Brings one blob into a folder, verified: nothing that it should not be ever gets its name.
 import { createHash } from 'node:crypto';
-import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { linkSync, statSync } from 'node:fs';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 import { digestMismatch, finish, hexOf } from './digest.ts';
@@ -83,7 +84,7 @@ export async function fetchBlob(
 /** A hard link keeps the bytes for us, whatever happens to the store's name for them meanwhile. */
 async function linkKnown(known: string, target: string, size: number): Promise<boolean> {
   try {
-    await link(known, target);
+    linkSync(known, target);
   } catch (error) {
     switch (systemErrorCode(error)) {
       case 'EEXIST':
@@ -96,7 +97,7 @@ async function linkKnown(known: string, target: string, size: number): Promise<b
         throw error;
     }
   }
-  if ((await stat(target)).size === size) return true;
+  if (statSync(target).size === size) return true;
   await rm(target);
   return false;
 }

@@ -1,5 +1,5 @@
 // From a reference to an image in the store: fetch, verify, unpack beside, ask, and one rename.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { ArrivingBlob } from './arriving-blob.ts';
 import { hexOf, type Digest } from './digest.ts';
@@ -79,7 +79,8 @@ export async function installImage(
   const { signal, onProgress, platform = machinePlatform() } = options;
   onProgress?.({ phase: 'resolve', done: 0 });
   const image = await resolveImage(source, platform, core.settings.limits, signal);
-  await mkdir(path.join(work, 'blobs'));
+  // Small things of our own are done at once: Node's threads take longer to be asked.
+  mkdirSync(path.join(work, 'blobs'));
   return await enterImage(core, image, source, work, names, options);
 }
 
@@ -101,8 +102,8 @@ async function enterImage(
   const leased = [digest, ...new Set(document.diffIds)];
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
   await using _held = await core.hold(leased, signal);
-  await writeFile(path.join(blobs, hexOf(digest)), image.manifestBytes);
-  await writeFile(path.join(blobs, hexOf(manifest.config.digest)), image.configBytes);
+  writeFileSync(path.join(blobs, hexOf(digest)), image.manifestBytes);
+  writeFileSync(path.join(blobs, hexOf(manifest.config.digest)), image.configBytes);
   const present = await core.isUnpacked(digest);
   let layers: ReadonlyMap<string, string> = new Map();
   const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');

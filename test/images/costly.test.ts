@@ -122,8 +122,9 @@ try {
 }
 `,
   );
-  // The first is that of the file, from where its layer is kept; the second is the archive's own.
-  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=?link,linkat:error=EMLINK:when=2'];
+  // The first is that of the blob, if the store had it; the second that of the file, from where its layer is kept; the
+  // third is the archive's own.
+  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=?link,linkat:error=EMLINK:when=3'];
   const run = (store: string, bytes: number) =>
     execFileSync('strace', [...inject, process.execPath, program, path.join(scratch, store), String(bytes)], {
       encoding: 'utf8',

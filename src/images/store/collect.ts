@@ -35,16 +35,16 @@ export async function collectUnreferenced(
     for (const layer of manifest.layers) blobs.add(hexOf(layer.digest));
     for (const diffId of document.diffIds) layers.add(hexOf(diffId));
   }
-  const leased = new Set((await namesIn(layout.leases)).map((name) => name.split('.')[0] ?? ''));
+  const leased = new Set(namesIn(layout.leases).map((name) => name.split('.')[0] ?? ''));
   const images = new Set(entries.map(({ digest }) => hexOf(digest)));
 
-  await mkdir(trash, { recursive: true, mode: 0o700 });
   const digests: Digest[] = [];
   let bytes = 0;
   const sweep = async (folder: string, wanted: (name: string) => boolean) => {
     const kind = path.basename(folder);
-    for (const name of await namesIn(folder)) {
+    for (const name of namesIn(folder)) {
       if (wanted(name)) continue;
+      await mkdir(trash, { recursive: true, mode: 0o700 });
       const file = path.join(folder, name);
       if (folder === layout.blobs) {
         bytes += (await lstat(file)).size;

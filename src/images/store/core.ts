@@ -1,8 +1,10 @@
 // What the operations of a store share: its paths, its session, its bounds, and the one way to change it.
-import { lstat, rename } from 'node:fs/promises';
+import { lstatSync, renameSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError, isBabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, isBabelhostError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
+import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
 import type { RegistrySettings } from '../registry/settings.ts';
@@ -102,7 +104,7 @@ export class StoreCore {
   async commit(change: Change, workspace: Workspace): Promise<Collected> {
     const { layout } = this;
     if (change.moves !== undefined) {
-      for (const [from, to] of change.moves) await moveIntoPlace(from, to);
+      for (const [from, to] of change.moves) moveIntoPlace(from, to);
       // At once: a journal writes them together, and each by itself one after the other.
       await Promise.all([layout.blobs, layout.rootfs, layout.layers].map(syncFolder));
     }
@@ -169,7 +171,7 @@ export class StoreCore {
     const kept: Digest[] = [];
     for (const digest of digests) {
       const name = hexOf(digest);
-      if ((await exists(path.join(rootfs, name))) || (await exists(path.join(layers, name)))) kept.push(digest);
+      if (exists(path.join(rootfs, name)) || exists(path.join(layers, name))) kept.push(digest);
     }
     if (kept.length === 0) return false;
     return await this.unlocked(async (entries) => {
@@ -188,7 +190,7 @@ export class StoreCore {
    */
   async isUnpacked(digest: Digest): Promise<boolean> {
     const rootfs = this.rootfs(digest);
-    const owner = await ownerOf(rootfs);
+    const owner = ownerOf(rootfs);
     if (owner === undefined) return false;
     const { owners } = this.settings;
     if (
@@ -198,7 +200,7 @@ export class StoreCore {
     ) {
       return true;
     }
-    const others = (await namesIn(this.layout.leases)).filter(
+    const others = namesIn(this.layout.leases).filter(
       (name) => name.startsWith(hexOf(digest)) && !name.endsWith(this.session.id),
     );
     if (others.length > 0) {
@@ -224,20 +226,11 @@ export class StoreCore {
 }
 
 /** Content has its digest for a name, so what is there already is the same, and stays: somebody may be using it. */
-async function moveIntoPlace(from: string, to: string): Promise<void> {
-  if (!(await exists(to))) await rename(from, to);
-}
-
-async function exists(file: string): Promise<boolean> {
-  return (await ownerOf(file)) !== undefined;
+function moveIntoPlace(from: string, to: string): void {
+  if (ownerOf(to) === undefined) renameSync(from, to);
 }
 
 /** Whom a file belongs to; undefined if there is none. */
-async function ownerOf(file: string): Promise<number | undefined> {
-  try {
-    return (await lstat(file)).uid;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+function ownerOf(file: string): number | undefined {
+  return lstatSync(file, { throwIfNoEntry: false })?.uid;
 }

@@ -2,9 +2,10 @@
 // disk blocks twice. A folder for each diff id: `entries`, the archive's entries as lines of JSON, and a file for each file
 // of the layer, numbered, of which images' roots have hard links. Entries are replayed through the same unpacker as an
 // archive's, since what they do depends on the layers below.
-import { closeSync, openSync, writeSync } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import { systemErrorCode } from '../../errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { OwnerMap } from '../owners.ts';
@@ -19,7 +20,7 @@ const formVersion = 1;
 const writeSize = 64 * 1024;
 
 /** Lines are read in pieces of so many bytes. */
-const readSize = 256 * 1024;
+const readSize = 64 * 1024;
 
 /** For how long the event loop is kept, in milliseconds: meanwhile the layer above may be fetched and decompressed. */
 const replayTurnMs = 1;
@@ -99,9 +100,9 @@ export async function replayLayer(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const folder = path.join(layers, hexOf(diffId));
-  let handle;
+  let fd;
   try {
-    handle = await open(path.join(folder, 'entries'), 'r');
+    fd = openSync(path.join(folder, 'entries'), 'r');
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return false;
     throw error;
@@ -110,7 +111,7 @@ export async function replayLayer(
     const turn = new Turn(replayTurnMs);
     let line = 0;
     let files = 0;
-    for await (const text of linesOf(handle)) {
+    for (const text of linesOf(fd)) {
       line += 1;
       if (line === 1) {
         if (text !== heading(owners)) return false;
@@ -128,18 +129,20 @@ export async function replayLayer(
     }
     return line > 0;
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
-/** The lines of a file. Node's readline asks for an event for each, which takes longer than a link of a file. */
-async function* linesOf(handle: FileHandle): AsyncGenerator<string> {
+/** The lines of a file, which are read at once, as what is done with them is. */
+function* linesOf(fd: number): Generator<string> {
+  const decoder = new StringDecoder('utf8');
+  const piece = Buffer.allocUnsafe(readSize);
   let rest = '';
-  const stream = handle.createReadStream({ encoding: 'utf8', autoClose: false, highWaterMark: readSize });
-  for await (const text of stream as AsyncIterable<string>) {
-    const lines = (rest + text).split('\n');
+  for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
+    const lines = (rest + decoder.write(piece.subarray(0, length))).split('\n');
     rest = lines.pop() ?? '';
     yield* lines;
   }
+  rest += decoder.end();
   if (rest !== '') yield rest;
 }

@@ -1,10 +1,14 @@
 // Where things lie under a store's root. The root itself is an OCI image layout (image-spec, "Image Layout").
-import { mkdirSync, readFileSync } from 'node:fs';
-import { open, readFile, rename } from 'node:fs/promises';
+import { closeSync, fsync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { formatIndex } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
+
+/** The disk's work is left to Node's threads; the calls around it take less time than asking them. */
+const sync = promisify(fsync);
 
 /** The paths of a store. */
 export interface StoreLayout {
@@ -131,12 +135,12 @@ export function readOwnFile(file: string): Buffer | undefined {
  */
 export async function replaceFile(file: string, bytes: Buffer, beside: string): Promise<void> {
   const written = path.join(beside, `${path.basename(file)}.new`);
-  const handle = await open(written, 'w', 0o644);
+  const fd = openSync(written, 'w', 0o644);
   try {
-    await handle.writeFile(bytes);
-    await handle.sync();
+    writeFileSync(fd, bytes);
+    await sync(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
   await rename(written, file);
   await syncFolder(path.dirname(file));
@@ -144,10 +148,10 @@ export async function replaceFile(file: string, bytes: Buffer, beside: string): 
 
 /** Makes what was created, renamed or removed in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+  const fd = openSync(folder, 'r');
   try {
-    await handle.sync();
+    await sync(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }

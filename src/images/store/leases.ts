@@ -59,7 +59,7 @@ export class Leases {
     }
     // Taken again meanwhile: then it is wanted after all.
     if (this.#held.has(digest)) return false;
-    return !(await namesIn(this.#layout.leases)).some((name) => name.startsWith(hexOf(digest)));
+    return !namesIn(this.#layout.leases).some((name) => name.startsWith(hexOf(digest)));
   }
 
   #file(digest: Digest): string {

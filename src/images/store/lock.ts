@@ -119,7 +119,9 @@ async function waitFor(holder: Holder, options: WaitOptions): Promise<'locked' |
   let syncing = synced;
   const answer = await new Promise<'locked' | 'busy' | 'timeout' | Error>((resolve) => {
     let timer: NodeJS.Timeout | undefined;
+    let given = false;
     const give = (result: 'locked' | 'busy' | 'timeout' | Error) => {
+      given = true;
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
       resolve(result);
@@ -140,7 +142,7 @@ async function waitFor(holder: Holder, options: WaitOptions): Promise<'locked' |
       else give(new Error(`The lock holder ${holder.program} wrote '${line}', which has no meaning there.`));
     };
     void holder.ended.then((reason) => {
-      give(reason ?? (syncing === undefined ? holderFailed(holder) : syncFailed(syncing, holder)));
+      if (!given) give(reason ?? (syncing === undefined ? holderFailed(holder) : syncFailed(syncing, holder)));
     });
   });
   if (answer === 'locked') {

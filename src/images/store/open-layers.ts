@@ -67,12 +67,12 @@ export class OpenLayers implements Disposable {
   }
 
   /** Opens the first layer from `index` on that nothing is kept of, so that it is decompressed meanwhile. */
-  async openNext(index: number): Promise<void> {
+  openNext(index: number): void {
     const { diffIds } = this.#documents.document;
     for (let next = index; next < diffIds.length; next += 1) {
       const diffId = this.diffId(next);
       // Whether what is kept is of use turns out when its turn comes; one that comes again is kept from the first time on.
-      if (diffIds.indexOf(diffId) < next || (await exists(path.join(this.#kept, hexOf(diffId))))) continue;
+      if (diffIds.indexOf(diffId) < next || exists(path.join(this.#kept, hexOf(diffId)))) continue;
       this.open(next);
       return;
     }

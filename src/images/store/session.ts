@@ -1,6 +1,7 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { uniqueId } from '../../unique-id.ts';
@@ -131,10 +132,10 @@ export interface Workspace extends AsyncDisposable {
   removeLater(): void;
 }
 
-/** Names in a folder; none if the folder is gone. */
-export async function namesIn(folder: string): Promise<string[]> {
+/** Names in a folder of the store; none if the folder is gone. At once: Node's threads take longer to be asked. */
+export function namesIn(folder: string): string[] {
   try {
-    return await readdir(folder);
+    return readdirSync(folder);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw error;
@@ -143,7 +144,8 @@ export async function namesIn(folder: string): Promise<string[]> {
 
 /** Whether all that is in the folders of sessions and of work in progress visibly belongs to living processes. */
 export async function allLive(layout: StoreLayout): Promise<boolean> {
-  const [sessions, works] = await Promise.all([namesIn(layout.sessions), namesIn(layout.tmp)]);
+  const sessions = namesIn(layout.sessions);
+  const works = namesIn(layout.tmp);
   if (works.some((work) => !sessions.includes(work.split('.')[0] ?? ''))) return false;
   for (const session of sessions) {
     const file = path.join(layout.sessions, session);
@@ -165,29 +167,29 @@ export async function allLive(layout: StoreLayout): Promise<boolean> {
  */
 export async function sweepDeadSessions(layout: StoreLayout, own: string): Promise<boolean> {
   let found = false;
-  for (const session of await namesIn(layout.sessions)) {
+  for (const session of namesIn(layout.sessions)) {
     if (session === own) continue;
     const lock = await lockOfDead(path.join(layout.sessions, session));
     if (lock === undefined) continue;
     found = true;
     // With its lock in our hands nobody else sweeps it; the session's file goes last, so that dying here loses nothing.
-    for (const lease of await namesIn(layout.leases)) {
+    for (const lease of namesIn(layout.leases)) {
       if (lease.endsWith(`.${session}`)) await rm(path.join(layout.leases, lease), { force: true });
     }
-    for (const work of await namesIn(layout.tmp)) {
+    for (const work of namesIn(layout.tmp)) {
       if (work.startsWith(`${session}.`)) await removeTree(path.join(layout.tmp, work));
     }
     await rm(path.join(layout.sessions, session), { force: true });
     await lock.release();
   }
   // What belongs to no session at all (someone removed a session's file by hand) has no owner to wait for.
-  const living = new Set(await namesIn(layout.sessions));
-  for (const work of await namesIn(layout.tmp)) {
+  const living = new Set(namesIn(layout.sessions));
+  for (const work of namesIn(layout.tmp)) {
     const session = work.split('.')[0] ?? '';
     if (session === own || living.has(session)) continue;
     const folder = path.join(layout.tmp, work);
     // A session is made before its first workspace: look again, it may have begun since we looked.
-    if (await exists(path.join(layout.sessions, session))) continue;
+    if (exists(path.join(layout.sessions, session))) continue;
     found = true;
     await removeTree(folder);
   }

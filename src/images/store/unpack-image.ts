@@ -42,7 +42,7 @@ export async function unpackImage(
     signal?.throwIfAborted();
     unpacker.beginLayer();
     const diffId = opened.diffId(index);
-    await opened.openNext(index);
+    opened.openNext(index);
     // The same layer twice in an image is kept from its first time on.
     const keep = path.join(kept, hexOf(diffId));
     if (layers.has(keep)) await replayLayer(kept, diffId, unpacker, owners, signal);
@@ -51,7 +51,7 @@ export async function unpackImage(
     } else {
       using recorder = await LayerRecorder.start(keep, unpacker, owners);
       const unpacking = opened.open(index);
-      await opened.openNext(index + 1);
+      opened.openNext(index + 1);
       try {
         await unpackLayer(unpacking, recorder, { limits, signal });
       } catch (error) {

@@ -52,7 +52,7 @@ async function writeDirectory(
     for (const digest of image.blobs) {
       signal?.throwIfAborted();
       const place = blobPath(target, digest);
-      if (await exists(place)) continue;
+      if (exists(place)) continue;
       const beside = path.join(work, hexOf(digest));
       await copyFile(image.blob(digest), beside, constants.COPYFILE_FICLONE);
       await rename(beside, place);
