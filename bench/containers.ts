@@ -36,10 +36,10 @@ export async function measureContainers(): Promise<Figure[]> {
     // The container's root is nobody on this machine, and has to reach its files.
     await chmod(folder, 0o755);
     await makeRootfs(path.join(folder, 'rootfs'));
-    const layout = await readCgroupLayout();
+    const layout = readCgroupLayout();
     const figures: Figure[] = [];
     for (const runtime of ['runc', 'crun'] as const) {
-      if ((await findProgram(runtime)) !== undefined) figures.push(...(await measureRuntime(folder, runtime, layout)));
+      if (findProgram(runtime) !== undefined) figures.push(...(await measureRuntime(folder, runtime, layout)));
     }
     figures.push(await measureIdle(folder));
     return figures;

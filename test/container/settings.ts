@@ -34,7 +34,7 @@ const users = {
 } as const;
 
 /** How this machine has its cgroups: an ordinary user can be given some of v2 alone. */
-export const { kind: cgroupKind } = await readCgroupLayout();
+export const { kind: cgroupKind } = readCgroupLayout();
 
 export const settings: readonly Setting[] = (['runc', 'crun'] as const).flatMap((runtime) =>
   (['root', 'delegated', 'granted', 'own'] as const)

@@ -135,7 +135,7 @@ describe('a starter', () => {
 
 describe('a start whose system calls fail', () => {
   it('is answered with the reason, in cgroups', async () => {
-    const hierarchy = hierarchyOf(await readCgroupLayout(), 'pids');
+    const hierarchy = hierarchyOf(readCgroupLayout(), 'pids');
     expect(hierarchy).toBeDefined();
     const cgroup = path.join(hierarchy?.mountPoint ?? '', `babelhost-test-${newContainerId()}`);
     await mkdir(cgroup);
