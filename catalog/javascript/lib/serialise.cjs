@@ -20,8 +20,8 @@ const slack = 1024;
 const shallow = 500;
 /** Longer strings are quicker quoted and encoded by Node. */
 const shortString = 48;
-/** Names are few; a tree that has very many, as keys of no parser's making, does not fill the memory. */
-const mostNames = 4096;
+/** Kinds of nodes are few; a tree that has very many, with keys of no parser's making, does not fill the memory. */
+const mostSteps = 16_384;
 const longestConstant = 200;
 
 let bytes;
@@ -144,23 +144,69 @@ function putString(text) {
   at = to;
 }
 
-/** What is written again and again: `"name":` and `,"name":` by the name, `"type":"name"` by the type's. */
-const firstNames = new Map();
-const laterNames = new Map();
-const types = new Map();
-
-function putConstant(known, name, before, after) {
-  let words = known.get(name);
-  if (words === undefined) {
-    const text = before + JSON.stringify(name) + after;
-    if (text.length > longestConstant || !/^[ -~]*$/.test(text) || known.size >= mostNames) {
-      putText(text);
-      return;
-    }
-    words = constant(text);
-    known.set(name, words);
+/**
+ * What is written again and again, `"name":`, `,"name":` or `"type":"name"`, by what was written before it in the same object:
+ * nodes of one type have the same members in the same order, so that the one that came last time mostly comes again.
+ */
+class Step {
+  constructor(name, words, length) {
+    this.name = name;
+    this.words = words;
+    this.length = length;
+    this.next = undefined;
+    this.others = undefined;
   }
-  put(words);
+}
+const beginning = new Step('', [], 0);
+const types = new Map();
+let steps = 0;
+
+/** The step with a text, unless it is no plain ASCII, is long, or is one too many. */
+function newStep(name, text) {
+  if (text.length > longestConstant || steps >= mostSteps) return undefined;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit < 0x20 || unit > 0x7e) return undefined;
+  }
+  steps += 1;
+  const { words, length } = constant(text);
+  return new Step(name, words, length);
+}
+
+/** Writes the name of a member that is not the one that came last time; returns its step. */
+function putName(before, name) {
+  const others = (before.others ??= new Map());
+  let step = others.get(name);
+  if (step === undefined) {
+    const text = `${before === beginning ? '' : ','}${JSON.stringify(name)}:`;
+    step = newStep(name, text);
+    if (step === undefined) {
+      putText(text);
+      return elsewhere;
+    }
+    others.set(name, step);
+  }
+  before.next = step;
+  put(step);
+  return step;
+}
+/** Where there is no step of its own. */
+const elsewhere = new Step('', [], 0);
+
+/** Writes the type, the first member; returns its step. */
+function putType(type) {
+  let step = types.get(type);
+  if (step === undefined) {
+    const text = `"type":${JSON.stringify(type)}`;
+    step = newStep('type', text);
+    if (step === undefined) {
+      putText(text);
+      return elsewhere;
+    }
+    types.set(type, step);
+  }
+  put(step);
+  return step;
 }
 
 /** Whether objects with this prototype are no more than their own members, as JSON.stringify sees them. */
@@ -177,15 +223,27 @@ const builtIn = new Set(
   [Number, String, Boolean, BigInt, Symbol, Date, RegExp, Map, Set].map((each) => each.prototype),
 );
 
+/** That of Babel's nodes, once one has been seen: nothing extends it. To ask for a prototype takes longer. */
+class None {}
+let nodeClass = None;
+
 /** Whether an object is no more than its members. */
 function isRecord(value) {
+  if (value instanceof nodeClass && value.toJSON === undefined) return true;
   const prototype = Object.getPrototypeOf(value);
   let known = plain.get(prototype);
   if (known === undefined) {
     known = isPlain(prototype) && !builtIn.has(prototype);
     plain.set(prototype, known);
+    if (nodeClass === None && known && value.type !== undefined && isClass(value.constructor, prototype))
+      nodeClass = value.constructor;
   }
   return known && !Object.hasOwn(value, 'toJSON');
+}
+
+/** Whether a function is the class that makes objects with a prototype. */
+function isClass(constructor, prototype) {
+  return typeof constructor === 'function' && constructor !== Object && constructor.prototype === prototype;
 }
 
 /** Whether JSON leaves a member with this value out, and has null for it in an array. */
@@ -200,19 +258,21 @@ function putObject(value) {
   }
   depth += 1;
   bytes[at++] = 0x7b;
-  let first = true;
+  let step = beginning;
   for (const name in value) {
     const member = value[name];
     if (isLeftOut(member)) continue;
     if (at > full) makeRoom(0);
-    if (name === 'loc' && !first && isPlace(member)) putPlace(member);
-    else if (first && name === 'type' && typeof member === 'string') putConstant(types, member, '"type":', '');
+    if (name === 'loc' && step !== beginning && isPlace(member)) putPlace(member);
+    else if (step === beginning && name === 'type' && typeof member === 'string') step = putType(member);
     else {
-      if (first) putConstant(firstNames, name, '', ':');
-      else putConstant(laterNames, name, ',', ':');
+      const { next } = step;
+      if (next !== undefined && next.name === name) {
+        put(next);
+        step = next;
+      } else step = putName(step, name);
       putValue(member);
     }
-    first = false;
   }
   if (at > full) makeRoom(0);
   bytes[at++] = 0x7d;
@@ -249,17 +309,15 @@ function isPosition(value) {
   );
 }
 /** That of Babel's places, once one has been seen: all of them are made by one constructor, of positions made by another. */
-let placePrototype;
+let placeClass = None;
 
 /** Whether a value is a place as Babel makes them, in a file without a name. */
 function isPlace(value) {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== placePrototype) {
-    if (placePrototype !== undefined || !hasMembers(value, ['start', 'end', 'filename', 'identifierName']))
-      return false;
+  if (!(value instanceof placeClass)) {
+    if (placeClass !== None || !hasMembers(value, ['start', 'end', 'filename', 'identifierName'])) return false;
     if (!hasMembers(value.start, ['line', 'column', 'index'])) return false;
-    placePrototype = prototype;
+    if (!isClass(value.constructor, Object.getPrototypeOf(value))) return false;
+    placeClass = value.constructor;
   }
   return isPosition(value.start) && isPosition(value.end) && value.filename === undefined;
 }
