@@ -1,46 +1,94 @@
-// Makes what lets the driver start quickly: Babel's parser as a script, with V8's cache of its compiled functions.
+// Makes what lets the driver start quickly: its modules and Babel's parser as one script, with V8's cache of the functions
+// that the first requests call.
 //
 //     node prepare.mjs FOLDER
 //
 // The files go to their places in the image, below FOLDER; the recipe takes them from build/. The cache fits the Node
 // that runs this, which has to be the one in the image; another ignores it.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { Script } from 'node:vm';
+import { requests } from './prepare-requests.mjs';
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: node prepare.mjs FOLDER');
 
-const manifest = createRequire(import.meta.url).resolve('@babel/parser/package.json');
-const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
-const entry = path.join(path.dirname(manifest), 'lib/index.js');
-const module = readFileSync(entry, 'utf8');
+const require = createRequire(import.meta.url);
+const library = path.join(import.meta.dirname, 'lib');
+const manifest = require.resolve('@babel/parser/package.json');
 
-// The package is one module without imports that ends with its one export. As a function it can be cached.
-const exported = /^export \{([\w\s,]+)\};$/gm;
-if (/^import\b/m.test(module) || module.match(exported)?.length !== 1) {
-  throw new Error(`${entry} is no longer a single module with one list of exports: this script has to follow it.`);
+/** The package is one module without imports that ends with its one export: as a function it can be part of a script. */
+function parserSource() {
+  const entry = path.join(path.dirname(manifest), 'lib/index.js');
+  const module = readFileSync(entry, 'utf8');
+  const exported = /^export \{([\w\s,]+)\};$/gm;
+  if (/^import\b/m.test(module) || module.match(exported)?.length !== 1) {
+    throw new Error(`${entry} is no longer a single module with one list of exports: this script has to follow it.`);
+  }
+  const body = module.replace(exported, 'return {$1};').replace(/^\/\/# sourceMappingURL=.*$/m, '');
+  // Letters beyond ASCII stand in strings and regular expressions only, where they can be escaped.
+  return body.replace(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
-const body = module.replace(exported, 'return {$1};').replace(/^\/\/# sourceMappingURL=.*$/m, '');
-// Letters beyond ASCII stand in strings and regular expressions only, where they can be escaped.
-const ascii = body.replace(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
-const source = `(function () { 'use strict';\n${ascii}\n})`;
-const script = new Script(source, { filename: 'parser.js' });
-const { parse } = script.runInThisContext()();
 
-// Functions that have run are in the cache, compiled: these sources call for most of the parser, and for its plugins.
-for (const plugins of [['jsx'], ['typescript'], ['flow', 'jsx']]) {
-  parse(module, { sourceType: 'module', errorRecovery: true, attachComment: false, plugins });
+/**
+ * The script: a function that runs the driver with the Node modules that it is given. Where each of the driver's own modules
+ * lies in it is told beside it, so that the driver sees whether they are still the same.
+ */
+function bundle() {
+  const modules = [];
+  let source = `(function (nodeModule) {
+'use strict';
+const known = new Map();
+function require(name) {
+  if (name.startsWith('node:')) return nodeModule(name);
+  if (!known.has(name)) {
+    const module = { exports: {} };
+    known.set(name, module.exports);
+    modules[name](module, require);
+    known.set(name, module.exports);
+  }
+  return known.get(name);
 }
-parse('enum A { B } let a: C<D> = <E>(f as G)!; abstract class H<I> implements J { private k?: L }', {
-  sourceType: 'module',
-  plugins: ['typescript'],
-});
-parse('const a = <b c="d" {...e}>{f} g</b>;', { plugins: ['jsx'] });
+const modules = {
+'@babel/parser'(module) { module.exports = (function () {\n${parserSource()}\n})(); },\n`;
+  for (const name of readdirSync(library).filter((each) => each.endsWith('.cjs'))) {
+    const text = readFileSync(path.join(library, name), 'latin1');
+    if (/[^\0-\x7f]/.test(text)) throw new Error(`${name} is not in ASCII, which V8 reads without decoding it.`);
+    source += `'./${name}'(module, require) {`;
+    modules.push({ name, start: source.length, end: source.length + text.length });
+    source += `${text}},\n`;
+  }
+  source += "};\nrequire('./driver.cjs');\n})";
+  return { source, modules };
+}
+
+const { source, modules } = bundle();
+const script = new Script(source, { filename: 'driver.js' });
+
+// Functions that have run are in the cache, compiled. The driver runs here as it will: its first requests come from a
+// buffer, and its answers go nowhere.
+const input = Buffer.from(requests.map((request) => `${JSON.stringify(request)}\n`).join(''));
+let read = 0;
+let answered = '';
+const files = {
+  readSync(_descriptor, buffer, offset, length) {
+    const count = input.copy(buffer, offset, read, Math.min(input.length, read + length));
+    read += count;
+    return count;
+  },
+  writeSync(_descriptor, bytes, offset) {
+    answered += bytes.toString('latin1', offset);
+    return bytes.length - offset;
+  },
+};
+script.runInThisContext()((name) => (name === 'node:fs' ? files : process.getBuiltinModule(name)));
+const refused = answered.split('\n').filter((line) => line !== '' && !line.startsWith('{"status":"ok"'));
+if (refused.length > 0) throw new Error(`A source of prepare-requests.mjs is not parsed: ${refused[0].slice(0, 300)}`);
 
 const target = path.join(folder, 'opt/driver/lib');
+const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
 mkdirSync(target, { recursive: true });
-writeFileSync(path.join(target, 'parser.js'), source, 'latin1');
-writeFileSync(path.join(target, 'parser.cache'), script.createCachedData());
-writeFileSync(path.join(target, 'parser.json'), `${JSON.stringify({ version, node: process.version })}\n`);
+writeFileSync(path.join(target, 'driver.js'), source, 'latin1');
+writeFileSync(path.join(target, 'driver.cache'), script.createCachedData());
+writeFileSync(path.join(target, 'driver.json'), `${JSON.stringify({ version, node: process.version, modules })}\n`);

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { Script } from 'node:vm';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -37,10 +38,12 @@ async function ask(command: string, args: string[], content: string): Promise<{ 
 describe('the prepared javascript driver', () => {
   const native = (folder: string): string => path.join(folder, 'opt/driver/bin/native');
 
-  it('takes the parser from its cache, and gives the same trees', async () => {
+  const lib = (folder: string): string => path.join(folder, 'opt/driver/lib');
+
+  it('runs from the prepared script, and gives the same trees', async () => {
     const folder = await layOut('javascript');
-    // Of the package there is nothing but its version: without the cache the driver could not start.
-    const place = path.join(folder, 'opt/driver/lib/node_modules/@babel/parser');
+    // Of the package there is nothing but its version: without the script the driver could not start.
+    const place = path.join(lib(folder), 'node_modules/@babel/parser');
     await mkdir(place, { recursive: true });
     await cp(path.join(babel, 'package.json'), path.join(place, 'package.json'));
     const source = await readFile(path.join(catalog, 'javascript/lib/dialect.cjs'), 'utf8');
@@ -51,14 +54,34 @@ describe('the prepared javascript driver', () => {
     expect(prepared.stderr).toBe('');
   });
 
-  it('takes the parser from its package where the cache is of another version, or spoilt', async () => {
+  it('is prepared with a cache that V8 takes, of functions that the first request calls', async () => {
     const folder = await layOut('javascript');
-    const lib = path.join(folder, 'opt/driver/lib');
-    await cp(babel, path.join(lib, 'node_modules/@babel/parser'), { recursive: true });
-    await writeFile(path.join(lib, 'parser.cache'), 'spoilt');
+    const source = await readFile(path.join(lib(folder), 'driver.js'), 'latin1');
+    const cachedData = await readFile(path.join(lib(folder), 'driver.cache'));
+    expect(new Script(source, { cachedData }).cachedDataRejected).toBe(false);
+    // The blank makes it another script, of which V8 has nothing compiled.
+    expect(cachedData.length).toBeGreaterThan(new Script(`${source} `).createCachedData().length * 2);
+  });
+
+  it('starts without a cache that fits', async () => {
+    const folder = await layOut('javascript');
+    await cp(babel, path.join(lib(folder), 'node_modules/@babel/parser'), { recursive: true });
+    await writeFile(path.join(lib(folder), 'driver.cache'), 'spoilt');
     expect((await ask(node, [native(folder)], 'x')).stdout).toMatch(/^\{"status":"ok"/);
-    await writeFile(path.join(lib, 'parser.json'), '{"version":"0.0.0"}');
-    await writeFile(path.join(lib, 'parser.js'), 'throw new Error("not to be used")');
+  });
+
+  it('runs from its modules where one of them, or the parser, is not what was prepared', async () => {
+    const folder = await layOut('javascript');
+    await cp(babel, path.join(lib(folder), 'node_modules/@babel/parser'), { recursive: true });
+    const parse = path.join(lib(folder), 'parse.cjs');
+    const text = await readFile(parse, 'utf8');
+    // As long as it was, and with the times that it had, as all files of an image.
+    await writeFile(parse, text.replace("'ok'", "'oh'"));
+    expect((await ask(node, [native(folder)], 'x')).stdout).toMatch(/^\{"status":"oh"/);
+    await writeFile(parse, text);
+    await writeFile(path.join(lib(folder), 'driver.js'), 'throw new Error("not to be used")');
+    const manifest = path.join(lib(folder), 'node_modules/@babel/parser/package.json');
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace(/"version": "[^"]*"/, '"version": "0.0.0"'));
     expect((await ask(node, [native(folder)], 'x')).stdout).toMatch(/^\{"status":"ok"/);
   });
 });

@@ -1,6 +1,6 @@
 // From a source to an answer: the dialect that fits, Babel's tree and its errors.
 'use strict';
-const { parse } = require('./babel.cjs');
+const { parse } = require('@babel/parser');
 const { dialects, otherDecorators } = require('./dialect.cjs');
 const { NotText } = require('./request.cjs');
 
