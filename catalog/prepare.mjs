@@ -1,7 +1,7 @@
 // Prepares each driver of the catalogue for a quick start: see the prepare programs in their folders. What they make
 // goes to build/ there, where the recipes take it from. npm runs this after an installation from a clone.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 const drivers = [
@@ -15,5 +15,8 @@ for (const { name, interpreter, program } of drivers) {
     console.error(`The ${name} driver is not prepared: there is no ${interpreter}. It works, and starts more slowly.`);
     continue;
   }
-  execFileSync(interpreter, [path.join(folder, program), path.join(folder, 'build')], { stdio: 'inherit' });
+  const build = path.join(folder, 'build');
+  // What an earlier version made would go into the image.
+  for (const name of readdirSync(build)) if (name !== '.gitkeep') rmSync(path.join(build, name), { recursive: true });
+  execFileSync(interpreter, [path.join(folder, program), build], { stdio: 'inherit' });
 }
