@@ -9,8 +9,9 @@ import type { DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import type { TraceSpan } from './observer.ts';
 import { OutcomeBatches } from './outcome-batches.ts';
-import { pathOfUri, type Mode, type ParseAnswer, type Parser } from './parser.ts';
+import type { Mode, ParseAnswer, Parser } from './parser.ts';
 import type { RequestSource } from './request-queue.ts';
+import { pathOfUri } from './sources.ts';
 
 export interface FilesRequest {
   /** A folder to walk, or the files themselves. */

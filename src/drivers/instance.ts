@@ -31,6 +31,8 @@ export interface InstanceOptions {
 interface Pending {
   readonly reader: AnswerReader;
   readonly timeoutMs: number;
+  /** What was asked. Its memory is freed with the answer's, when nobody needs either any more. */
+  readonly line: Buffer;
   /** Undefined once the client has had its answer: the driver's is then read and dropped. */
   settle: { resolve: (answer: NativeAnswer) => void; reject: (error: Error) => void } | undefined;
   /** To be called when it is settled. */
@@ -159,6 +161,7 @@ export class Instance {
       this.#pending = {
         reader: new AnswerReader(this.#options.limits, id),
         timeoutMs: timing.timeoutMs,
+        line,
         settle: { resolve, reject },
         settled: () => {
           this.#deadline.met();
@@ -233,7 +236,11 @@ export class Instance {
     if (this.#retiring) this.#end(undefined);
     else this.#become('idle');
     if (pending.settle === undefined) answer.memory?.free();
-    else pending.settle.resolve(answer);
+    else {
+      // A driver may answer before it has read everything: the kernel then still needs the line.
+      if (this.#guest.stdin.writableLength === 0) answer.memory?.add(pending.line);
+      pending.settle.resolve(answer);
+    }
   }
 
   /** Frees the client; the driver keeps its request until it answers or its grace time is over. */

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { BabelhostError } from '../errors.ts';
 import { jsonBlocksPath } from '../native.ts';
+import { onFirstUse } from '../on-first-use.ts';
 
 /** What goes before a byte; native/json-blocks has the same numbers. */
 export const beforeValue = 1;
@@ -18,6 +19,8 @@ export const inName = 64;
 /** How the stack of open containers marks each. */
 export const objectMark = 0xff;
 export const arrayMark = 0;
+
+const quote = 0x22;
 
 /** A block has this many bytes; fewer are not looked at. */
 export const blockBytes = 64;
@@ -36,7 +39,9 @@ interface Exports {
   readonly stackLength: { readonly value: number };
   readonly state: { readonly value: number };
   readonly depth: { readonly value: number };
+  readonly spare: { readonly value: number };
   scan(from: number, length: number, before: number, levels: number, floor: number, limit: number): number;
+  textEnd(length: number): number;
 }
 
 export class JsonBlocks {
@@ -49,6 +54,8 @@ export class JsonBlocks {
   state = 0;
   /** How many containers are open there. */
   depth = 0;
+  /** After `textEnd`. */
+  spare = 0;
   /** Offset in the chunk of the piece's first byte; -1 where there is no piece of the chunk under way. */
   #pieceStart = -1;
   #pieceEnd = 0;
@@ -114,7 +121,31 @@ export class JsonBlocks {
     copy(this.#stack, stack, this.depth);
     return start + end;
   }
+
+  /**
+   * Goes over the rest of a string, for as long as it is written as JSON.stringify writes strings. `spare` then tells how
+   * many bytes more its escapes have than the text that they stand for. Whether it is UTF-8 is not looked at.
+   * @returns where its closing quote stands; -1 where it has none, or is written otherwise
+   */
+  textEnd(chunk: Uint8Array, index: number): number {
+    this.begin();
+    this.spare = 0;
+    for (let at = index; at < chunk.length;) {
+      const end = Math.min(at + this.#piece.length, chunk.length);
+      this.#piece.set(chunk.subarray(at, end));
+      const stopped = at + this.#exports.textEnd(end - at);
+      this.spare += this.#exports.spare.value;
+      if (chunk[stopped] === quote) return stopped;
+      // An escape that the end of a piece cuts is looked at again.
+      if (stopped === at) return -1;
+      at = stopped;
+    }
+    return -1;
+  }
 }
+
+/** The one that answers and sources are checked with. */
+export const jsonBlocks = onFirstUse(() => new JsonBlocks());
 
 /** For the few bytes that there mostly are, quicker than a view and `set`. */
 function copy(from: Uint8Array, to: Uint8Array, length: number): void {

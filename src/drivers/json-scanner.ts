@@ -16,10 +16,9 @@ import {
   blockBytes,
   inName,
   inString as inStringMark,
-  JsonBlocks,
+  jsonBlocks,
   objectMark,
 } from './json-blocks.ts';
-import { onFirstUse } from '../on-first-use.ts';
 
 /** A stretch of the answer, as offsets from its first byte. */
 export interface Span {
@@ -68,12 +67,10 @@ stringStops[0x5c] = 1;
 
 const newline = 0x0a;
 
-/** Made with the first scanner, and not with the first answer: until then its driver still starts. */
-const sharedBlocks = onFirstUse(() => new JsonBlocks());
-
 export class JsonScanner {
   readonly #depthLimit: number;
-  readonly #blocks = sharedBlocks();
+  /** Made with the first scanner, and not with the first answer: until then its driver still starts. */
+  readonly #blocks = jsonBlocks();
   #state = value;
   #stack = new Uint8Array(256);
   #depth = 0;

@@ -1,7 +1,8 @@
-// The garbage of large sources. One of 150 KB is a string of its length three times on its way to a driver, and a buffer
-// twice. V8 keeps such strings until its young generation is full, and lets that grow to 32 MB of them, with as much in
-// buffers that nobody else frees: a host of large files came to three and a half times its memory at rest. So they are
-// collected when a few have passed, while the driver is at work: 1 ms for a dozen, and in all no more processor time.
+// The garbage of large sources. One of 150 KB leaves as much behind in small objects, for the pieces of its tree. Where it is
+// decoded, as one of a file is, it is also a string of its length three times on its way to a driver, and a buffer twice: V8
+// keeps such strings until its young generation is full, and lets that grow to 32 MB of them, with as much in buffers that
+// nobody else frees. So all of it is collected when a few have passed, while the driver is at work: 1 ms for a dozen at the
+// most, and in all no more processor time.
 
 /** Smaller sources are collected with everything else. */
 const large = 64 * 1024;

@@ -5,12 +5,13 @@ import { BabelhostError } from '../errors.ts';
 import { AnswerMemory } from './answer-memory.ts';
 import { JsonScanner, type Span } from './json-scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
+import type { SourceText } from './source-text.ts';
 
 export type Encoding = 'utf8' | 'base64';
 
 /** What is asked of a driver. */
 export interface NativeRequest {
-  readonly content: string;
+  readonly content: string | SourceText;
   readonly encoding: Encoding;
   readonly filename?: string | undefined;
 }
@@ -40,6 +41,7 @@ export interface AnswerLimits {
 /** The members other than the tree together may be this long: errors are for people, and are decoded. */
 const envelopeBytes = 16 * 1024 * 1024;
 
+const contentMember = Buffer.from('{"content":');
 const nullBytes = Buffer.from('null');
 const nothing = Buffer.alloc(0);
 
@@ -49,12 +51,18 @@ const nothing = Buffer.alloc(0);
  */
 export function encodeRequest({ content, encoding, filename }: NativeRequest, language: string, to: Manifest): Buffer {
   const { features } = to;
-  let line = `{"content":${JSON.stringify(content)},"encoding":"${encoding}"`;
+  let line = `,"encoding":"${encoding}"`;
   if (features.includes(hintFeatures.language)) line += `,"language":${JSON.stringify(language)}`;
   if (filename !== undefined && features.includes(hintFeatures.filename)) {
     line += `,"filename":${JSON.stringify(filename)}`;
   }
-  return Buffer.from(`${line}}\n`, 'utf8');
+  line += '}\n';
+  if (typeof content === 'string') return Buffer.from(`{"content":${JSON.stringify(content)}${line}`, 'utf8');
+  const tail = Buffer.from(line, 'utf8');
+  const bytes = Buffer.allocUnsafe(contentMember.length + content.length + tail.length);
+  contentMember.copy(bytes);
+  tail.copy(bytes, content.moveTo(bytes, contentMember.length));
+  return bytes;
 }
 
 /** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */

@@ -1,7 +1,5 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
-import { isUtf8 } from 'node:buffer';
-import { fileURLToPath } from 'node:url';
-import { BabelhostError, isBabelhostError, messageOf } from '../errors.ts';
+import { BabelhostError, isBabelhostError } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { AnswerMemory } from './answer-memory.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -15,12 +13,13 @@ import type { Pools } from './pools.ts';
 import type { RequestTiming } from './request.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
-import { SourceFiles } from './source-file.ts';
+import type { SourceText } from './source-text.ts';
+import { Sources, textOf, type LoadedSource } from './sources.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
 export interface ParseRequest {
-  readonly source: { readonly content: string } | { readonly uri: string };
+  readonly source: { readonly content: string | SourceText } | { readonly uri: string };
   readonly encoding?: Encoding | undefined;
   readonly language?: string | undefined;
   readonly filename?: string | undefined;
@@ -50,21 +49,13 @@ export interface ParseAnswer {
   readonly contentBytes: number;
 }
 
-/** A source at hand, with what is known of it. */
-interface Loaded {
-  readonly content: string;
-  readonly encoding: Encoding;
-  readonly contentBytes: number;
-  readonly filename: string | undefined;
-}
-
 export class Parser {
   readonly #catalogue: DriverCatalogue;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
   readonly #cache: AnswerCache;
-  readonly #files = new SourceFiles();
+  readonly #sources: Sources;
   readonly #largeSources = new LargeSources();
   readonly #observer: ParseObserver | undefined;
 
@@ -73,6 +64,7 @@ export class Parser {
     this.#catalogue = catalogue;
     this.#pools = pools;
     this.#limits = limits;
+    this.#sources = new Sources(limits.contentBytes);
     this.#cache = new AnswerCache(limits.cacheBytes);
   }
 
@@ -122,7 +114,7 @@ export class Parser {
     this.#pools.getReady();
     // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
     const loaded =
-      'uri' in source ? await this.#loadFile(source.uri, request) : this.#loadContent(source.content, request);
+      'uri' in source ? await this.#sources.file(source.uri, request) : this.#sources.given(source.content, request);
     this.#largeSources.count(loaded.contentBytes);
     const found = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
@@ -198,11 +190,12 @@ export class Parser {
   }
 
   /** The language asked for (or detected) and the driver for it. */
-  async #driverFor(request: ParseRequest, loaded: Loaded): Promise<{ asked: string; driver: Driver }> {
+  async #driverFor(request: ParseRequest, loaded: LoadedSource): Promise<{ asked: string; driver: Driver }> {
     if (request.language !== undefined) {
       return { asked: request.language.toLowerCase(), driver: await this.#catalogue.find(request.language) };
     }
-    const text = loaded.encoding === 'utf8' ? loaded.content : decodeHead(loaded.content);
+    const content = textOf(loaded.content);
+    const text = loaded.encoding === 'utf8' ? content : decodeHead(content);
     const startedAt = performance.now();
     const candidates = await detectLanguages({
       content: text,
@@ -221,44 +214,6 @@ export class Parser {
       { ...(loaded.filename !== undefined && { filename: loaded.filename }) },
     );
   }
-
-  #loadContent(content: string, { encoding = 'utf8', filename }: ParseRequest): Loaded {
-    const contentBytes = encoding === 'utf8' ? Buffer.byteLength(content) : Buffer.byteLength(content, 'base64');
-    this.#checkSize(contentBytes);
-    if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
-      throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
-    }
-    return { content, encoding, contentBytes, filename };
-  }
-
-  async #loadFile(uri: string, request: ParseRequest): Promise<Loaded> {
-    const file = pathOfUri(uri);
-    const bytes = await this.#files.read(file, uri, (size) => {
-      this.#checkSize(size);
-    });
-    const filename = request.filename ?? file;
-    if (request.encoding === 'base64') {
-      return { content: bytes.toString('base64'), encoding: 'base64', contentBytes: bytes.length, filename };
-    }
-    if (!isUtf8(bytes)) {
-      throw new BabelhostError(
-        'invalidEncoding',
-        `${file} is not UTF-8; convert it, or ask with encoding "base64" to hand its bytes to the driver as they are.`,
-        { uri, encoding: 'utf8' },
-      );
-    }
-    return { content: bytes.toString('utf8'), encoding: 'utf8', contentBytes: bytes.length, filename };
-  }
-
-  #checkSize(contentBytes: number): void {
-    const limitBytes = this.#limits.contentBytes;
-    if (contentBytes <= limitBytes) return;
-    throw new BabelhostError(
-      'contentTooLarge',
-      `The source has ${contentBytes} bytes, more than the limit of ${limitBytes}; raise it (--max-content-bytes) or split the source.`,
-      { contentBytes, limitBytes },
-    );
-  }
 }
 
 function checkMode(mode: Mode, { language }: Driver): void {
@@ -268,15 +223,6 @@ function checkMode(mode: Mode, { language }: Driver): void {
     `The ${language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
     { language, mode, supported: ['native'] },
   );
-}
-
-/** The path of a `file:` URI. */
-export function pathOfUri(uri: string): string {
-  try {
-    return fileURLToPath(uri);
-  } catch (error) {
-    throw new BabelhostError('notFound', `${uri} is no file: URI of this machine: ${messageOf(error)}.`, { uri });
-  }
 }
 
 /** As much of base64 content as detection looks at. */

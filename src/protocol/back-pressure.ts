@@ -2,6 +2,7 @@
 // the host. What a client makes the host keep is bounded by this.
 import type { Readable, Writable } from 'node:stream';
 import type { RequestSource } from '../drivers/request-queue.ts';
+import type { SourceText } from '../drivers/source-text.ts';
 
 /** A client that has left more than this unread, in bytes, is not served before it reads. */
 const unreadBytes = 64 * 1024 * 1024;
@@ -66,7 +67,8 @@ export class BackPressure implements RequestSource {
 }
 
 /** What a request holds while it is worked on, in bytes or nearly so. */
-export function heldBytes({ content, uri, uris }: Readonly<Record<string, unknown>>): number {
+export function heldBytes({ content, uri, uris }: Readonly<Record<string, unknown>>, source?: SourceText): number {
+  if (source !== undefined) return requestBytes + source.length;
   if (typeof content === 'string') return requestBytes + content.length;
   if (typeof uri === 'string') return fileBytes;
   return requestBytes + (Array.isArray(uris) ? 100 * uris.length : 0);

@@ -4,6 +4,7 @@
 // Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes up one
 // message in a turn of the event loop, and each passes an emitter, two timers and a dozen promises. A request that takes
 // the driver half a millisecond was a quarter longer for it. Here it reaches its handler in the turn in which it was read.
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import {
   ErrorCodes,
@@ -26,8 +27,9 @@ import type { Method } from './method.ts';
 import { isMethodName, methods, type CheckedParams, type Result } from './methods.ts';
 import { ParentWatch } from './parent-watch.ts';
 import { errorObject, invalidParams, responseError } from './responses.ts';
-import { ServedRequest } from './served-request.ts';
+import { ServedRequest, undecoded, type WithSource } from './served-request.ts';
 import type { HostServices } from './services.ts';
+import { decodeWithSource } from './undecoded-source.ts';
 
 export interface ServerOptions {
   /** The largest message that is taken from the client, in bytes. */
@@ -60,6 +62,7 @@ export class ServerConnection {
   readonly #byId = new Map<string | number, ServedRequest>();
   /** Told when no request is in flight any more. */
   #onIdle: (() => void)[] = [];
+  #hasParsed = false;
   #shutdown = false;
   #gone = false;
   #end: (end: ConnectionEnd) => void = () => undefined;
@@ -87,6 +90,10 @@ export class ServerConnection {
     });
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
+      // What looks at sources is loaded with the first driver, which the first source is not to wait for.
+      decode: (content, isCopy) =>
+        this.#hasParsed ? decodeWithSource(content, isCopy) : (JSON.parse(content.toString('utf8')) as unknown),
+      ownsChunks: input instanceof Socket,
       onFault: (fault) => {
         this.#pressure.read(this.#writer.pending);
         this.#refuse(fault);
@@ -133,15 +140,16 @@ export class ServerConnection {
   }
 
   /** Answers a request. Never rejects. */
-  async #serve({ id, method, params }: RequestMessage): Promise<void> {
+  async #serve({ id, method, params, [undecoded]: source }: RequestMessage & WithSource): Promise<void> {
     this.#called += 1;
-    const request = new ServedRequest(this.#pressure, `${this.#name}-${this.#called}`, this.#sendProgress);
+    const request = new ServedRequest(this.#pressure, `${this.#name}-${this.#called}`, source, this.#sendProgress);
     if (id !== null) this.#byId.set(id, request);
     if (method !== 'shutdown') this.#inFlight.add(request);
     let result: unknown;
     let failure: ResponseError<unknown> | undefined;
     try {
       result = await this.#call(method, params ?? {}, request);
+      this.#hasParsed ||= method === 'parse';
     } catch (error) {
       failure = responseError(error, this.#logger);
     }
@@ -183,7 +191,7 @@ export class ServerConnection {
 
   async #handle(name: HandledMethod, params: Record<string, unknown>, request: ServedRequest): Promise<unknown> {
     request.takeTokens(params);
-    const bytes = heldBytes(params);
+    const bytes = heldBytes(params, request.source);
     this.#pressure.hold(bytes);
     const span = this.#services.tracer?.start(name, params['_meta'] as TraceContext | undefined);
     if (span !== undefined) {

@@ -1,0 +1,59 @@
+// A source's text, undecoded: the JSON string that a client sent. A driver is written the same bytes, so that a source
+// passes through the host as its tree does. Only what JSON.stringify would have written is taken: the driver reads the very
+// bytes that it would read if the host had decoded the string and encoded it again.
+import { isUtf8 } from 'node:buffer';
+import { giveBack, ownMemory } from '../read-pieces.ts';
+import { jsonBlocks } from './json-blocks.ts';
+
+export class SourceText {
+  /** Of the text, in UTF-8. */
+  readonly bytes: number;
+  #literal: Buffer;
+  /** What the string lies in, where nobody else has it. */
+  #message: Buffer | undefined;
+  #text: string | undefined;
+
+  private constructor(literal: Buffer, bytes: number, message: Buffer | undefined) {
+    this.#literal = literal;
+    this.bytes = bytes;
+    this.#message = message;
+  }
+
+  /**
+   * The string in a message that begins with the quote at `start`; undefined where JSON.stringify would have written it
+   * otherwise, and where it is none.
+   * @param isOwn whether nobody else has the message's memory: it is given back when the string has been copied
+   */
+  static in(message: Buffer, start: number, isOwn: boolean): SourceText | undefined {
+    const blocks = jsonBlocks();
+    const end = blocks.textEnd(message, start + 1);
+    if (end < 0) return undefined;
+    const literal = message.subarray(start, end + 1);
+    if (!isUtf8(literal)) return undefined;
+    return new SourceText(literal, literal.length - 2 - blocks.spare, isOwn ? message : undefined);
+  }
+
+  /** Of the string as JSON, with its quotes, in bytes. */
+  get length(): number {
+    return this.#literal.length;
+  }
+
+  /** Decodes it: for whoever must look into the text. */
+  get text(): string {
+    return (this.#text ??= JSON.parse(this.#literal.toString('utf8')) as string);
+  }
+
+  /**
+   * Copies the string, with its quotes, to where it lies from then on.
+   * @returns the offset behind it
+   */
+  moveTo(line: Buffer, offset: number): number {
+    this.#literal.copy(line, offset);
+    const end = offset + this.#literal.length;
+    this.#literal = line.subarray(offset, end);
+    const memory = this.#message === undefined ? undefined : ownMemory(this.#message);
+    this.#message = undefined;
+    if (memory !== undefined) giveBack(memory);
+    return end;
+  }
+}

@@ -1,0 +1,96 @@
+// Sources at hand: what a request brings, or the file that it names, held to the limit and to its encoding.
+import { isUtf8 } from 'node:buffer';
+import { fileURLToPath } from 'node:url';
+import { BabelhostError, messageOf } from '../errors.ts';
+import type { Encoding } from './native-protocol.ts';
+import { SourceFiles } from './source-file.ts';
+import type { SourceText } from './source-text.ts';
+
+/** A source with what is known of it. */
+export interface LoadedSource {
+  readonly content: string | SourceText;
+  readonly encoding: Encoding;
+  readonly contentBytes: number;
+  readonly filename: string | undefined;
+}
+
+/** What a request says of its source. */
+interface Described {
+  readonly encoding?: Encoding | undefined;
+  readonly filename?: string | undefined;
+}
+
+export class Sources {
+  readonly #files = new SourceFiles();
+  readonly #limitBytes: number;
+
+  /** @param limitBytes the longest source that is taken */
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /**
+   * A source that came with its request.
+   * @throws BabelhostError `contentTooLarge`, `invalidEncoding`
+   */
+  given(source: string | SourceText, { encoding = 'utf8', filename }: Described): LoadedSource {
+    if (typeof source !== 'string' && encoding === 'utf8') {
+      this.#checkSize(source.bytes);
+      return { content: source, encoding, contentBytes: source.bytes, filename };
+    }
+    const content = textOf(source);
+    const contentBytes = encoding === 'utf8' ? Buffer.byteLength(content) : Buffer.byteLength(content, 'base64');
+    this.#checkSize(contentBytes);
+    if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
+      throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
+    }
+    return { content, encoding, contentBytes, filename };
+  }
+
+  /**
+   * A file. With `base64`, its bytes need not be UTF-8.
+   * @throws BabelhostError `notFound`, `contentTooLarge`, `invalidEncoding`
+   */
+  async file(uri: string, described: Described): Promise<LoadedSource> {
+    const file = pathOfUri(uri);
+    const bytes = await this.#files.read(file, uri, (size) => {
+      this.#checkSize(size);
+    });
+    const filename = described.filename ?? file;
+    if (described.encoding === 'base64') {
+      return { content: bytes.toString('base64'), encoding: 'base64', contentBytes: bytes.length, filename };
+    }
+    if (!isUtf8(bytes)) {
+      throw new BabelhostError(
+        'invalidEncoding',
+        `${file} is not UTF-8; convert it, or ask with encoding "base64" to hand its bytes to the driver as they are.`,
+        { uri, encoding: 'utf8' },
+      );
+    }
+    return { content: bytes.toString('utf8'), encoding: 'utf8', contentBytes: bytes.length, filename };
+  }
+
+  #checkSize(contentBytes: number): void {
+    const limitBytes = this.#limitBytes;
+    if (contentBytes <= limitBytes) return;
+    throw new BabelhostError(
+      'contentTooLarge',
+      `The source has ${contentBytes} bytes, more than the limit of ${limitBytes}; raise it (--max-content-bytes) or split the source.`,
+      { contentBytes, limitBytes },
+    );
+  }
+}
+
+/** The text of a source, decoded where it was not. */
+export function textOf(source: string | SourceText): string {
+  return typeof source === 'string' ? source : source.text;
+}
+
+/** The path of a `file:` URI. */
+export function pathOfUri(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch (error) {
+    throw new BabelhostError('notFound', `${uri} is no file: URI of this machine: ${messageOf(error)}.`, { uri });
+  }
+}

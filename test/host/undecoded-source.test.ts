@@ -1,0 +1,133 @@
+// Sources on their way through a host: the first of a connection is decoded, the others are not; drivers see no difference.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FrameReader } from '../../src/protocol/frame-reader.ts';
+import { buildScriptDriver } from '../support/driver-images.ts';
+import { collect, runProgram, startProgram } from '../support/program.ts';
+import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+
+/** Answers with the request that it was written, as it was written. */
+const script = `
+while IFS= read -r line; do
+  printf '{"status":"ok","errors":[],"ast":%s}\\n' "$line"
+done`;
+
+let folder: string;
+let socket: string;
+let host: ReturnType<typeof startProgram>;
+let ended: ReturnType<typeof collect>;
+
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+  socket = path.join(folder, 'socket');
+  const root = path.join(folder, 'root');
+  const reference = await buildScriptDriver(folder, { language: 'mirror', script });
+  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
+  const options = ['--root', root, '--log-level', 'error', '--max-instances', '1', '--max-content-bytes', '1M'];
+  host = startProgram(['serve', '--listen', `unix:${socket}`, ...options]);
+  ended = collect(host);
+  await once(host.stderr, 'data');
+});
+
+afterAll(async () => {
+  host.kill('SIGTERM');
+  await ended;
+  await removeFolder(folder);
+});
+
+interface Answer {
+  readonly result?: { readonly uast: unknown };
+  readonly error?: { readonly data: object };
+}
+
+class RawClient implements Disposable {
+  readonly #stream: Socket;
+  readonly #waiting: ((answer: Answer) => void)[] = [];
+
+  private constructor(stream: Socket) {
+    this.#stream = stream;
+    const reader = new FrameReader(stream, {
+      messageBytes: 1 << 24,
+      onFault: (fault) => {
+        expect(fault).toBeUndefined();
+      },
+    });
+    reader.listen((message) => this.#waiting.shift()?.(message as Answer));
+  }
+
+  static async open(): Promise<RawClient> {
+    const stream = connect(socket);
+    await once(stream, 'connect');
+    return new RawClient(stream);
+  }
+
+  /** Asks with the JSON of a source as it is given. */
+  ask(literal: string, more = '"language":"mirror"'): Promise<Answer> {
+    const content = `{"jsonrpc":"2.0","id":1,"method":"parse","params":{"content":${literal},${more}}}`;
+    this.#stream.write(`Content-Length: ${Buffer.byteLength(content)}\r\n\r\n${content}`);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  [Symbol.dispose](): void {
+    this.#stream.destroy();
+  }
+}
+
+describe('a source on its way through a host', () => {
+  it.each([
+    ['plain', '"x = 1"'],
+    ['empty', '""'],
+    ['with escapes', '"a\\n\\t\\"b\\"\\\\ \\u001f"'],
+    ['with characters of two to four bytes', '"é\u2028😀"'],
+    ['with escapes that need not be', '"\\u0041\\/\\ud83d\\ude00\\u00E9"'],
+    ['with half a character', '"a\\ud800b"'],
+    ['of 200 KB', JSON.stringify('"line"\n\té'.repeat(20_000))],
+  ])('reaches the driver the same where it is the first and where it is not: %s', async (_what, literal) => {
+    using client = await RawClient.open();
+    const content = JSON.parse(literal) as string;
+    for (let round = 0; round < 3; round += 1) {
+      const { result } = await client.ask(literal);
+      expect(result?.uast).toEqual({ content, encoding: 'utf8' });
+    }
+  });
+
+  it('is refused with the same words where it is too long, is not base64, or stands beside a uri', async () => {
+    using client = await RawClient.open();
+    const mirror = '"language":"mirror"';
+    const refused: [string, string][] = [
+      [JSON.stringify('é\n'.repeat(400_000)), mirror],
+      ['"%%%"', `${mirror},"encoding":"base64"`],
+      ['"x"', `${mirror},"uri":"file:///x"`],
+      ['"x"', `${mirror},"unknown":1`],
+      ['"x"', '"filename":"x.unknown-language"'],
+    ];
+    const before = [];
+    for (const [literal, more] of refused) before.push(await client.ask(literal, more));
+    expect(before.map(({ error }) => error?.data)).toMatchObject([
+      { kind: 'contentTooLarge', contentBytes: 1_200_000 },
+      { kind: 'invalidEncoding' },
+      { kind: 'invalidParams' },
+      { kind: 'invalidParams' },
+      { kind: 'languageNotDetected' },
+    ]);
+    expect(await client.ask('"x"')).toHaveProperty('result');
+    for (const [index, [literal, more]] of refused.entries())
+      expect(await client.ask(literal, more)).toEqual(before[index]);
+    // As long as it may be, though its JSON is longer.
+    expect(await client.ask(JSON.stringify('\n'.repeat(1 << 20)))).toHaveProperty('result');
+    const base64 = Buffer.from('x').toString('base64');
+    const { result } = await client.ask(JSON.stringify(base64), `${mirror},"encoding":"base64"`);
+    expect(result?.uast).toEqual({ content: base64, encoding: 'base64' });
+  });
+
+  it('is its own among many that are on their way at once', async () => {
+    using client = await RawClient.open();
+    await client.ask('"first"');
+    const texts = Array.from({ length: 40 }, (_, index) => `${index} `.repeat(index % 2 === 0 ? 10 : 40_000));
+    const answers = await Promise.all(texts.map((text) => client.ask(JSON.stringify(text))));
+    const contents = answers.map(({ result }) => (result?.uast as { content: string }).content);
+    expect(contents.toSorted()).toEqual(texts.toSorted());
+  });
+});
