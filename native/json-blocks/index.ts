@@ -10,6 +10,12 @@
 //
 // Hostile bytes cannot make it touch anything but its own memory: that is why it is WebAssembly and no native addon.
 
+import { compared, deepest, overwritten, piece, pieceBytes, separators, stack } from './memory';
+import { isEscape, scalarEnd } from './tokens';
+import { anyOf, behind, digits, joined, leadsOn, places } from './vectors';
+
+export { spare, textEnd } from './text';
+
 /** What goes before the next byte; the scanner has the same numbers. */
 const beforeValue: u32 = 1;
 const beforeName: u32 = 2;
@@ -21,36 +27,6 @@ const inString: u32 = 32;
 /** With inString: the string is a member's name. */
 const inName: u32 = 64;
 
-/** The most levels of nesting that are handled here; below them the scanner goes on by itself. */
-const deepest: i32 = 16384;
-const pieceBytes: i32 = 65536;
-
-/** A byte for each level, 0xff for an object, 0 for an array; a block can go beyond either end before that is noticed. */
-const stack: usize = memory.data(deepest + 192) + 64;
-/** The bytes to look at, and what a block's loads may reach behind them. */
-const piece: usize = memory.data(pieceBytes + 128, 16);
-/** What the brackets of the block under way have overwritten in `stack`, to be put back where the block is not taken. */
-const overwritten: usize = memory.data(64);
-
-/**
- * The bytes that blocks are compared with. They are loaded, since of constants the compiler would make vectors anew at
- * each use, in three instructions.
- */
-const compared: usize = memory.data<u8>([
-  0x22, 0x5c, 0x20, 0x7b, 0x7d, 0x3a, 0x2c, 0x30,
-  0x7f - 0x39, // moves the digits up to the last numbers that a signed byte holds
-  0x7f - 10, // the number before those
-]);
-
-/** For each byte: 1 if it can be no part of a number or word. */
-const separators: usize = memory.data(256);
-/** For each byte: 1 if it may follow a backslash (`u` has its own rule). */
-const escapes: usize = memory.data(256);
-/** For each control character: 1 if it has an escape of two bytes. */
-const controls: usize = memory.data(256);
-/** For each byte: 1 if JSON.stringify writes it after a backslash (`u` has its own rule). */
-const shortEscapes: usize = memory.data(256);
-
 export const stackAddress: usize = stack;
 export const pieceAddress: usize = piece;
 export const pieceLength: i32 = pieceBytes;
@@ -59,117 +35,6 @@ export const stackLength: i32 = deepest;
 /** After `scan`: what goes before the byte that it stopped at, and how many levels are open there. */
 export let state: u32 = 0;
 export let depth: i32 = 0;
-
-function mark(table: usize, characters: string): void {
-  for (let index = 0; index < characters.length; index += 1) {
-    store<u8>(table + characters.charCodeAt(index), 1);
-  }
-}
-mark(separators, ' ,:[]{}"');
-mark(escapes, '"\\/bfnrt');
-mark(shortEscapes, '"\\bfnrt');
-mark(controls, '\b\t\n\f\r');
-
-/** The places in a block of four vectors that are all ones in `a` to `d`, and no others. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function joined(a: v128, b: v128, c: v128, d: v128): u64 {
-  return (
-    <u64>(<u32>i8x16.bitmask(a) | (<u32>i8x16.bitmask(b) << 16)) |
-    (<u64>(<u32>i8x16.bitmask(c) | (<u32>i8x16.bitmask(d) << 16)) << 32)
-  );
-}
-
-/** The places of a byte. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function places(a: v128, b: v128, c: v128, d: v128, byte: v128): u64 {
-  return joined(i8x16.eq(a, byte), i8x16.eq(b, byte), i8x16.eq(c, byte), i8x16.eq(d, byte));
-}
-
-/** Whether a byte is in the block, at any place of a vector. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function anyOf(a: v128, b: v128, c: v128, d: v128, byte: v128): v128 {
-  return v128.or(
-    v128.or(i8x16.eq(a, byte), i8x16.eq(b, byte)),
-    v128.or(i8x16.eq(c, byte), i8x16.eq(d, byte)),
-  );
-}
-
-/** Those of '0' to '9', which `above` moves up to the last numbers that a signed byte holds. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function digits(bytes: v128, above: v128, least: v128): v128 {
-  return i8x16.gt_s(i8x16.add(bytes, above), least);
-}
-
-/** Places that follow `places`, moved behind the spaces there. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function behind(places: u64, spaces: u64): u64 {
-  return (places | ((places & spaces) + spaces)) & ~spaces;
-}
-
-/** Whether `behind` leads beyond the block. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function leadsOn(places: u64, spaces: u64): u64 {
-  return u64((places & spaces) + spaces < spaces);
-}
-
-/** The end of the number or word at `at`, or 0 where it is malformed or not whole before `end`. */
-function scalarEnd(at: usize, end: usize): usize {
-  // The longest word and the separator behind it; a shorter rest is the scanner's.
-  if (end - at < 6) return 0;
-  const first = load<u8>(at);
-  if (first == 0x74) at = load<u32>(at) == 0x65757274 ? at + 4 : end; // true
-  else if (first == 0x6e) at = load<u32>(at) == 0x6c6c756e ? at + 4 : end; // null
-  else if (first == 0x66) at = load<u32>(at + 1) == 0x65736c61 ? at + 5 : end; // false
-  else {
-    at = numberEnd(at, end);
-  }
-  return at < end && load<u8>(separators + load<u8>(at)) ? at : 0;
-}
-
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function isDigit(at: usize): bool {
-  return load<u8>(at) - 0x30 < 10;
-}
-
-/** RFC 8259, section 6. Reads at most to `end`, which is readable but no digit's place; `end` where it is malformed. */
-function numberEnd(at: usize, end: usize): usize {
-  if (load<u8>(at) == 0x2d) at += 1;
-  if (at >= end || !isDigit(at)) return end;
-  if (load<u8>(at) == 0x30) at += 1;
-  else while (at < end && isDigit(at)) at += 1;
-  if (at < end && load<u8>(at) == 0x2e) {
-    at += 1;
-    if (at >= end || !isDigit(at)) return end;
-    while (at < end && isDigit(at)) at += 1;
-  }
-  if (at < end && (load<u8>(at) | 0x20) == 0x65) {
-    at += 1;
-    if (at < end && (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d)) at += 1;
-    if (at >= end || !isDigit(at)) return end;
-    while (at < end && isDigit(at)) at += 1;
-  }
-  return at;
-}
-
-function isHexadecimal(at: usize): bool {
-  const byte = load<u8>(at);
-  return byte - 0x30 < 10 || (byte | 0x20) - 0x61 < 6;
-}
-
-/** Whether a backslash at `at` begins a whole escape before `end`. */
-function isEscape(at: usize, end: usize): bool {
-  if (end - at < 6) return end - at >= 2 && load<u8>(escapes + load<u8>(at + 1)) != 0;
-  const byte = load<u8>(at + 1);
-  if (byte != 0x75) return load<u8>(escapes + byte) != 0;
-  return isHexadecimal(at + 2) && isHexadecimal(at + 3) && isHexadecimal(at + 4) && isHexadecimal(at + 5);
-}
 
 /** Puts back what the brackets of a block have overwritten, the last first, from the level that they led to. */
 function putBack(block: usize, brackets: u64, top: usize): void {
@@ -418,56 +283,4 @@ export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i3
   }
   depth = <i32>(top - stack);
   return <i32>(block - piece);
-}
-
-/** After `textEnd`: how many bytes more the escapes that it went over have than the characters that they stand for. */
-export let spare: i32 = 0;
-
-/** The length of an escape that begins at `at`, as JSON.stringify writes it for one byte; 0 for any other, or a part of one. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
-function escapeLength(at: usize, end: usize): usize {
-  if (end - at < 2) return 0;
-  const byte = load<u8>(at + 1);
-  if (load<u8>(shortEscapes + byte)) return 2;
-  // \u00XX of a control character that has no shorter way.
-  if (byte != 0x75 || end - at < 6 || load<u16>(at + 2) != 0x3030) return 0;
-  const high = load<u8>(at + 4) - 0x30;
-  const low = load<u8>(at + 5);
-  const digit: u8 = low - 0x30 < 10 ? low - 0x30 : low - 0x61 < 6 ? low - 0x57 : 16;
-  if (high > 1 || digit > 15) return 0;
-  return high == 0 && load<u8>(controls + digit) ? 0 : 6;
-}
-
-/**
- * Goes over the rest of a string for as long as it is written as JSON.stringify writes strings, whose UTF-8 is not looked at.
- * @param length of the piece
- * @returns the offset of the first byte that is no part of it, or the piece's end: of the closing quote, of a character that
- * must not stand there, or of an escape that is written otherwise or is not whole
- */
-export function textEnd(length: i32): i32 {
-  const end = piece + length;
-  const quote = v128.load_splat<u8>(compared);
-  const backslash = v128.load_splat<u8>(compared, 1);
-  const space = v128.load_splat<u8>(compared, 2);
-  let at = piece;
-  spare = 0;
-  while (at < end) {
-    // What lies behind the piece is readable.
-    const bytes = v128.load(at);
-    const stops = i8x16.bitmask(
-      v128.or(v128.or(i8x16.eq(bytes, quote), i8x16.eq(bytes, backslash)), i8x16.lt_u(bytes, space)),
-    );
-    if (stops == 0) {
-      at += 16;
-      continue;
-    }
-    at += ctz(stops);
-    if (at >= end || load<u8>(at) != 0x5c) break;
-    const escape = escapeLength(at, end);
-    if (escape == 0) break;
-    at += escape;
-    spare += <i32>escape - 1;
-  }
-  return <i32>(min(at, end) - piece);
 }
