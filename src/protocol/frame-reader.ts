@@ -3,24 +3,10 @@
 import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
 import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
+import { invalidity, type FrameFault } from './frame-fault.ts';
+import { contentLength, headerEnd, headerLimit, plainHeader, plainHeaderBytes } from './frame-header.ts';
 import { TopLevelIdFinder } from './message-id.ts';
 import { giveBack } from './received-memory.ts';
-
-/** Why a frame was not taken. `id` is the request's, where one could be found. */
-export type FrameFault =
-  | { readonly kind: 'header'; readonly message: string }
-  | { readonly kind: 'syntax'; readonly message: string; readonly id: null }
-  | { readonly kind: 'invalid'; readonly message: string; readonly id: string | number | null }
-  | { readonly kind: 'tooLarge'; readonly length: number; readonly limit: number; readonly id: string | number | null };
-
-/** No header block needs more than this: two fields are defined, both short. */
-const headerLimit = 8 * 1024;
-
-const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
-
-/** A header as nearly all are, from its first byte to the content, in at most so many bytes. */
-const plainHeader = /^Content-Length: (\d{1,15})\r\n\r\n/;
-const plainHeaderBytes = 40;
 
 /** Messages that are handed on in one turn of the event loop: other clients have theirs, too. */
 const messagesInATurn = 32;
@@ -259,45 +245,4 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#take(this.#buffered);
     this.#options.onFault({ kind: 'header', message });
   }
-}
-
-/** Why a value is neither request, notification nor response (JSON-RPC 2.0, sections 4 and 5). */
-function invalidity(message: unknown): FrameFault | undefined {
-  if (Array.isArray(message)) {
-    // LSP does without batches, and so do we: a frame costs nothing here.
-    return {
-      kind: 'invalid',
-      message: 'Batches are not supported: send each request in a frame of its own.',
-      id: null,
-    };
-  }
-  if (typeof message !== 'object' || message === null) {
-    return { kind: 'invalid', message: 'The message is not an object.', id: null };
-  }
-  const { id, method, params } = message as Record<string, unknown>;
-  const known = typeof id === 'string' || typeof id === 'number' ? id : null;
-  if (method === undefined && ('result' in message || 'error' in message)) return undefined;
-  if (typeof method !== 'string') return { kind: 'invalid', message: 'The message has no method.', id: known };
-  if ('id' in message && known === null) {
-    return { kind: 'invalid', message: 'The id of a request must be a string or a number.', id: null };
-  }
-  if (params !== undefined && params !== null && typeof params !== 'object') {
-    return { kind: 'invalid', message: 'The params must be an object.', id: known };
-  }
-  return undefined;
-}
-
-/** The Content-Length of a header block; undefined where it is missing, repeated with another value, or no number. */
-function contentLength(header: string): number | undefined {
-  let length: number | undefined;
-  for (const line of header.split('\r\n')) {
-    const field = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
-    if (field === null) return undefined;
-    if (field[1]?.toLowerCase() !== 'content-length') continue;
-    const value = field[2] ?? '';
-    if (!/^\d{1,15}$/.test(value)) return undefined;
-    if (length !== undefined && length !== Number(value)) return undefined;
-    length = Number(value);
-  }
-  return length;
 }

@@ -2,15 +2,21 @@
 import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
 import type { z } from 'zod';
 import { CancelledError } from '../drivers/request.ts';
-import type { BabelhostError } from '../errors.ts';
-import { isBabelhostError } from '../errors.ts';
+import { BabelhostError, isBabelhostError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { FrameFault } from './frame-fault.ts';
 
 /** LSP 3.17, "Error codes": the client cancelled the request. */
 export const requestCancelled = -32800;
 
+export interface ErrorObject {
+  readonly code: number;
+  readonly message: string;
+  readonly data: { readonly kind: string };
+}
+
 /** The error object of a BabelhostError, as an answer or inside a result. */
-export function errorObject(error: BabelhostError): { code: number; message: string; data: { kind: string } } {
+export function errorObject(error: BabelhostError): ErrorObject {
   return { code: error.code, message: error.message, data: { kind: error.kind, ...error.data } };
 }
 
@@ -40,4 +46,23 @@ export function invalidParams(method: string, error: z.ZodError): ResponseError<
     kind: 'invalidParams',
     issues,
   });
+}
+
+/** The answer to a frame that is no request. */
+export function frameError(fault: FrameFault): ErrorObject {
+  switch (fault.kind) {
+    case 'tooLarge':
+      return errorObject(
+        new BabelhostError(
+          'contentTooLarge',
+          `The message has ${fault.length} bytes, more than the limit of ${fault.limit}; send a uri in place of the content, or raise the limit (--max-message-bytes).`,
+          { contentBytes: fault.length, limitBytes: fault.limit },
+        ),
+      );
+    case 'invalid':
+      return { code: ErrorCodes.InvalidRequest, message: fault.message, data: { kind: 'invalidRequest' } };
+    case 'header':
+    case 'syntax':
+      return { code: ErrorCodes.ParseError, message: fault.message, data: { kind: 'parseError' } };
+  }
 }

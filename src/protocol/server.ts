@@ -19,14 +19,15 @@ import type { TraceContext } from '../drivers/observer.ts';
 import type { Logger } from '../log.ts';
 import { version } from '../version.ts';
 import { BackPressure, heldBytes } from './back-pressure.ts';
-import { FrameReader, type FrameFault } from './frame-reader.ts';
+import type { FrameFault } from './frame-fault.ts';
+import { FrameReader } from './frame-reader.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { handlers, type HandledMethod, type RequestContext } from './handlers.ts';
 import { LogMessages } from './log-messages.ts';
 import type { Method } from './method.ts';
 import { isMethodName, methods, type CheckedParams, type Result } from './methods.ts';
 import { ParentWatch } from './parent-watch.ts';
-import { errorObject, invalidParams, responseError } from './responses.ts';
+import { frameError, invalidParams, responseError } from './responses.ts';
 import { ServedRequest, undecoded, type WithSource } from './served-request.ts';
 import type { HostServices } from './services.ts';
 import { decodeWithSource } from './undecoded-source.ts';
@@ -281,17 +282,9 @@ export class ServerConnection {
   /** Answers a frame that is no request, so that its sender is not left waiting. */
   #refuse(fault: FrameFault): void {
     const id = 'id' in fault ? fault.id : null;
-    const error =
-      fault.kind === 'tooLarge'
-        ? tooLarge(fault)
-        : {
-            code: fault.kind === 'invalid' ? ErrorCodes.InvalidRequest : ErrorCodes.ParseError,
-            message: fault.message,
-            data: { kind: fault.kind === 'invalid' ? 'invalidRequest' : 'parseError' },
-          };
     // Not the message: it may quote what the client sent.
     this.#logger.warn({ fault: fault.kind, client: this.#name }, 'a message of the client was refused');
-    this.#writer.send({ jsonrpc: '2.0', id, error }, () => {
+    this.#writer.send({ jsonrpc: '2.0', id, error: frameError(fault) }, () => {
       // Where one frame ends and the next begins is lost with its header: nothing after it can be understood.
       if (fault.kind === 'header') this.#end({ by: 'close' });
     });
@@ -303,16 +296,6 @@ function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
-}
-
-function tooLarge({ length, limit }: { length: number; limit: number }): ReturnType<typeof errorObject> {
-  return errorObject(
-    new BabelhostError(
-      'contentTooLarge',
-      `The message has ${length} bytes, more than the limit of ${limit}; send a uri in place of the content, or raise the limit (--max-message-bytes).`,
-      { contentBytes: length, limitBytes: limit },
-    ),
-  );
 }
 
 /** The kind of an error for the log, which gets no messages: they may name what the client would keep to itself. */

@@ -3,7 +3,8 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FrameReader, type FrameFault } from '../../src/protocol/frame-reader.ts';
+import type { FrameFault } from '../../src/protocol/frame-fault.ts';
+import { FrameReader } from '../../src/protocol/frame-reader.ts';
 import { FrameWriter } from '../../src/protocol/frame-writer.ts';
 import { RawJson } from '../../src/protocol/raw-json.ts';
 
