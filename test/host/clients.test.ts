@@ -3,12 +3,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
-import { buildScriptDriver } from '../support/driver-images.ts';
-import { collect, runProgram, startProgram } from '../support/program.ts';
-import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+import { listeningHost, type ListeningHost } from '../support/listening-host.ts';
+import { collect } from '../support/program.ts';
 
 /** Answers with 4 MB where the source says so, after a second where it says slow, at once else. */
 const script = `
@@ -23,31 +21,18 @@ while IFS= read -r line; do
   esac
 done`;
 
-let folder: string;
-let socket: string;
-let host: ReturnType<typeof startProgram>;
-let ended: ReturnType<typeof collect>;
+let host: ListeningHost;
 
 beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-  socket = path.join(folder, 'socket');
-  const root = path.join(folder, 'root');
-  const reference = await buildScriptDriver(folder, { language: 'echo', script });
-  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
-  const options = ['--root', root, '--log-level', 'error', '--max-instances', '2', '--timeout', '20s'];
-  host = startProgram(['serve', '--listen', `unix:${socket}`, ...options]);
-  ended = collect(host);
-  await once(host.stderr, 'data');
+  host = await listeningHost({ language: 'echo', script }, ['--max-instances', '2', '--timeout', '20s']);
 });
 
 afterAll(async () => {
-  host.kill('SIGTERM');
-  await ended;
-  await removeFolder(folder);
+  await host[Symbol.asyncDispose]();
 });
 
 async function clientOf(): Promise<{ client: Client; stream: Socket } & Disposable> {
-  const stream = connect(socket);
+  const stream = connect(host.socket);
   await once(stream, 'connect');
   const client = new Client(stream, stream);
   return {
@@ -69,13 +54,13 @@ const frame = (message: object): string => {
 };
 
 async function residentMegabytes(): Promise<number> {
-  const status = await readFile(`/proc/${host.pid ?? 0}/status`, 'utf8');
+  const status = await readFile(`/proc/${host.pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }
 
 /** Processor time of the host so far. */
 async function processorMs(): Promise<number> {
-  const fields = (await readFile(`/proc/${host.pid ?? 0}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+  const fields = (await readFile(`/proc/${host.pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
   // utime and stime (proc(5)), of the fields that follow the name; a tick is ten milliseconds.
   return 10 * (Number(fields[11]) + Number(fields[12]));
 }
@@ -126,7 +111,7 @@ describe('a host of many clients', () => {
   it('reports progress and results to the one that asked, also where tokens are the same', async () => {
     using one = await clientOf();
     using other = await clientOf();
-    const uris = [1, 2, 3].map((number) => `file://${folder}/none-${number}`);
+    const uris = [1, 2, 3].map((number) => `file://${host.folder}/none-${number}`);
     const found: string[][] = [[], []];
     const ask = ({ client }: { client: Client }, which: number) =>
       client.request(
@@ -162,7 +147,7 @@ describe('a host of many clients', () => {
   it('is not held up by one that asks without end and reads nothing', async () => {
     using reader = await clientOf();
     await parse(reader.client, 'quick');
-    const deaf = connect(socket);
+    const deaf = connect(host.socket);
     await once(deaf, 'connect');
     deaf.on('error', () => undefined).pause();
     const before = await residentMegabytes();
@@ -194,7 +179,7 @@ describe('a host of many clients', () => {
   it('is not held up by one that sends what is no request', async () => {
     using reader = await clientOf();
     await parse(reader.client, 'quick');
-    const noisy = connect(socket);
+    const noisy = connect(host.socket);
     await once(noisy, 'connect');
     noisy.on('error', () => undefined).resume();
     const before = await residentMegabytes();
@@ -222,7 +207,7 @@ describe('a host of many clients', () => {
     using watcher = await clientOf();
     await parse(watcher.client, 'quick');
     for (let each = 0; each < 5; each += 1) {
-      const gone = connect(socket);
+      const gone = connect(host.socket);
       await once(gone, 'connect');
       const written = new Promise((resolve) =>
         gone.write(frame({ id: 1, method: 'host/status' }).repeat(900), resolve),
@@ -253,7 +238,7 @@ describe('a host of many clients', () => {
   });
 
   it.runIf(process.getuid?.() === 0)('refuses another user', async () => {
-    const program = `require('net').connect(${JSON.stringify(socket)}).on('connect', () => process.exit(0))
+    const program = `require('net').connect(${JSON.stringify(host.socket)}).on('connect', () => process.exit(0))
       .on('error', ({ code }) => { console.log(code); process.exit(1); });`;
     const stranger = await collect(spawn(process.execPath, ['-e', program], { uid: 65_534, gid: 65_534 }));
     expect(stranger).toMatchObject({ status: 1, stdout: 'EACCES\n' });

@@ -1,12 +1,9 @@
 // Sources on their way through a host: the first of a connection is decoded, the others are not; drivers see no difference.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FrameReader } from '../../src/protocol/frame-reader.ts';
-import { buildScriptDriver } from '../support/driver-images.ts';
-import { collect, runProgram, startProgram } from '../support/program.ts';
-import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+import { listeningHost, type ListeningHost } from '../support/listening-host.ts';
 
 /** Answers with the request that it was written, as it was written. */
 const script = `
@@ -14,27 +11,14 @@ while IFS= read -r line; do
   printf '{"status":"ok","errors":[],"ast":%s}\\n' "$line"
 done`;
 
-let folder: string;
-let socket: string;
-let host: ReturnType<typeof startProgram>;
-let ended: ReturnType<typeof collect>;
+let host: ListeningHost;
 
 beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-  socket = path.join(folder, 'socket');
-  const root = path.join(folder, 'root');
-  const reference = await buildScriptDriver(folder, { language: 'mirror', script });
-  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
-  const options = ['--root', root, '--log-level', 'error', '--max-instances', '1', '--max-content-bytes', '1M'];
-  host = startProgram(['serve', '--listen', `unix:${socket}`, ...options]);
-  ended = collect(host);
-  await once(host.stderr, 'data');
+  host = await listeningHost({ language: 'mirror', script }, ['--max-instances', '1', '--max-content-bytes', '1M']);
 });
 
 afterAll(async () => {
-  host.kill('SIGTERM');
-  await ended;
-  await removeFolder(folder);
+  await host[Symbol.asyncDispose]();
 });
 
 interface Answer {
@@ -58,7 +42,7 @@ class RawClient implements Disposable {
   }
 
   static async open(): Promise<RawClient> {
-    const stream = connect(socket);
+    const stream = connect(host.socket);
     await once(stream, 'connect');
     return new RawClient(stream);
   }
