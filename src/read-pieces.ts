@@ -7,6 +7,9 @@ export const pieceBytes = 64 * 1024;
 /** As many lie idle at most: what a large answer consists of. */
 const mostIdle = 128;
 
+/** What the idle pieces hold at most, in bytes. */
+export const mostIdleBytes = mostIdle * pieceBytes;
+
 const idle: ArrayBuffer[] = [];
 
 /** A piece whose content is undefined. Who has it need not give it back: the collector takes it then. */
