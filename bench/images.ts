@@ -55,7 +55,7 @@ export async function measureImages(): Promise<Figure[]> {
       {
         name: 'peak memory above idle while pulling',
         unit: 'MB',
-        value: summarise(ours.map((one) => one.memory / 1e6)),
+        value: summarise(ours.map((one) => one.memory)),
         baseline: { name: 'what it may take', value: summarise([memoryBound]) },
         target: { ratio: 1, is: 'at most' },
       },
@@ -71,6 +71,7 @@ export async function measureImages(): Promise<Figure[]> {
 interface Measured {
   readonly first: number;
   readonly second: number;
+  /** In MB. */
   readonly memory: number;
 }
 

@@ -1,9 +1,9 @@
 // The host's resident memory while it passes on ten thousand large trees, against its memory when idle. The tree is that
 // of a file of 150 KB; it comes from a driver that has it ready (canned-driver.ts), for a parser would take ten minutes.
-import { readFile } from 'node:fs/promises';
 import { cannedLanguage, installCannedDriver } from './canned-driver.ts';
 import { fileOfSize } from './corpus.ts';
 import type { Figure } from './report.ts';
+import { residentMegabytes } from './resident-memory.ts';
 import { serveHostWithRawTrees } from './setting.ts';
 import { summarise } from './statistics.ts';
 import type { RawJson } from '../src/protocol/raw-json.ts';
@@ -15,7 +15,7 @@ export async function measureMemory(root: string): Promise<Figure[]> {
   await installCannedDriver(root, await treeOf(root, file, content));
   await using host = serveHostWithRawTrees(root);
   await host.client.request('parse', { content: 'x', language: 'javascript', filename: file });
-  const idle = await residentMegabytes(host.pid, 'VmRSS');
+  const idle = await residentMegabytes(host.pid, 'now');
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < trees) {
@@ -30,8 +30,8 @@ export async function measureMemory(root: string): Promise<Figure[]> {
     }
   };
   await Promise.all([lane(), lane()]);
-  const after = await residentMegabytes(host.pid, 'VmRSS');
-  const peak = await residentMegabytes(host.pid, 'VmHWM');
+  const after = await residentMegabytes(host.pid, 'now');
+  const peak = await residentMegabytes(host.pid, 'at most');
   const baseline = { name: 'the host’s memory when idle, after its first parse', value: summarise([idle]) };
   return [
     { name: `resident memory of the host after ${trees} trees`, unit: 'MB', value: summarise([after]), baseline },
@@ -49,9 +49,4 @@ async function treeOf(root: string, file: string, content: string): Promise<Uint
   await using host = serveHostWithRawTrees(root);
   const { uast } = await host.client.request('parse', { content, language: 'javascript', filename: file });
   return Buffer.concat((uast as RawJson).chunks);
-}
-
-async function residentMegabytes(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024;
 }
