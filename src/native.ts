@@ -17,12 +17,7 @@ export function jsonBlocksPath(): string {
  * Checks that the bootstrap is there and can be executed.
  * @throws BabelhostError `runtimeMissing`, naming the command that builds it.
  */
-export function requireBootstrap(): Promise<string> {
-  return Promise.resolve().then(findBootstrap);
-}
-
-/** The same, at once. */
-export function findBootstrap(): string {
+export function requireBootstrap(): string {
   const path = bootstrapPath();
   try {
     accessSync(path, constants.X_OK);

@@ -1,15 +1,9 @@
 // Where this host's containers have their cgroups, who makes them, and which controllers limit them there.
 import { mkdir, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import path from 'node:path';
-import {
-  hierarchyOf,
-  isWritable,
-  readKernelFile,
-  type CgroupLayout,
-  type ContainerCgroups,
-  type Controller,
-  type Hierarchy,
-} from './cgroup.ts';
+import { mayUse, readOrEmpty } from './at-hand.ts';
+import { hierarchyOf, type CgroupLayout, type ContainerCgroups, type Controller, type Hierarchy } from './cgroup.ts';
 import type { Limits } from './limits.ts';
 import type { Identity } from './owners.ts';
 import type { CgroupResources } from './spec.ts';
@@ -46,7 +40,7 @@ export function placeCgroups(layout: CgroupLayout, identity: Identity, runtime: 
   if (layout.kind === 'none') return nowhere('no cgroup is mounted');
   if (identity.kind !== 'privileged') return placeDelegated(layout, name);
   for (const { mountPoint } of layout.hierarchies) {
-    if (!isWritable(mountPoint)) return nowhere(`${mountPoint} is read-only`);
+    if (!mayUse(mountPoint, constants.W_OK)) return nowhere(`${mountPoint} is read-only`);
   }
   const places = layout.hierarchies.map((hierarchy) => placeIn(hierarchy, hierarchy.mountPoint));
   return place(places, name, runtime === 'crun' ? 'joined' : 'runtime');
@@ -66,7 +60,7 @@ function placeDelegated(layout: CgroupLayout, name: string): CgroupPlacement {
   if (hierarchy.own === '/') return nowhere('the cgroup of this process is the root');
   const parent = path.join(hierarchy.mountPoint, path.dirname(hierarchy.own));
   for (const file of ['.', 'cgroup.procs', 'cgroup.subtree_control']) {
-    if (!isWritable(path.join(parent, file))) {
+    if (!mayUse(path.join(parent, file), constants.W_OK)) {
       return nowhere(
         `${parent} is not delegated to this user: 'systemd-run --user --scope -p Delegate=yes' makes one that is`,
       );
@@ -90,7 +84,7 @@ interface Place {
  */
 function placeIn(hierarchy: Hierarchy, parent: string): Place {
   if (hierarchy.version === 1) return { hierarchy, parent };
-  const words = (file: string) => readKernelFile(path.join(parent, file)).split(/\s+/).filter(Boolean);
+  const words = (file: string) => readOrEmpty(path.join(parent, file)).split(/\s+/).filter(Boolean);
   const occupied = words('cgroup.type').length > 0 && words('cgroup.procs').length > 0;
   const controllers = words(occupied ? 'cgroup.subtree_control' : 'cgroup.controllers');
   const reason = occupied

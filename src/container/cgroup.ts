@@ -1,8 +1,9 @@
 // The cgroup hierarchies of this machine, the place in them that is this host's own, and what they tell of a container.
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readFile, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../errors.ts';
+import { readOrEmpty } from './at-hand.ts';
 
 export type Controller = 'memory' | 'pids' | 'cpu';
 
@@ -66,33 +67,13 @@ export function parseCgroupLayout(
 export function readCgroupLayout(): CgroupLayout {
   const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
   // Kernels without cgroups have no such file.
-  const cgroup = readKernelFile('/proc/self/cgroup');
-  return parseCgroupLayout(mountinfo, cgroup, (mountPoint) =>
-    readKernelFile(path.join(mountPoint, 'cgroup.controllers')),
-  );
-}
-
-/** A file of the kernel's; '' where there is none. */
-export function readKernelFile(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
+  const cgroup = readOrEmpty('/proc/self/cgroup');
+  return parseCgroupLayout(mountinfo, cgroup, (mountPoint) => readOrEmpty(path.join(mountPoint, 'cgroup.controllers')));
 }
 
 /** The hierarchy that has a controller, if one does. */
 export function hierarchyOf(layout: CgroupLayout, controller: Controller): Hierarchy | undefined {
   return layout.hierarchies.find(({ controllers }) => controllers.includes(controller));
-}
-
-export function isWritable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Removes a cgroup and those below it, all empty of processes. What is gone already is no fault. */

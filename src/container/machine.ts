@@ -43,7 +43,7 @@ export async function examineMachine(runtime = 'runc', required: readonly string
     await using host = await ContainerRuntime.open({ directory, runtime });
     const isolation = await host.isolation();
     const findings = await Promise.all([
-      examineBootstrap(),
+      Promise.resolve(examineBootstrap()),
       examineRuntime('runc', runtime === 'runc'),
       examineRuntime('crun', runtime === 'crun'),
       ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
@@ -60,9 +60,9 @@ export async function examineMachine(runtime = 'runc', required: readonly string
   }
 }
 
-async function examineBootstrap(): Promise<Finding> {
+function examineBootstrap(): Finding {
   try {
-    return { name: 'bootstrap', state: 'ok', found: await requireBootstrap() };
+    return { name: 'bootstrap', state: 'ok', found: requireBootstrap() };
   } catch (error) {
     return { name: 'bootstrap', state: 'missing', found: messageOf(error), mend: 'make -C native' };
   }

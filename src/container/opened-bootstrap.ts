@@ -1,7 +1,7 @@
 // The native bootstrap as this host found it first. A program that is upgraded or rebuilt has its file replaced, by one
 // that may take other arguments or that is not there for a moment; a host that runs goes on with what it started with.
 import { closeSync, openSync } from 'node:fs';
-import { findBootstrap } from '../native.ts';
+import { requireBootstrap } from '../native.ts';
 
 export class OpenedBootstrap implements Disposable {
   /**
@@ -18,7 +18,7 @@ export class OpenedBootstrap implements Disposable {
 
   /** @throws BabelhostError `runtimeMissing` */
   static open(): OpenedBootstrap {
-    return new OpenedBootstrap(openSync(findBootstrap(), 'r'));
+    return new OpenedBootstrap(openSync(requireBootstrap(), 'r'));
   }
 
   [Symbol.dispose](): void {

@@ -2,6 +2,7 @@
 // than the kernel's answer.
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { readOrEmpty } from './at-hand.ts';
 
 /**
  * How the files of an image are to be owned on this machine, for whoever unpacks it.
@@ -69,14 +70,6 @@ function has(ranges: readonly IdRange[], wanted: IdRange): boolean {
   return ranges.some(
     (range) => wanted.first >= range.first && wanted.first + wanted.count <= range.first + range.count,
   );
-}
-
-function readOrEmpty(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 /** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): what making namespaces and mapping ids takes. */

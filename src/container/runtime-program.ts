@@ -1,8 +1,9 @@
 // The OCI runtime: finding it, and the command lines that runc and crun both take.
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
+import { mayUse } from './at-hand.ts';
 
 export interface RuntimeProgram {
   /** 'runc', 'crun', or another program that takes runc's command line. */
@@ -15,25 +16,16 @@ export interface RuntimeProgram {
 /** Where Debian and others put runtimes that an ordinary user's PATH may lack. */
 const furtherFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /**
  * The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. Looked for at once: PATH may
  * have a dozen folders, and as many turns of Node's threads, one after the other, are a millisecond of a first answer.
  */
 export function findProgram(name: string): string | undefined {
-  if (name.includes('/')) return isExecutable(name) ? path.resolve(name) : undefined;
+  if (name.includes('/')) return mayUse(name, constants.X_OK) ? path.resolve(name) : undefined;
   const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...furtherFolders];
   for (const folder of folders) {
     const file = path.join(folder, name);
-    if (isExecutable(file)) return file;
+    if (mayUse(file, constants.X_OK)) return file;
   }
   return undefined;
 }

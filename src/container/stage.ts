@@ -1,6 +1,7 @@
 // The folder that the guard mounts its stage on (native/guard.c): hidden in the guard's mount namespace, and only there.
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
 import { BabelhostError } from '../errors.ts';
+import { mayUse } from './at-hand.ts';
 
 /** Folders that every Linux has (FHS 3.0, section 3), that everybody can reach, and that few things lie in. */
 const stages = ['/mnt', '/media', '/srv', '/opt', '/home', '/boot'];
@@ -9,12 +10,7 @@ const stages = ['/mnt', '/media', '/srv', '/opt', '/home', '/boot'];
 export function findStage(used: readonly string[]): string {
   for (const stage of stages) {
     if (used.some((file) => file === stage || file.startsWith(`${stage}/`))) continue;
-    try {
-      accessSync(stage, constants.X_OK);
-      return stage;
-    } catch {
-      continue;
-    }
+    if (mayUse(stage, constants.X_OK)) return stage;
   }
   throw new BabelhostError(
     'containerFailed',

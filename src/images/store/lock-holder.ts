@@ -29,8 +29,8 @@ const complaintLength = 1000;
  * Starts `bootstrap lock` with these arguments.
  * @throws BabelhostError `runtimeMissing` if the bootstrap is not built.
  */
-export async function startHolder(args: readonly string[]): Promise<Holder> {
-  const program = await requireBootstrap();
+export function startHolder(args: readonly string[]): Holder {
+  const program = requireBootstrap();
   const child = spawn(program, ['lock', ...args], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   // Our end closing before the holder has read it is no error of ours.
   child.stdin.on('error', () => undefined);

@@ -23,7 +23,7 @@ export interface LockOptions {
  */
 export async function acquireLock(path: string, options: LockOptions, lender?: Lender): Promise<Lock> {
   options.signal?.throwIfAborted();
-  return await granted(lender?.lend('lock') ?? (await startHolder([path])), path, options);
+  return await granted(lender?.lend('lock') ?? startHolder([path]), path, options);
 }
 
 /** A lock with another one that its holder can take, too. */
@@ -40,14 +40,14 @@ export async function acquireLendingLock(
   other: { readonly path: string; readonly folder: string },
   options: LockOptions,
 ): Promise<LendingLock> {
-  const holder = await startHolder(['--lend', other.folder, other.path, path]);
+  const holder = startHolder(['--lend', other.folder, other.path, path]);
   const lock = await granted(holder, path, options);
   return { ...lock, lender: new Lender(holder) };
 }
 
 /** Takes the lock if nobody holds it now; undefined if somebody does. */
 export async function tryLock(path: string): Promise<Lock | undefined> {
-  const holder = await startHolder(['--try', path]);
+  const holder = startHolder(['--try', path]);
   return (await waitFor(holder, {})) === 'locked' ? lockOf(holder) : undefined;
 }
 
@@ -64,8 +64,8 @@ export interface PreparedLock extends AsyncDisposable {
  * Prepares to take the lock on the file at `path` after what is being written below `folder` is durable.
  * @param lender - as for acquireLock.
  */
-export async function prepareLock(path: string, folder: string, lender?: Lender): Promise<PreparedLock> {
-  const holder = lender?.lend('prepare') ?? (await startHolder(['--after-sync', folder, path]));
+export function prepareLock(path: string, folder: string, lender?: Lender): PreparedLock {
+  const holder = lender?.lend('prepare') ?? startHolder(['--after-sync', folder, path]);
   let acquired = false;
   return {
     acquire: async (options) => {

@@ -82,7 +82,7 @@ export class Session {
   /** Prepares to take the store's lock after what is being written to workspaces is durable. */
   async prepareStoreLock(): Promise<PreparedLock> {
     const { lender } = await this.#start();
-    return await prepareLock(this.#layout.lock, this.#layout.tmp, lender);
+    return prepareLock(this.#layout.lock, this.#layout.tmp, lender);
   }
 
   /** A new folder for work in progress. It is removed by dispose, or swept once this process is gone. */
