@@ -30,10 +30,12 @@ export function ownMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer | und
 }
 
 /**
- * Gives memory back that nobody needs any more. Every view of it that is left has no bytes from now on: none can show what
- * others will read into it.
+ * Gives a view's memory back that nobody needs any more, where it is the view's alone. Every view of it that is left has no
+ * bytes from now on: none can show what others will read into it.
  */
-export function giveBack(memory: ArrayBuffer): void {
+export function giveBack(view: Uint8Array): void {
+  const memory = ownMemory(view);
+  if (memory === undefined) return;
   if (memory.byteLength === pieceBytes && idle.length < mostIdle) idle.push(memory.transfer());
   else memory.transfer(0);
 }

@@ -1,7 +1,7 @@
 // The memory that an answer came in. The collector frees a buffer long after it was last needed: with trees of megabytes,
 // hundreds lie about, each new one is cold, and the collector has to run for them alone. Whoever has an answer to itself
 // and has sent it gives its memory back at once; what is not given back is collected as ever.
-import { giveBack, ownMemory } from '../read-pieces.ts';
+import { giveBack } from '../read-pieces.ts';
 
 export class AnswerMemory {
   readonly #pieces: Buffer[] = [];
@@ -26,10 +26,7 @@ export class AnswerMemory {
   free(): void {
     this.#holders -= 1;
     if (this.#holders !== 0) return;
-    for (const piece of this.#pieces) {
-      const memory = ownMemory(piece);
-      if (memory !== undefined) giveBack(memory);
-    }
+    for (const piece of this.#pieces) giveBack(piece);
     this.#pieces.length = 0;
   }
 }

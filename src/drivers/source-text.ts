@@ -2,7 +2,7 @@
 // passes through the host as its tree does. Only what JSON.stringify would have written is taken: the driver reads the very
 // bytes that it would read if the host had decoded the string and encoded it again.
 import { isUtf8 } from 'node:buffer';
-import { giveBack, ownMemory } from '../read-pieces.ts';
+import { giveBack } from '../read-pieces.ts';
 import { jsonBlocks } from './json-blocks.ts';
 
 export class SourceText {
@@ -51,9 +51,8 @@ export class SourceText {
     this.#literal.copy(line, offset);
     const end = offset + this.#literal.length;
     this.#literal = line.subarray(offset, end);
-    const memory = this.#message === undefined ? undefined : ownMemory(this.#message);
+    if (this.#message !== undefined) giveBack(this.#message);
     this.#message = undefined;
-    if (memory !== undefined) giveBack(memory);
     return end;
   }
 }

@@ -1,6 +1,6 @@
 // Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
 // decode and encode them again. Only brackets and strings are looked at on the way over a tree.
-import { beforeValue, blockBytes, inString, JsonBlocks, objectMark } from '../drivers/json-blocks.ts';
+import { beforeValue, blockBytes, inString, jsonBlocks, objectMark } from '../drivers/json-blocks.ts';
 import { RawJson } from './raw-json.ts';
 import { giveBack } from './received-memory.ts';
 
@@ -48,7 +48,6 @@ export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
     if (unsent === 0) giveBack(content);
   };
   const rest: Buffer[] = [];
-  blocks?.begin();
   const toldDepth = toldDepths.find(([start]) => content.subarray(0, start.length).equals(start))?.[1];
   let kept = 0;
   let depth = 0;
@@ -142,9 +141,6 @@ function toldEnd(content: Buffer, keyAt: number, start: number): number | undefi
   return content[end] === comma || content[end] === closingBrace ? end : undefined;
 }
 
-/** Loaded with the first tree that is worth it. */
-let blocks: JsonBlocks | undefined;
-
 /** A tree is scanned as if it stood in two objects, as an answer's does. */
 const treeDepth = 2;
 const openContainers = new Uint8Array(deepest).fill(objectMark, 0, treeDepth);
@@ -160,7 +156,8 @@ function endOfContainer(content: Buffer, start: number): number {
   let at = start;
   let before = beforeValue;
   let depth = treeDepth;
-  blocks ??= new JsonBlocks();
+  const blocks = jsonBlocks();
+  blocks.begin();
   // The tree's last bracket is in a block that is not taken, since it would leave the tree.
   while (content.length - at >= blockBytes) {
     const stopped = blocks.scan(content, at, before, openContainers, depth, openContainers.length, treeDepth + 1);
