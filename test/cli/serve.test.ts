@@ -10,6 +10,7 @@ import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { isRoot } from '../support/privileges.ts';
 import { collect, runProgram, startProgram, statusOf } from '../support/program.ts';
+import { startListening } from '../support/listening-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
 /** Answers at once, or after a second where the source says so, or never. */
@@ -139,19 +140,7 @@ describe('serve --listen', () => {
   let sockets = 0;
   /** A host on a socket of its own, once it listens. */
   const listening = async (socket = path.join(folder, `socket-${++sockets}`), ...options: string[]) => {
-    const child = startProgram([
-      'serve',
-      '--listen',
-      `unix:${socket}`,
-      '--root',
-      root,
-      '--log-level',
-      'error',
-      ...options,
-    ]);
-    const ended = collect(child);
-    await Promise.race([once(child.stderr, 'data'), ended]);
-    return { socket, child, ended };
+    return { socket, ...(await startListening(socket, root, options)) };
   };
   const clientOf = async (socket: string): Promise<{ client: Client; stream: Socket }> => {
     const stream = connect(socket);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
-import { collect, startProgram } from '../support/program.ts';
+import { startListening } from '../support/listening-host.ts';
 import { serveHost, uriOf, type ServedHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder, temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -106,13 +106,11 @@ describe('“3,000 concurrent queries from four clients, then it hung while idle
   it('each gets its own answer, and after a pause the next one too', async () => {
     const root = await temporaryFolder();
     const socket = path.join(root, 'socket');
-    const child = startProgram(['serve', '--listen', `unix:${socket}`, '--root', root, '--log-level', 'error']);
-    const ended = collect(child);
+    const { child, ended } = await startListening(socket, root);
     onTestFinished(async () => {
       child.kill('SIGTERM');
       expect((await ended).status).toBe(0);
     });
-    await once(child.stderr, 'data');
     const clients = await Promise.all(
       [0, 1, 2, 3].map(async () => {
         const stream = connect(socket);

@@ -6,6 +6,23 @@ import { buildScriptDriver, type ScriptDriver } from './driver-images.ts';
 import { collect, runProgram, startProgram } from './program.ts';
 import { makeTemporaryFolder, removeFolder } from './temporary-folder.ts';
 
+/** Starts a host that listens at a socket, and waits until it does or has ended. */
+export async function startListening(socket: string, root: string, options: readonly string[] = []) {
+  const child = startProgram([
+    'serve',
+    '--listen',
+    `unix:${socket}`,
+    '--root',
+    root,
+    '--log-level',
+    'error',
+    ...options,
+  ]);
+  const ended = collect(child);
+  await Promise.race([once(child.stderr, 'data'), ended]);
+  return { child, ended };
+}
+
 export interface ListeningHost extends AsyncDisposable {
   /** What the test may write to; the socket and the store are in it, too. */
   readonly folder: string;
@@ -22,22 +39,11 @@ export async function listeningHost(driver: ScriptDriver, options: readonly stri
   const root = path.join(folder, 'root');
   const reference = await buildScriptDriver(folder, driver);
   expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
-  const host = startProgram([
-    'serve',
-    '--listen',
-    `unix:${socket}`,
-    '--root',
-    root,
-    '--log-level',
-    'error',
-    ...options,
-  ]);
-  const ended = collect(host);
+  const { child, ended } = await startListening(socket, root, options);
   made.defer(async () => {
-    host.kill('SIGTERM');
+    child.kill('SIGTERM');
     await ended;
   });
-  await once(host.stderr, 'data');
   const all = made.move();
-  return { folder, socket, pid: host.pid ?? 0, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { folder, socket, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
