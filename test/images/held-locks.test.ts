@@ -55,7 +55,7 @@ describe('a lock that is prepared', () => {
     await using made = await makeFolder();
     const file = path.join(made.folder, 'lock');
     await writeFile(file, '');
-    await using prepared = await prepareLock(file, made.folder);
+    await using prepared = prepareLock(file, made.folder);
     expect(await childHolds(process.pid, await lockName(file))).toBe(false);
     const lock = await prepared.acquire({ timeoutMs: 10_000 });
     expect(await childHolds(process.pid, await lockName(file))).toBe(true);
@@ -67,7 +67,7 @@ describe('a lock that is prepared', () => {
     await using made = await makeFolder();
     const file = path.join(made.folder, 'lock');
     {
-      await using prepared = await prepareLock(file, made.folder);
+      await using prepared = prepareLock(file, made.folder);
       expect(await holders(file)).toHaveLength(1);
       if (when !== 'is not wanted') {
         const signal = AbortSignal.abort(new Error('cancelled'));
@@ -86,14 +86,14 @@ describe('a lock that is prepared', () => {
     onTestFinished(() => {
       vi.unstubAllEnvs();
     });
-    await using prepared = await prepareLock(file, made.folder);
+    await using prepared = prepareLock(file, made.folder);
     // Not synced before.
     await expect(prepared.acquire({ timeoutMs: 10_000 })).rejects.toThrow(/wrote 'locked'/);
   });
 
   it('says what is wrong with the folder, which is not the disk', async () => {
     await using made = await makeFolder();
-    const prepared = await prepareLock(path.join(made.folder, 'lock'), path.join(made.folder, 'nothing'));
+    const prepared = prepareLock(path.join(made.folder, 'lock'), path.join(made.folder, 'nothing'));
     await expect(prepared.acquire({ timeoutMs: 10_000 })).rejects.toMatchObject({
       kind: 'containerFailed',
       message: expect.stringMatching(/nothing.*ENOENT/) as unknown,

@@ -59,7 +59,7 @@ describe('a lock that is lent', () => {
       await lock.release();
       expect(await isFree(other)).toBe(true);
     }
-    await using prepared = await prepareLock(other, folder, first.lender);
+    await using prepared = prepareLock(other, folder, first.lender);
     expect(await isFree(other)).toBe(true);
     await using lock = await prepared.acquire(options);
     expect(await isFree(other)).toBe(false);
@@ -90,7 +90,7 @@ describe('a lock that is lent', () => {
     await expect(cancelled).rejects.toThrow('cancelled');
     {
       // eslint-disable-next-line @typescript-eslint/no-unused-vars -- disposed of at the end of the block
-      await using _unwanted = await prepareLock(other, folder, first.lender);
+      await using _unwanted = prepareLock(other, folder, first.lender);
     }
     expect(await isFree(own)).toBe(false);
     const waiting = acquireLock(other, options, first.lender);
@@ -103,7 +103,7 @@ describe('a lock that is lent', () => {
   it('says what is wrong, which is not the disk, and is there for the next', async () => {
     const missing = path.join(folder, 'missing');
     await using first = await acquireLendingLock(own, { path: other, folder: missing }, options);
-    await using prepared = await prepareLock(other, missing, first.lender);
+    await using prepared = prepareLock(other, missing, first.lender);
     await expect(prepared.acquire(options)).rejects.toMatchObject({
       kind: 'containerFailed',
       message: expect.stringMatching(/missing.*ENOENT/) as unknown,
@@ -148,7 +148,7 @@ describe('a lock that is lent', () => {
   });
 
   it('is told of a holder that could not be started', async () => {
-    const lender = new Lender(await startHolder(['--try', path.join(folder, 'missing', 'lock')]));
+    const lender = new Lender(startHolder(['--try', path.join(folder, 'missing', 'lock')]));
     const lent = lender.lend('lock');
     await lent?.ended;
     expect(lent?.complaint()).toMatch(/missing.*ENOENT/);
