@@ -9,7 +9,7 @@ import { bootDriver } from './boot-driver.ts';
 import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
 import { DriverCatalogue } from './drivers/catalogue.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
-import { requestIdFeature } from './drivers/manifest.ts';
+import { pipeliningFeature, requestIdFeature } from './drivers/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
@@ -121,6 +121,7 @@ export class Host implements AsyncDisposable {
           logger,
           logStderr: options.logDriverStderr ?? false,
           requestIds: driver.manifest.features.includes(requestIdFeature),
+          pipelining: driver.manifest.features.includes(pipeliningFeature),
           boot: async (signal) => {
             // Its limits as they are now: an installation may have changed them and nothing else.
             const current = await catalogue.lookUp([driver.language]);

@@ -18,6 +18,13 @@ export function takePiece(): Buffer {
   return memory === undefined ? Buffer.allocUnsafeSlow(pieceBytes) : Buffer.from(memory);
 }
 
+/** A copy of `bytes`, which are no more than a piece holds, in memory that is nobody else's. */
+export function copyToPiece(bytes: Uint8Array): Buffer {
+  const piece = bytes.length === pieceBytes ? takePiece() : Buffer.allocUnsafeSlow(bytes.length);
+  piece.set(bytes);
+  return piece;
+}
+
 /** Smaller memory is not worth the call that frees it. */
 const worthFreeing = 4096;
 

@@ -1,7 +1,7 @@
 // What a container writes, read into memory that is there already. Node gives each read of a stream 64 KB of its own, new
 // and cold, and cuts what was not needed off by copying; a connection that is made with `onread` takes memory of one's own.
 import { connect, type Socket } from 'node:net';
-import { pieceBytes, takePiece } from '../read-pieces.ts';
+import { copyToPiece, pieceBytes } from '../read-pieces.ts';
 
 /** As much as the kernel keeps of what a process has written to a socket and nobody has read: more is never there. */
 const mostAtOnce = 256 * 1024;
@@ -26,7 +26,7 @@ export function connectOutput(path: string): Socket {
         let wanted = true;
         // Whoever is given a piece may want no more.
         for (let start = 0; start < length && !socket.destroyed; start += pieceBytes) {
-          wanted = socket.push(copy(buffer.subarray(start, Math.min(start + pieceBytes, length))));
+          wanted = socket.push(copyToPiece(buffer.subarray(start, Math.min(start + pieceBytes, length))));
         }
         // Where the stream has enough, false stops the reading; the stream begins it again.
         return wanted;
@@ -34,10 +34,4 @@ export function connectOutput(path: string): Socket {
     },
   });
   return socket;
-}
-
-function copy(bytes: Uint8Array): Buffer {
-  const piece = bytes.length === pieceBytes ? takePiece() : Buffer.allocUnsafeSlow(bytes.length);
-  piece.set(bytes);
-  return piece;
 }

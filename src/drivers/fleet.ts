@@ -104,6 +104,12 @@ export class Fleet implements BudgetHolder {
     return undefined;
   }
 
+  /** An instance at work that a request may be written to, behind the one that it is at. */
+  withRoomBehind(): Instance | undefined {
+    for (const instance of this.#instances) if (instance.hasRoomBehind) return instance;
+    return undefined;
+  }
+
   /** Notes that there is work: the time without any starts anew. */
   touch(): void {
     this.#usedAt = performance.now();
@@ -188,7 +194,16 @@ export class Fleet implements BudgetHolder {
   }
 
   async #start(): Promise<void> {
-    const { limits, logger, boot, language, digest, requestIds = false, logStderr = false } = this.#options;
+    const {
+      limits,
+      logger,
+      boot,
+      language,
+      digest,
+      requestIds = false,
+      pipelining = false,
+      logStderr = false,
+    } = this.#options;
     const tooLong = AbortSignal.timeout(limits.bootMs);
     let guest: Guest;
     try {
@@ -201,11 +216,12 @@ export class Fleet implements BudgetHolder {
       digest,
       limits,
       requestIds,
+      pipelining,
       logStderr,
       graceMs: limits.graceMs,
       logger,
-      onStateChange: (changed) => {
-        if (changed.state === 'idle') this.#becameIdle(changed);
+      onFree: (free) => {
+        this.#becameFree(free);
       },
     });
     logger.debug({ instance: instance.id, pid: instance.pid, language }, 'instance started');
@@ -221,7 +237,7 @@ export class Fleet implements BudgetHolder {
     else this.#owner.onReady();
   }
 
-  #becameIdle(instance: Instance): void {
+  #becameFree(instance: Instance): void {
     if (this.#shedNext || this.#isWornOut(instance)) {
       this.#shedNext = false;
       instance.retire();

@@ -1,15 +1,13 @@
-// An instance: one running driver, which takes one request at a time. It keeps answers and requests together for
-// certain: an answer that comes after its request was given up is read and dropped before the next request is written,
-// and a driver that does not come back within the grace time, or whose output cannot be understood, is ended. Where the
-// driver returns the ids of requests, an answer that it made up or wrote twice is told from the one that was asked for.
+// An instance: one running driver, from its start to its end. A driver that does not come back within the grace time,
+// whose output cannot be understood, or whose memory is used up, is ended. What is said to it and what it answers is a
+// conversation's.
 import { BabelhostError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Cancellation } from './cancellation.ts';
-import { DeadlineTimer } from './deadline-timer.ts';
+import { Conversation } from './conversation.ts';
 import { describeExit, type Guest, type GuestExit } from './guest.ts';
-import { AnswerReader, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
-import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
+import type { AnswerLimits, NativeAnswer } from './native-protocol.ts';
 import { StandardErrorLog } from './standard-error.ts';
+import type { InstanceRequest } from './written-request.ts';
 
 export type InstanceState = 'idle' | 'busy' | 'draining' | 'ended';
 
@@ -19,24 +17,15 @@ export interface InstanceOptions {
   readonly limits: AnswerLimits;
   /** Whether the driver returns the id of each request with its answer. */
   readonly requestIds?: boolean;
+  /** Whether it may be written a request before it has answered the last. Only where it returns ids. */
+  readonly pipelining?: boolean;
   /** Whether what the driver writes to its stderr is logged, and not only how much. */
   readonly logStderr?: boolean;
   /** How long a driver may take to come back after its request was given up, in milliseconds. */
   readonly graceMs: number;
   readonly logger: Logger;
-  /** Called after each change of state. */
-  readonly onStateChange: (instance: Instance) => void;
-}
-
-interface Pending {
-  readonly reader: AnswerReader;
-  readonly timeoutMs: number;
-  /** What was asked. Its memory is freed with the answer's, when nobody needs either any more. */
-  readonly line: Buffer;
-  /** Undefined once the client has had its answer: the driver's is then read and dropped. */
-  settle: { resolve: (answer: NativeAnswer) => void; reject: (error: Error) => void } | undefined;
-  /** To be called when it is settled. */
-  readonly settled: () => void;
+  /** Called when it has answered and takes another request. */
+  readonly onFree: (instance: Instance) => void;
 }
 
 /** How often a driver that is at a request is asked whether its memory was used up. */
@@ -53,16 +42,10 @@ export class Instance {
   readonly #guest: Guest;
   readonly #options: InstanceOptions;
   readonly #stderr: StandardErrorLog;
-  #state: InstanceState = 'idle';
-  #pending: Pending | undefined;
-  readonly #deadline = new DeadlineTimer(() => {
-    this.#giveUp(timeoutError(this.#pending?.timeoutMs ?? 0, 'being parsed'));
-  });
-  #graceTimer: NodeJS.Timeout | undefined;
-  #requests = 0;
-  #answered = 0;
+  readonly #conversation: Conversation;
   #retiring = false;
   #endedByHost = false;
+  #outputHasEnded = false;
   #memoryBytes = 0;
   #memoryTimer: NodeJS.Timeout | undefined;
 
@@ -75,8 +58,25 @@ export class Instance {
     this.#options = options;
     const logger = options.logger.child({ instance: guest.id });
     this.#stderr = new StandardErrorLog(guest.stderr, logger, options.logStderr ?? false);
-    guest.stdout.on('data', (chunk: Buffer) => {
-      this.#receive(chunk);
+    const { limits, requestIds = false, pipelining = false, graceMs } = options;
+    this.#conversation = new Conversation(guest.stdin, guest.stdout, {
+      limits,
+      requestIds,
+      pipelining,
+      graceMs,
+      onBusy: () => {
+        this.#watchMemory();
+      },
+      onAnswered: () => {
+        if (this.#retiring && this.state === 'idle') this.#end(undefined);
+        else if (this.state === 'idle' || this.hasRoomBehind) options.onFree(this);
+      },
+      onFault: (fault) => {
+        this.#end(fault);
+      },
+      onStuck: () => {
+        this.#stuck();
+      },
     });
     // EPIPE and the like: the driver has ended or closed its pipe; its end tells the request.
     guest.stdin.on('error', () => undefined);
@@ -92,17 +92,22 @@ export class Instance {
   }
 
   get state(): InstanceState {
-    return this.#state;
+    return this.#conversation.state;
   }
 
   /** Requests written to the driver so far. */
   get requests(): number {
-    return this.#requests;
+    return this.#conversation.requests;
   }
 
   /** Answers that came and could be understood: whether the driver has ever worked. */
   get answered(): number {
-    return this.#answered;
+    return this.#conversation.answered;
+  }
+
+  /** Whether a request may be written behind the one that the driver is at. */
+  get hasRoomBehind(): boolean {
+    return this.#conversation.hasRoomBehind && !this.#retiring;
   }
 
   /** Whether it takes no more requests and ends as soon as it has none. */
@@ -134,7 +139,7 @@ export class Instance {
   /** Ends it as soon as it has nothing to do. */
   retire(): void {
     this.#retiring = true;
-    if (this.#state === 'idle') this.#end(undefined);
+    if (this.state === 'idle') this.#end(undefined);
   }
 
   /** What the driver wrote to its stderr last, bounded. */
@@ -143,37 +148,16 @@ export class Instance {
   }
 
   /**
-   * Writes a request and waits for its answer. Only an idle instance takes one.
+   * Writes a request and waits for its answer. Only an idle instance takes one, or one that has room behind another.
    * Aborting and the deadline reject at once; the driver then has the grace time to finish.
-   * @param line a request as encodeRequest makes it
-   * @param timing the deadline in milliseconds of performance.now(), and the time allowed in all, for the message
-   * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError
+   * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError; DisplacedError
+   * for one that was written behind another
    */
-  request(line: Buffer, timing: RequestTiming, signal?: Cancellation): Promise<NativeAnswer> {
-    if (this.#state !== 'idle') return Promise.reject(new Error(`instance ${this.id} is ${this.#state}, not idle`));
-    if (signal?.aborted === true) return Promise.reject(new CancelledError());
-    this.#requests += 1;
-    const id = this.#options.requestIds === true ? String(this.#requests) : undefined;
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        this.#giveUp(new CancelledError());
-      };
-      this.#pending = {
-        reader: new AnswerReader(this.#options.limits, id),
-        timeoutMs: timing.timeoutMs,
-        line,
-        settle: { resolve, reject },
-        settled: () => {
-          this.#deadline.met();
-          signal?.removeEventListener('abort', abort);
-        },
-      };
-      this.#become('busy');
-      this.#deadline.set(timing.deadline);
-      this.#watchMemory();
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#guest.stdin.write(id === undefined ? line : withId(line, id));
-    });
+  request(request: InstanceRequest): Promise<NativeAnswer> {
+    if (this.state !== 'idle' && !this.hasRoomBehind) {
+      return Promise.reject(new Error(`instance ${this.id} is ${this.state} and takes no request`));
+    }
+    return this.#conversation.request(request);
   }
 
   /** Ends the driver; a request in flight fails with `driverCrashed`. Resolves when nothing of it is left. */
@@ -189,7 +173,7 @@ export class Instance {
    */
   #watchMemory(): void {
     this.#memoryTimer ??= setInterval(() => {
-      if (this.#state === 'busy' || this.#state === 'draining') {
+      if (this.state === 'busy' || this.state === 'draining') {
         void this.#checkMemory();
       } else {
         clearInterval(this.#memoryTimer);
@@ -202,103 +186,51 @@ export class Instance {
     if ((await this.#guest.outOfMemory()) !== undefined) this.#end(undefined);
   }
 
-  #receive(chunk: Buffer): void {
-    if (this.#state === 'ended') return;
-    const pending = this.#pending;
-    if (pending === undefined) {
-      this.#end(
-        new BabelhostError(
-          'driverProtocol',
-          'The driver wrote an answer that nothing had been asked for; it was ended.',
-          {
-            reason: 'unsolicited output',
-            offset: 0,
-          },
-        ),
-      );
-      return;
-    }
-    let answer: NativeAnswer | undefined;
-    try {
-      answer = pending.reader.feed(chunk);
-    } catch (error) {
-      if (!(error instanceof BabelhostError)) throw error;
-      this.#end(error);
-      return;
-    }
-    if (answer === undefined) return;
-    this.#pending = undefined;
-    // Before the next request can come, whose deadline would else be taken for this one's.
-    if (pending.settle !== undefined) pending.settled();
-    clearTimeout(this.#graceTimer);
-    this.#answered += 1;
-    // First free, then answered: whoever is told of the answer may at once send the next request.
-    if (this.#retiring) this.#end(undefined);
-    else this.#become('idle');
-    if (pending.settle === undefined) answer.memory?.free();
-    else {
-      // A driver may answer before it has read everything: the kernel then still needs the line.
-      if (this.#guest.stdin.writableLength === 0) answer.memory?.add(pending.line);
-      pending.settle.resolve(answer);
-    }
+  /** Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait. */
+  #outputEnded(): void {
+    if (this.state === 'ended') return;
+    this.#outputHasEnded = true;
+    this.#conversation.drain();
   }
 
-  /** Frees the client; the driver keeps its request until it answers or its grace time is over. */
-  #giveUp(error: Error): void {
-    const settle = this.#pending?.settle;
-    if (this.#pending === undefined || settle === undefined) return;
-    this.#pending.settle = undefined;
-    this.#pending.settled();
-    this.#become('draining');
-    this.#graceTimer = setTimeout(() => {
+  /** It was given the grace time to come back, or to end, and it has not. */
+  #stuck(): void {
+    if (!this.#outputHasEnded) {
       this.#options.logger.warn(
         { instance: this.id, language: this.language, graceMs: this.#options.graceMs },
         'the driver did not come back after its request was given up; ending it',
       );
       this.#end(undefined);
-    }, this.#options.graceMs);
-    settle.reject(error);
+      return;
+    }
+    const reason = 'it closed its output and did not exit';
+    this.#end(
+      new BabelhostError('driverCrashed', `The ${this.language} driver ended before it answered: ${reason}.`, {
+        language: this.language,
+        instance: this.id,
+        reason,
+      }),
+    );
   }
 
-  /** Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait. */
-  #outputEnded(): void {
-    if (this.#state === 'ended') return;
-    this.#become('draining');
-    clearTimeout(this.#graceTimer);
-    this.#graceTimer = setTimeout(() => {
-      const reason = 'it closed its output and did not exit';
-      this.#end(
-        new BabelhostError('driverCrashed', `The ${this.language} driver ended before it answered: ${reason}.`, {
-          language: this.language,
-          instance: this.id,
-          reason,
-        }),
-      );
-    }, this.#options.graceMs);
-  }
-
-  /** Begins the end: nothing more is read from the driver, its request fails now. */
+  /** Begins the end: nothing more is read from the driver; with a fault, its request fails now. */
   #end(fault: BabelhostError | undefined): void {
-    if (this.#state === 'ended') return;
+    if (this.state === 'ended') return;
     if (fault !== undefined) {
       this.#options.logger.warn(
         { instance: this.id, language: this.language, kind: fault.kind, ...fault.data },
         fault.message,
       );
-      this.#settleWith(fault);
     }
-    this.#become('ended');
-    clearTimeout(this.#graceTimer);
-    this.#deadline.end();
+    this.#conversation.end(fault);
     void this.#guest.kill();
   }
 
   /** The driver is gone: tells the request that it had, with how it ended and its last words. */
   #finish(exit: GuestExit): void {
-    clearTimeout(this.#graceTimer);
     clearInterval(this.#memoryTimer);
     const { tail } = this.#stderr;
-    this.#settleWith(
+    this.#conversation.end(
       new BabelhostError(
         'driverCrashed',
         `The ${this.language} driver ended before it answered: ${describeExit(exit)}.`,
@@ -310,20 +242,5 @@ export class Instance {
         },
       ),
     );
-    if (this.#state !== 'ended') this.#become('ended');
-  }
-
-  #settleWith(error: Error): void {
-    const pending = this.#pending;
-    if (pending?.settle === undefined) return;
-    const { reject } = pending.settle;
-    pending.settle = undefined;
-    pending.settled();
-    reject(error);
-  }
-
-  #become(state: InstanceState): void {
-    this.#state = state;
-    this.#options.onStateChange(this);
   }
 }

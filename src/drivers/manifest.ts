@@ -36,6 +36,9 @@ export const hintFeatures = { language: 'hint.language', filename: 'hint.filenam
 /** The feature of a driver that returns the `id` of each request with its answer. */
 export const requestIdFeature = 'request-id';
 
+/** The feature of a driver that may be written a request before it has answered the last; it returns ids as well. */
+export const pipeliningFeature = 'pipelining';
+
 // Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
 const manifestSchema = onFirstUse(() =>
   z.looseObject({

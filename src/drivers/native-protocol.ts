@@ -91,13 +91,15 @@ export class AnswerReader {
   }
 
   /**
-   * Takes a piece of output.
+   * Takes a piece of output, which the answer's memory has from then on.
+   * @param length as much of it belongs to this answer at most
    * @returns the answer when it is whole, else undefined
    * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit. The driver's
    * output can then not be understood any more.
    */
-  feed(chunk: Buffer): NativeAnswer | undefined {
-    this.#length += chunk.length;
+  feed(chunk: Buffer, length = chunk.length): NativeAnswer | undefined {
+    const own = length === chunk.length ? chunk : chunk.subarray(0, length);
+    this.#length += length;
     if (this.#length > this.#limits.responseBytes) {
       throw new BabelhostError(
         'responseTooLarge',
@@ -105,13 +107,13 @@ export class AnswerReader {
         { limitBytes: this.#limits.responseBytes },
       );
     }
-    if (!this.#utf8(chunk)) throw protocolError('its answer is not UTF-8', this.#length);
+    if (!this.#utf8(own)) throw protocolError('its answer is not UTF-8', this.#length);
     this.#memory.add(chunk);
-    const end = this.#scanner.feed(chunk);
+    const end = this.#scanner.feed(own);
     const { fault } = this.#scanner;
     if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
     if (end < 0) return undefined;
-    if (end < chunk.length) throw protocolError('it wrote more than one line', this.#length - chunk.length + end);
+    if (end < length) throw protocolError('it wrote more than one line', this.#length - length + end);
     this.#end();
     return this.#open();
   }
@@ -201,6 +203,15 @@ function decodeErrors(errors: unknown): SourceError[] {
     }
     throw protocolError('one of its "errors" is neither a string nor an object with a message', 0);
   });
+}
+
+/** The fault of a driver that writes where nothing was asked for. */
+export function unsolicited(): BabelhostError {
+  return new BabelhostError(
+    'driverProtocol',
+    'The driver wrote an answer that nothing had been asked for; it was ended.',
+    { reason: 'unsolicited output', offset: 0 },
+  );
 }
 
 function protocolError(reason: string, offset: number): BabelhostError {

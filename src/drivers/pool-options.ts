@@ -38,6 +38,8 @@ export interface PoolOptions {
   readonly logger: Logger;
   /** Whether the driver returns the id of each request with its answer. */
   readonly requestIds?: boolean;
+  /** Whether the driver may be written a request before it has answered the last. Only where it returns ids. */
+  readonly pipelining?: boolean;
   /** Whether what the driver writes to its stderr is logged, and not only how much. */
   readonly logStderr?: boolean;
   /** Boots one driver; rejects with the reason where it cannot. */

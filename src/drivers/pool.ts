@@ -2,6 +2,7 @@
 // more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
 import { Fleet } from './fleet.ts';
+import { aheadPatienceMs } from './conversation.ts';
 import type { Instance } from './instance.ts';
 import { Latencies } from './latencies.ts';
 import type { NativeAnswer } from './native-protocol.ts';
@@ -9,6 +10,7 @@ import type { PoolCounts, PoolOptions, PoolRequest } from './pool-options.ts';
 import { Quarantine } from './quarantine.ts';
 import { RequestQueue, type Priority, type RequestSource } from './request-queue.ts';
 import { CancelledError, timeoutError } from './request.ts';
+import { DisplacedError } from './written-request.ts';
 
 export type { PoolCounts, PoolLimits, PoolOptions, PoolRequest } from './pool-options.ts';
 
@@ -16,12 +18,23 @@ export type { PoolCounts, PoolLimits, PoolOptions, PoolRequest } from './pool-op
 interface Waiting {
   readonly source: RequestSource;
   readonly priority: Priority;
+  /** Whether it may be written behind another request now. */
+  readonly mayGoBehind: () => boolean;
   readonly run: (instance: Instance) => void;
   readonly refuse: (error: Error) => void;
 }
 
 /** Which part of the time that a request may take it must have had on an instance before it counts as the source's doing. */
 const fullTime = 0.9;
+
+/** Longer requests are not written behind others: what they take is long, and what they wait for, short. */
+const longestBehind = 64 * 1024;
+
+/**
+ * Nothing is written behind anything for so long after an interactive request, in milliseconds: the next one would have to
+ * wait for two sources in place of one.
+ */
+const interactiveMs = 1000;
 
 /** After so many different sources that each ended an instance before it ever answered, it is the driver's fault. */
 const brokenAfter = 3;
@@ -37,6 +50,7 @@ export class Pool {
   /** Hashes of the sources that ended instances before these ever answered, since one last did. */
   readonly #earlyDeaths = new Set<string>();
   #inFlight = 0;
+  #interactiveAt = -Infinity;
   #success = 0;
   #failed = 0;
   #closing = false;
@@ -105,6 +119,7 @@ export class Pool {
   async request(request: PoolRequest): Promise<NativeAnswer> {
     this.#inFlight += 1;
     this.#fleet.touch();
+    if (request.priority === 'interactive') this.#interactiveAt = performance.now();
     try {
       this.#quarantine.check(request.line, this.language);
       let answer: NativeAnswer;
@@ -143,6 +158,7 @@ export class Pool {
       if (waiting === undefined) return;
       waiting.run(idle);
     }
+    this.#writeBehind();
   }
 
   /** Lets what is in flight or waiting finish, each in its own time but within `graceMs`, then ends all instances. */
@@ -165,13 +181,24 @@ export class Pool {
     await this.#fleet.close();
   }
 
-  #submit(request: PoolRequest): Promise<NativeAnswer> {
+  /** Gives instances that are at a batch's request another, so that they need not wait for the host between the two. */
+  #writeBehind(): void {
+    for (let busy = this.#fleet.withRoomBehind(); busy !== undefined; busy = this.#fleet.withRoomBehind()) {
+      if (this.#queue.has('interactive') || performance.now() - this.#interactiveAt < interactiveMs) return;
+      const waiting = this.#queue.next(({ mayGoBehind }) => mayGoBehind());
+      if (waiting === undefined) return;
+      waiting.run(busy);
+    }
+  }
+
+  /** @param wasDisplaced whether it waited behind another already: it then waits for an instance that is idle */
+  #submit(request: PoolRequest, wasDisplaced = false): Promise<NativeAnswer> {
     if (this.#closing) throw this.#closedError();
     if (request.signal?.aborted === true) throw new CancelledError();
     const idle = this.#queue.size === 0 && !request.source.clogged ? this.#fleet.idle() : undefined;
     if (idle !== undefined) return this.#run(idle, request);
     this.#failFast();
-    return this.#wait(request);
+    return this.#wait(request, wasDisplaced);
   }
 
   /** Where no instance runs and none may be started yet because the driver does not work, the reason is told at once. */
@@ -183,8 +210,8 @@ export class Pool {
     throw new BabelhostError(reason.kind, reason.message, { ...reason.data, retryAfterMs }, { cause: reason });
   }
 
-  #wait(request: PoolRequest): Promise<NativeAnswer> {
-    const { timing, signal, source, priority } = request;
+  #wait(request: PoolRequest, wasDisplaced: boolean): Promise<NativeAnswer> {
+    const { line, timing, signal, source, priority } = request;
     const span = request.span?.child('queue');
     return new Promise<NativeAnswer>((resolve, reject) => {
       const leave = (): void => {
@@ -195,6 +222,11 @@ export class Pool {
       const waiting: Waiting = {
         source,
         priority,
+        mayGoBehind: () =>
+          priority === 'batch' &&
+          !wasDisplaced &&
+          line.length <= longestBehind &&
+          timing.deadline - performance.now() > 2 * aheadPatienceMs,
         // Written in the same turn as the instance became idle, so that nobody else can take it in between.
         run: (instance) => {
           leave();
@@ -225,17 +257,22 @@ export class Pool {
   }
 
   /** Runs a request on an instance, and draws the conclusions from how it ended. */
-  async #run(instance: Instance, { id, line, timing, signal, span: request }: PoolRequest): Promise<NativeAnswer> {
-    const startedAt = performance.now();
+  async #run(instance: Instance, asked: PoolRequest): Promise<NativeAnswer> {
+    const { id, line, timing, signal, span: request } = asked;
+    let startedAt = performance.now();
+    const onBegun = (): void => {
+      startedAt = performance.now();
+    };
     const span = request?.child('instance', { 'babelhost.instance': instance.id, 'babelhost.image': this.digest });
     try {
-      const answer = await instance.request(line, timing, signal);
+      const answer = await instance.request({ line, timing, signal, onBegun });
       this.#fleet.worked();
       this.#earlyDeaths.clear();
       span?.end();
       return answer;
     } catch (error) {
       span?.end(error);
+      if (error instanceof DisplacedError) return await this.#submit(asked, true);
       if (isBabelhostError(error)) {
         const { kind } = error;
         this.#options.logger.debug({ request: id, instance: instance.id, kind }, 'a request failed on its instance');

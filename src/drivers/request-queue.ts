@@ -47,13 +47,22 @@ export class RequestQueue<Item extends Queued> {
     return evicted;
   }
 
-  /** Takes the request whose turn it is; undefined where none waits that can be answered. */
-  next(): Item | undefined {
+  /** Whether any of a priority wait. */
+  has(priority: Priority): boolean {
+    return this.#waiting[priority].size > 0;
+  }
+
+  /**
+   * Takes the request whose turn it is; undefined where none waits that can be answered.
+   * @param suits whether it may be taken now: where it may not, nothing is
+   */
+  next(suits: (item: Item) => boolean = () => true): Item | undefined {
     const order: readonly Priority[] =
       this.#inARow >= interactiveTurns ? ['batch', 'interactive'] : ['interactive', 'batch'];
     for (const priority of order) {
       const item = this.#firstOf(priority);
       if (item === undefined) continue;
+      if (!suits(item)) return undefined;
       this.delete(item);
       // The source goes to the end of the line, with whatever else it has waiting.
       const rest = this.#waiting[priority].get(item.source);

@@ -50,8 +50,12 @@ type Step =
   | (typeof anything extends fc.Arbitrary<infer Each> ? Each : never);
 
 const shapes = fc
-  .record({ minimum: fc.integer({ min: 0, max: 3 }), more: fc.integer({ min: 0, max: 4 }) })
-  .map(({ minimum, more }) => ({ minimumInstances: minimum, maximumInstances: Math.max(minimum + more, 1) }));
+  .record({ minimum: fc.integer({ min: 0, max: 3 }), more: fc.integer({ min: 0, max: 4 }), pipelining: fc.boolean() })
+  .map(({ minimum, more, pipelining }) => ({
+    minimumInstances: minimum,
+    maximumInstances: Math.max(minimum + more, 1),
+    pipelining,
+  }));
 
 interface Sent {
   readonly id: number;
@@ -64,6 +68,8 @@ interface Sent {
   settledAt?: number;
 }
 
+type HistoryOptions = Partial<PoolLimits> & { readonly pipelining?: boolean };
+
 /** A pool of fakes with the books of a test. */
 class History {
   readonly clients = Array.from({ length: 4 }, () => ({ clogged: false }));
@@ -72,11 +78,13 @@ class History {
   readonly asked = new Map<number, number>();
   readonly #drivers = new Set<FakeDriver>();
   readonly #limits: PoolLimits;
+  readonly #pipelining: boolean;
   readonly pool: Pool;
   bootsFail = false;
   mostAtOnce = 0;
 
-  constructor(limits: Partial<PoolLimits>) {
+  constructor({ pipelining = false, ...limits }: HistoryOptions) {
+    this.#pipelining = pipelining;
     this.#limits = {
       ...defaultDriverLimits,
       queueLength: 10_000,
@@ -94,6 +102,7 @@ class History {
       budget: new InstanceBudget({ instances: 100, memoryBytes: Infinity }),
       logger: silentLogger(),
       requestIds: true,
+      pipelining,
       boot: () => this.#boot(),
     });
   }
@@ -197,8 +206,8 @@ class History {
         expect(['answer', 'answer twice']).toContain(behaviour.does);
         expect(outcome).toBe(id);
       }
-      // Once, and once more elsewhere where its driver died.
-      expect(this.asked.get(id) ?? 0).toBeLessThanOrEqual(2);
+      // Once, and once more elsewhere where its driver died; for each of these, once more for nobody where it was displaced.
+      expect(this.asked.get(id) ?? 0).toBeLessThanOrEqual(this.#pipelining ? 4 : 2);
     }
     const { busy, waiting, success, failed } = this.pool.counts;
     expect({ busy, waiting }).toEqual({ busy: 0, waiting: 0 });
@@ -207,7 +216,7 @@ class History {
   }
 }
 
-async function history(limits: Partial<PoolLimits>, run: (history: History) => Promise<void>): Promise<void> {
+async function history(limits: HistoryOptions, run: (history: History) => Promise<void>): Promise<void> {
   const made = new History(limits);
   try {
     await run(made);
@@ -291,7 +300,8 @@ describe('where no driver fails, a pool', () => {
           // At most 40 * 12 requests of 400 ms, and starts of 50 ms after every seventh.
           await pool.pass(480 * 400 + 70 * 1000);
           for (const { id, outcomes } of pool.sent) expect(outcomes).toEqual([id]);
-          for (const asked of pool.asked.values()) expect(asked).toBe(1);
+          // One that waited behind another for too long may be asked twice.
+          for (const asked of pool.asked.values()) expect(asked).toBeLessThanOrEqual(shape.pipelining ? 2 : 1);
         });
       }),
       { numRuns: 100 },

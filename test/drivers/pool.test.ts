@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { InstanceBudget } from '../../src/drivers/budget.ts';
 import { defaultDriverLimits } from '../../src/drivers/limits.ts';
 import { Pool, type PoolLimits, type PoolOptions } from '../../src/drivers/pool.ts';
+import type { Priority } from '../../src/drivers/request-queue.ts';
 import { BabelhostError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import { driverProcess, echoProgram } from '../support/driver-process.ts';
@@ -36,13 +37,14 @@ const ask = async (
   timeoutMs = 20_000,
   signal?: AbortSignal,
   client = source,
+  priority: Priority = 'interactive',
 ): Promise<unknown> => {
   const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
   const answer = await pool.request({
     line,
     timing: { deadline: performance.now() + timeoutMs, timeoutMs },
     source: client,
-    priority: 'interactive',
+    priority,
     ...(signal !== undefined && { signal }),
   });
   return JSON.parse(Buffer.concat(answer.ast).toString());
@@ -371,5 +373,101 @@ describe('a pool', () => {
     ).toEqual(['driverCrashed', 'shuttingDown', 'shuttingDown']);
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     await expect(ask(pool, 'x')).rejects.toMatchObject({ kind: 'shuttingDown' });
+  });
+});
+
+/** A driver that answers in turn, with how many requests it had then; `what` it does with each before that. */
+const counting = (what = ''): string => `
+  const lines = []; let busy = false;
+  const next = () => { const line = lines.shift(); busy = line !== undefined; if (busy) setTimeout(at, 2, line); };
+  const reply = ({ id, content }) => {
+    answer({ id, status: 'ok', ast: { content, had: 1 + lines.length } });
+    next();
+  };
+  const at = (request) => { const { content } = request; ${what}; reply(request); };
+  eachLine((request) => { lines.push(request); if (!busy) next(); });`;
+const pipelined = { requestIds: true, pipelining: true } satisfies Partial<PoolOptions>;
+
+describe('a pool of a driver that takes a request before it has answered the last', () => {
+  const askAll = async (pool: Pool, asked: readonly string[], priority: Priority, timeoutMs = 20_000) =>
+    (await Promise.all(asked.map((content) => ask(pool, content, timeoutMs, undefined, source, priority)))) as {
+      content: string;
+      had: number;
+    }[];
+
+  it('writes a batch’s requests behind each other, two at a time, and gives each its own answer', async () => {
+    const pool = poolOf(counting(), { maximumInstances: 2, queueLength: 1000 }, pipelined);
+    const asked = contents(200);
+    const answers = await askAll(pool, asked, 'batch');
+    expect(answers.map(({ content }) => content)).toEqual(asked);
+    expect(Math.max(...answers.map(({ had }) => had))).toBe(2);
+    expect(answers.filter(({ had }) => had === 2).length).toBeGreaterThan(50);
+    expect(pool.counts).toMatchObject({ success: 200, failed: 0, busy: 0, waiting: 0 });
+  });
+
+  it.each([
+    ['interactive ones', 'interactive', 20_000, ''],
+    ['long ones', 'batch', 20_000, 'x'.repeat(65_536)],
+    ['those that have little time', 'batch', 150, ''],
+  ] as const)('writes none behind another of %s', async (_what, priority, timeoutMs, more) => {
+    const pool = poolOf(counting(), { maximumInstances: 1, responseBytes: 1 << 24 }, pipelined);
+    await ask(pool, 'warm');
+    await expect.poll(() => pool.instances[0]?.state).toBe('idle');
+    const asked = contents(8).map((content) => content + more);
+    for (const { had } of await askAll(pool, asked, priority, timeoutMs)) expect(had).toBe(1);
+  });
+
+  it('has no interactive request wait for two of a batch, while there are any', async () => {
+    const pool = poolOf(counting(), { maximumInstances: 1 }, pipelined);
+    const batch = askAll(pool, contents(80), 'batch');
+    const user = (async () => {
+      const had: number[] = [];
+      for (const content of contents(10))
+        had.push(...(await askAll(pool, [content], 'interactive')).map((each) => each.had));
+      return had;
+    })();
+    expect(await user).toEqual(Array.from({ length: 10 }, () => 1));
+    expect(new Set((await batch).map(({ had }) => had))).toEqual(new Set([1]));
+  });
+
+  it('loses no request that waits behind one of which the driver dies, and does not blame it', async () => {
+    const pool = poolOf(counting(`if (content.startsWith('bad')) process.exit(9)`), { maximumInstances: 2 }, pipelined);
+    const asked = Array.from({ length: 60 }, (_, index) => (index % 20 === 10 ? `bad ${index}` : `good ${index}`));
+    const settled = await Promise.allSettled(
+      asked.map((content) => ask(pool, content, 20_000, undefined, source, 'batch')),
+    );
+    for (const [index, outcome] of settled.entries()) {
+      if (asked[index]?.startsWith('bad') === true) {
+        expect(outcome).toMatchObject({ status: 'rejected', reason: { kind: 'driverCrashed' } });
+      } else expect(outcome).toMatchObject({ status: 'fulfilled', value: { content: asked[index] } });
+    }
+    // Each of the three killed two, and nobody else was tried in vain.
+    expect(pool.counts).toMatchObject({ success: 57, failed: 3, exited: 6 });
+  });
+
+  it('asks elsewhere what waits behind one that hangs, and in time', async () => {
+    const pool = poolOf(
+      counting(`if (content === 'hang') for (;;);`),
+      { maximumInstances: 2, minimumInstances: 2, graceMs: 100 },
+      pipelined,
+    );
+    pool.warm();
+    await expect.poll(() => pool.instances.length).toBe(2);
+    await askAll(pool, contents(20), 'batch');
+    const hanging = expect(ask(pool, 'hang', 3000, undefined, source, 'batch')).rejects.toMatchObject({
+      kind: 'timeout',
+    });
+    const answers = await askAll(pool, contents(30), 'batch', 3000);
+    expect(answers.map(({ content }) => content)).toEqual(contents(30));
+    await hanging;
+    expect(pool.counts).toMatchObject({ success: 50, failed: 1 });
+  });
+
+  it('replaces an instance that never has nothing to do when it is worn out', async () => {
+    const pool = poolOf(counting(), { maximumInstances: 1, retireRequests: 10 }, pipelined);
+    const answers = await askAll(pool, contents(60), 'batch');
+    expect(answers.map(({ content }) => content)).toEqual(contents(60));
+    expect(pool.counts.exited).toBeGreaterThanOrEqual(4);
+    expect(pool.counts).toMatchObject({ success: 60, failed: 0 });
   });
 });
