@@ -27,6 +27,13 @@ export interface TrafficOptions {
   readonly patienceMs: number;
 }
 
+/**
+ * Of each day, the last third is without interactive requests: drivers are then written the next file of a folder behind the
+ * one that they are at. In milliseconds.
+ */
+const dayMs = 15_000;
+const eveningMs = 10_000;
+
 export class Traffic {
   readonly #options: TrafficOptions;
   #made = 0;
@@ -66,6 +73,13 @@ export class Traffic {
     return performance.now() < this.#options.stopAt;
   }
 
+  /** Waits while it is night, in which only folders are parsed; whether there is still something to do. */
+  async #awake(): Promise<boolean> {
+    const since = performance.now() % dayMs;
+    if (since >= eveningMs) await sleep(dayMs - since);
+    return this.#going;
+  }
+
   #source(head = ''): string {
     const { random } = this.#options;
     return `${head}\nsource ${random.seed} ${++this.#made} ${'text '.repeat(random.whole(200))}`;
@@ -89,7 +103,7 @@ export class Traffic {
   /** A person: one request after the other, with pauses. */
   async #interactive(): Promise<void> {
     const client = await this.#open();
-    while (this.#going) {
+    while (await this.#awake()) {
       const outcome = await this.#parse(client, this.#source());
       if (outcome.kind === 'result') this.#options.books.interactiveMs.push(outcome.elapsedMs);
       await this.#pause(50);
@@ -101,7 +115,7 @@ export class Traffic {
   async #busy(): Promise<void> {
     const { random } = this.#options;
     const client = await this.#open();
-    while (this.#going) {
+    while (await this.#awake()) {
       const burst = 1 + random.whole(60);
       await Promise.all(
         Array.from({ length: burst }, () =>
@@ -158,7 +172,7 @@ export class Traffic {
     const { books, random } = this.#options;
     const client = await this.#open();
     let again = this.#source('@fault exit');
-    while (this.#going) {
+    while (await this.#awake()) {
       const fault = random.pick(faults);
       if (fault === 'memory' && random.next() < 0.7) continue;
       books.injects(fault);
@@ -173,7 +187,7 @@ export class Traffic {
   /** Clients that leave in the middle. */
   async #vanishing(): Promise<void> {
     const { books, random } = this.#options;
-    while (this.#going) {
+    while (await this.#awake()) {
       const client = await this.#open();
       const requests = Array.from({ length: 1 + random.whole(30) }, () => this.#parse(client, this.#source()));
       await this.#pause(100);
@@ -187,7 +201,7 @@ export class Traffic {
   async #cancelling(): Promise<void> {
     const { books, random } = this.#options;
     const client = await this.#open();
-    while (this.#going) {
+    while (await this.#awake()) {
       const id = client.nextId;
       const request = this.#parse(client, this.#source(random.next() < 0.3 ? '@fault late' : ''));
       await this.#pause(10);
@@ -202,7 +216,7 @@ export class Traffic {
   /** A client that asks for much and reads nothing of it, for a while. */
   async #deaf(): Promise<void> {
     const { books, random, stopAt } = this.#options;
-    while (this.#going) {
+    while (await this.#awake()) {
       const client = await this.#open();
       client.socket.pause();
       const requests = Array.from({ length: 40 }, () => this.#parse(client, this.#source('@size 3000000')));
@@ -233,7 +247,7 @@ export class Traffic {
   /** SIGKILL and SIGSTOP for whatever runs in the containers. */
   async #killer(): Promise<void> {
     const { books, host, random } = this.#options;
-    while (this.#going) {
+    while (await this.#awake()) {
       await sleep(300 + random.next(2500));
       const pids = await host.driverProcesses();
       if (pids.length === 0) continue;
