@@ -10,11 +10,8 @@ import { runInNewContext } from 'node:vm';
 import { limitingControllers } from '../src/container/cgroup-placement.ts';
 import { readCgroupLayout, type CgroupLayout } from '../src/container/cgroup.ts';
 import { ContainerRuntime, type Container } from '../src/container/index.ts';
-import { resourceLimits } from '../src/container/isolation.ts';
-import { defaultLimits } from '../src/container/limits.ts';
-import { containerIds, defaultBase } from '../src/container/owners.ts';
 import { findProgram } from '../src/container/runtime-program.ts';
-import { containerSpec, initPath } from '../src/container/spec.ts';
+import { plainBundle } from './plain-bundle.ts';
 import type { PlainRun } from './plain-runtime.ts';
 import type { Figure } from './report.ts';
 import { summarise, takeTurns, type Sample } from './statistics.ts';
@@ -120,7 +117,9 @@ class PlainRuntime implements AsyncDisposable {
     // Where crun is shown v2 alone, the controllers that limit are in v1, and it could not set them; what babelhost does
     // for it there, its baseline gets too: it is executed in v1 cgroups that have the limits.
     const showVersion2 = name === 'crun' && layout.kind === 'hybrid';
-    await writeFile(path.join(bundle, 'config.json'), JSON.stringify(plainSpec(folder, showVersion2)));
+    const rootfs = path.join(folder, 'rootfs');
+    const configuration = plainBundle({ process: greet, rootfs, withoutLimits: showVersion2 });
+    await writeFile(path.join(bundle, 'config.json'), JSON.stringify(configuration));
     const program = path.join(import.meta.dirname, 'plain-runtime.ts');
     const version2 = layout.hierarchies.find(({ version }) => version === 2)?.mountPoint ?? '';
     const view = 'mount --rbind /sys/fs/cgroup "$1" && mount --bind "$0" /sys/fs/cgroup && shift && exec "$@"';
@@ -166,35 +165,6 @@ class PlainRuntime implements AsyncDisposable {
       await rmdir(path.join('/sys/fs/cgroup', cgroup.slice(cgroup.indexOf('/cgroups/') + '/cgroups/'.length)));
     }
   }
-}
-
-function plainSpec(folder: string, withoutLimits: boolean): object {
-  const ids = { first: defaultBase, count: containerIds };
-  const spec = containerSpec({
-    process: greet,
-    user: { uid: 0, gid: 0, additionalGids: [] },
-    rlimits: resourceLimits(defaultLimits, {}),
-    initArguments: [],
-    oomScoreAdj: 300,
-    hostname: 'babelhost',
-    writable: false,
-    limits: defaultLimits,
-    stage: folder,
-    uids: ids,
-    gids: ids,
-  });
-  const { memoryBytes, cpus, processes } = defaultLimits;
-  const resources = {
-    memory: { limit: memoryBytes, swap: memoryBytes },
-    cpu: { quota: cpus * 100_000, period: 100_000 },
-    pids: { limit: processes },
-  };
-  return {
-    ...spec,
-    process: { ...spec.process, args: greet.args },
-    mounts: spec.mounts.filter(({ destination }) => destination !== initPath),
-    linux: { ...spec.linux, ...(!withoutLimits && { resources }) },
-  };
 }
 
 /** What babelhost holds for a container that waits: its own memory, files in memory, and the processes beside the guest's. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ContainerRuntime, type Container } from '../src/container/index.ts';
+import type { ContainerProcess } from '../src/container/spec.ts';
 import { layout } from '../src/drivers/manifest.ts';
 import { ImageStore, type ImageConfig } from '../src/images/index.ts';
 import { Client } from '../src/protocol/client.ts';
@@ -71,6 +72,17 @@ function serve<Spoken>(
   };
 }
 
+/** The driver of an image, as its container runs it. */
+export function containerProcess({ env, workingDirectory }: ImageConfig): ContainerProcess {
+  return {
+    args: [layout.native],
+    env: Object.fromEntries(
+      env.map((text): [string, string] => [text.split('=')[0] ?? '', text.slice(text.indexOf('=') + 1)]),
+    ),
+    cwd: workingDirectory || '/',
+  };
+}
+
 /** Containers of a driver as the host boots them, without the host: the baseline of what it adds. */
 export class DirectDrivers implements AsyncDisposable {
   readonly #store: ImageStore;
@@ -99,12 +111,9 @@ export class DirectDrivers implements AsyncDisposable {
 
   async boot(): Promise<{ client: DriverClient; container: Container }> {
     const { rootfs, config } = await this.image();
-    const env = Object.fromEntries(
-      config.env.map((text): [string, string] => [text.split('=')[0] ?? '', text.slice(text.indexOf('=') + 1)]),
-    );
     const container = await this.#runtime.boot({
       rootfs,
-      process: { args: [layout.native], env, cwd: config.workingDirectory || '/', user: config.user },
+      process: { ...containerProcess(config), user: config.user },
     });
     container.stderr.resume();
     return { client: new DriverClient(container.stdout, container.stdin), container };

@@ -1,12 +1,13 @@
 // From spawning the host to its first parse, against `runc run` of the same bundle to the driver's first answer.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { layout } from '../src/drivers/manifest.ts';
+import { execPath, pid } from 'node:process';
 import { DriverClient } from './line-client.ts';
 import type { Figure } from './report.ts';
-import { DirectDrivers, serveHost } from './setting.ts';
+import { plainBundle } from './plain-bundle.ts';
+import { containerProcess, DirectDrivers, serveHost } from './setting.ts';
 import { takeTurns, timed, type Sample } from './statistics.ts';
 
 const rounds = 15;
@@ -18,20 +19,26 @@ export async function measureStart(root: string): Promise<Figure[]> {
   try {
     await using drivers = await DirectDrivers.open(root, 'javascript');
     const { rootfs, config } = await drivers.image();
-    await run('runc', ['spec', '--bundle', bundle]);
-    const { default: spec } = (await import(path.join(bundle, 'config.json'), { with: { type: 'json' } })) as {
-      default: { process: Record<string, unknown>; root: unknown };
-    };
-    // runc's own default configuration, with the driver in it and without a terminal: what one would run by hand.
-    Object.assign(spec.process, {
-      terminal: false,
-      args: [layout.native],
-      env: config.env,
-      cwd: config.workingDirectory || '/',
-    });
-    spec.root = { path: rootfs, readonly: true };
-    await writeFile(path.join(bundle, 'config.json'), JSON.stringify(spec));
+    const process = containerProcess(config);
+    // What the host gives the driver's container: its root is nobody on this machine, and has to reach the image's files.
+    await chmod(path.dirname(root), 0o711);
+    await writeFile(
+      path.join(bundle, 'config.json'),
+      JSON.stringify(plainBundle({ process, rootfs, withoutLimits: false })),
+    );
     let made = 0;
+    const runAlone = async (): Promise<number> => {
+      const startedAt = performance.now();
+      made += 1;
+      const child = spawn('runc', ['run', '--bundle', bundle, `babelhost-bench-${pid}-${made}`], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      await new DriverClient(child.stdout, child.stdin).parse(source, hints);
+      const elapsed = performance.now() - startedAt;
+      child.stdin.end();
+      await new Promise((resolve) => child.once('exit', resolve));
+      return elapsed;
+    };
     const { through, plain, hello, node } = await takeTurns(rounds, 3, {
       through: async () => {
         const startedAt = performance.now();
@@ -41,27 +48,16 @@ export async function measureStart(root: string): Promise<Figure[]> {
         await host[Symbol.asyncDispose]();
         return elapsed;
       },
-      plain: async () => {
-        const startedAt = performance.now();
-        made += 1;
-        const child = spawn('runc', ['run', '--bundle', bundle, `babelhost-bench-${process.pid}-${made}`], {
-          stdio: ['pipe', 'pipe', 'inherit'],
-        });
-        await new DriverClient(child.stdout, child.stdin).parse(source, hints);
-        const elapsed = performance.now() - startedAt;
-        child.stdin.end();
-        await new Promise((resolve) => child.once('exit', resolve));
-        return elapsed;
-      },
+      plain: runAlone,
       hello: async () => {
         const startedAt = performance.now();
         const host = serveHost(root);
-        await host.client.request('initialize', { processId: process.pid });
+        await host.client.request('initialize', { processId: pid });
         const elapsed = performance.now() - startedAt;
         await host[Symbol.asyncDispose]();
         return elapsed;
       },
-      node: () => timed(() => run(process.execPath, ['-e', '0'])),
+      node: () => timed(() => run(execPath, ['-e', '0'])),
     });
     const figure = (name: string, value: Sample, baseline: Figure['baseline'], ratio: number): Figure => ({
       name,
@@ -74,7 +70,7 @@ export async function measureStart(root: string): Promise<Figure[]> {
       figure(
         'spawn of the host to its first parse',
         through,
-        { name: '`runc run` of the bundle to its first answer', value: plain },
+        { name: '`runc run` of the same bundle to its first answer', value: plain },
         1.25,
       ),
       figure('spawn of the host to `initialize` answered', hello, { name: '`node -e 0`', value: node }, 2),
