@@ -3,7 +3,8 @@ import type { ContainerRuntime, Limits } from './container/index.ts';
 import type { Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
 import { layout } from './drivers/manifest.ts';
-import type { ImageStore } from './images/index.ts';
+import type { ImageStore, Lease } from './images/index.ts';
+import type { Logger } from './log.ts';
 
 /** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
 export async function bootDriver(
@@ -11,6 +12,7 @@ export async function bootDriver(
   runtime: ContainerRuntime,
   driver: Driver,
   limits: Limits,
+  logger: Logger,
   signal: AbortSignal,
 ): Promise<Guest> {
   // The guard is started while the store's lock is taken. A failure is told where the container is booted.
@@ -31,11 +33,23 @@ export async function bootDriver(
       },
       signal,
     );
-    void container.exited.then(() => lease.release());
+    void container.exited.then(() => giveBack(lease, logger));
     return container;
   } catch (error) {
-    await lease.release();
+    await giveBack(lease, logger);
     throw error;
+  }
+}
+
+/**
+ * Ends a lease. With a lease goes what was removed from the store meanwhile: a store that has been damaged, or taken away,
+ * is no reason to stop answering from what runs.
+ */
+async function giveBack(lease: Lease, logger: Logger): Promise<void> {
+  try {
+    await lease.release();
+  } catch (error) {
+    logger.warn({ err: error, image: lease.digest }, 'an image could not be given back to the store');
   }
 }
 

@@ -126,7 +126,7 @@ export class Host implements AsyncDisposable {
             // Its limits as they are now: an installation may have changed them and nothing else.
             const current = await catalogue.lookUp([driver.language]);
             const limited = current?.digest === driver.digest ? current : driver;
-            return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), signal);
+            return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), logger, signal);
           },
         }),
         () => {

@@ -1,6 +1,6 @@
 // A connection from its first message to its last, as editors, pipelines and scripts have it.
 import { spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -204,5 +204,26 @@ describe('host/info', () => {
       kind: 'runtimeMissing',
     });
     expect((await host.client.request('driver/list', {})).drivers).toHaveLength(1);
+  });
+});
+
+describe('a host whose store is damaged while drivers run', () => {
+  it('goes on with what runs, says what is wrong with the store, and works again when it is mended', async () => {
+    const own = path.join(folder, 'damaged');
+    await using host = serveHost(own);
+    const { client } = host;
+    const parse = () => client.request('parse', { content: 'x = 1', language: 'python' });
+    await client.request('driver/install', { reference: cataloguedImage(inject('catalogue'), 'python') });
+    await parse();
+    const index = path.join(own, 'index.json');
+    await rename(index, `${index}.away`);
+    expect((await parse()).status).toBe('ok');
+    // With the driver ends its lease, for which the store is looked into.
+    await client.request('host/kill', { all: true });
+    await expect.poll(() => host.log()).toContain('could not be given back');
+    await expect(parse()).rejects.toMatchObject({ kind: 'storageDirty', data: { path: index } });
+    await rename(`${index}.away`, index);
+    await expect.poll(async () => (await parse().catch(() => undefined))?.status).toBe('ok');
+    expect(await host.stop()).toBe(0);
   });
 });
