@@ -64,6 +64,49 @@ describe('the serialiser of trees', () => {
     }
   });
 
+  it('writes nodes that are not as Babel makes them as JSON.stringify does', () => {
+    interface Node {
+      [member: string]: unknown;
+      loc: { [member: string]: unknown; start: Record<string, unknown> };
+    }
+    const changes: ((node: Node) => void)[] = [
+      (node) => (node['type'] = 7),
+      (node) => (node['type'] = ''),
+      (node) => (node['type'] = 'Typé"\n'),
+      (node) => (node['type'] = 'T'.repeat(1000)),
+      (node) => (node['start'] = -1),
+      (node) => (node['end'] = undefined),
+      (node) => (node['end'] = 1_000_000_000),
+      (node) => (node['more'] = undefined),
+      (node) => (node['é"'] = [() => 1, Symbol('s'), null]),
+      (node) => (node.loc['filename'] = 'a.js'),
+      (node) => (node.loc['identifierName'] = 'é"'.repeat(30)),
+      (node) => (node.loc['identifierName'] = '\u0001'.repeat(100_000)),
+      (node) => (node.loc.start['line'] = 1.5),
+      (node) => (node.loc.start['index'] = undefined),
+      (node) => ((node as Record<string, unknown>)['loc'] = null),
+      (node) => {
+        // In another order.
+        const { start } = node;
+        delete node['start'];
+        node['start'] = start;
+      },
+    ];
+    const parsed = () => parseSource({ source: () => 'let a = b;\n// c', language: '', filename: 'a.js' });
+    expectSame(parsed());
+    for (const change of changes) {
+      const answer = parsed() as { ast: { program: { body: Node[] }; comments: Node[] } };
+      const [node] = answer.ast.program.body;
+      const [comment] = answer.ast.comments;
+      if (node === undefined || comment === undefined) throw new Error('no node');
+      change(node);
+      change(comment);
+      expectSame(answer);
+      // Wherever a piece ends.
+      expectSame({ ...answer, ast: { much: 'x'.repeat(190_000), node, comment, ...answer.ast } });
+    }
+  });
+
   it('makes room for what is larger than its buffer, and goes back to it', () => {
     const ast = Array.from({ length: 100_000 }, (_, index) => ({ type: 'Large', index, text: 'é'.repeat(40) }));
     expectSame({ status: 'ok', ast });

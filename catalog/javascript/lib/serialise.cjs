@@ -5,6 +5,17 @@
 // A large answer is handed on in pieces: whoever reads it need not wait for the last of it. What was handed on cannot be
 // taken back, so that nothing may fail on the way that a source can bring about: no tree is too large, and none too deep.
 'use strict';
+const {
+  beginning,
+  constant,
+  digitCounts,
+  digits,
+  elsewhere,
+  headOf,
+  newStep,
+  paddedDigits,
+} = require('./constants.cjs');
+const { classesOf, isCount, isLeftOut, isRecord, nodeMembers } = require('./records.cjs');
 
 /**
  * The buffer has this many bytes; what is in it is handed on when it is full. It is less than what the kernel keeps of a
@@ -20,9 +31,6 @@ const slack = 1024;
 const shallow = 500;
 /** Longer strings are quicker quoted and encoded by Node. */
 const shortString = 48;
-/** Kinds of nodes are few; a tree that has very many, with keys of no parser's making, does not fill the memory. */
-const mostSteps = 16_384;
-const longestConstant = 200;
 
 let bytes;
 let view;
@@ -63,59 +71,37 @@ function makeRoom(count) {
   use(larger);
 }
 
-/** A text that is written often: its ASCII in words of eight bytes, the last one padded. */
-function constant(text) {
-  const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8);
-  padded.write(text, 'latin1');
-  // As numbers they are written eight bytes at once. ASCII makes no NaN, whose bits might be changed on the way.
-  const words = Array.from({ length: padded.length / 8 }, (_, index) => padded.readDoubleLE(index * 8));
-  return { words, length: text.length };
-}
-
 /** The words beyond a constant's end are overwritten by what comes next. */
 function put({ words, length }) {
   for (let index = 0, to = at; index < words.length; index += 1, to += 8) view.setFloat64(to, words[index], true);
   at += length;
 }
 
-/** The digits of numbers below a thousand as they lie in memory: from the left, and with leading zeros. */
-const digits = new Uint32Array(1000);
-const paddedDigits = new Uint32Array(1000);
-const digitCounts = new Uint8Array(1000);
-for (let number = 0; number < 1000; number += 1) {
-  const padded =
-    0x30 + ((number / 100) | 0) + ((0x30 + (((number / 10) | 0) % 10)) << 8) + ((0x30 + (number % 10)) << 16);
-  const count = number < 10 ? 1 : number < 100 ? 2 : 3;
-  paddedDigits[number] = padded;
-  digits[number] = padded >> (8 * (3 - count));
-  digitCounts[number] = count;
-}
-
-/** Writes a whole number below a thousand million. What is written beyond its end is overwritten by what comes next. */
-function putCount(number) {
-  if (number >= 1000) {
-    const thousands = (number / 1000) | 0;
+/**
+ * Writes a count at an offset; returns the offset behind it. What is written beyond its end is overwritten by what comes
+ * next.
+ */
+function countAt(to, count) {
+  let rest = count;
+  if (rest >= 1000) {
+    let thousands = (rest / 1000) | 0;
+    rest -= thousands * 1000;
     if (thousands >= 1000) {
       const millions = (thousands / 1000) | 0;
-      view.setUint32(at, digits[millions], true);
-      at += digitCounts[millions];
-      view.setUint32(at, paddedDigits[thousands - millions * 1000], true);
-      at += 3;
+      thousands -= millions * 1000;
+      view.setUint32(to, digits[millions], true);
+      to += digitCounts[millions];
+      view.setUint32(to, paddedDigits[thousands], true);
+      to += 3;
     } else {
-      view.setUint32(at, digits[thousands], true);
-      at += digitCounts[thousands];
+      view.setUint32(to, digits[thousands], true);
+      to += digitCounts[thousands];
     }
-    view.setUint32(at, paddedDigits[number - thousands * 1000], true);
-    at += 3;
-    return;
+    view.setUint32(to, paddedDigits[rest], true);
+    return to + 3;
   }
-  view.setUint32(at, digits[number], true);
-  at += digitCounts[number];
-}
-
-/** Also for -0, which is 0 in JSON. */
-function isCount(value) {
-  return typeof value === 'number' && (value | 0) === value && value >= 0 && value < 1_000_000_000;
+  view.setUint32(to, digits[rest], true);
+  return to + digitCounts[rest];
 }
 
 /** Writes text as it is. */
@@ -144,35 +130,6 @@ function putString(text) {
   at = to;
 }
 
-/**
- * What is written again and again, `"name":`, `,"name":` or `"type":"name"`, by what was written before it in the same object:
- * nodes of one type have the same members in the same order, so that the one that came last time mostly comes again.
- */
-class Step {
-  constructor(name, words, length) {
-    this.name = name;
-    this.words = words;
-    this.length = length;
-    this.next = undefined;
-    this.others = undefined;
-  }
-}
-const beginning = new Step('', [], 0);
-const types = new Map();
-let steps = 0;
-
-/** The step with a text, unless it is no plain ASCII, is long, or is one too many. */
-function newStep(name, text) {
-  if (text.length > longestConstant || steps >= mostSteps) return undefined;
-  for (let index = 0; index < text.length; index += 1) {
-    const unit = text.charCodeAt(index);
-    if (unit < 0x20 || unit > 0x7e) return undefined;
-  }
-  steps += 1;
-  const { words, length } = constant(text);
-  return new Step(name, words, length);
-}
-
 /** Writes the name of a member that is not the one that came last time; returns its step. */
 function putName(before, name) {
   const others = (before.others ??= new Map());
@@ -190,68 +147,16 @@ function putName(before, name) {
   put(step);
   return step;
 }
-/** Where there is no step of its own. */
-const elsewhere = new Step('', [], 0);
-
-/** Writes the type, the first member; returns its step. */
-function putType(type) {
-  let step = types.get(type);
-  if (step === undefined) {
-    const text = `"type":${JSON.stringify(type)}`;
-    step = newStep('type', text);
-    if (step === undefined) {
-      putText(text);
-      return elsewhere;
-    }
-    types.set(type, step);
-  }
-  put(step);
-  return step;
-}
-
-/** Whether objects with this prototype are no more than their own members, as JSON.stringify sees them. */
-function isPlain(prototype) {
-  if (prototype === null || typeof prototype.toJSON === 'function') return false;
-  for (const _name in Object.create(prototype)) return false;
-  // Maps, dates and boxed values have more to them; what a class declares is plain.
-  return prototype === Object.prototype || Object.getPrototypeOf(prototype) === Object.prototype;
-}
-
-/** Prototypes that have been looked at. Babel's are few: nodes, places, and objects. */
-const plain = new Map();
-const builtIn = new Set(
-  [Number, String, Boolean, BigInt, Symbol, Date, RegExp, Map, Set].map((each) => each.prototype),
-);
-
-/** That of Babel's nodes, once one has been seen: nothing extends it. To ask for a prototype takes longer. */
-class None {}
-let nodeClass = None;
-
-/** Whether an object is no more than its members. */
-function isRecord(value) {
-  if (value instanceof nodeClass && value.toJSON === undefined) return true;
-  const prototype = Object.getPrototypeOf(value);
-  let known = plain.get(prototype);
-  if (known === undefined) {
-    known = isPlain(prototype) && !builtIn.has(prototype);
-    plain.set(prototype, known);
-    if (nodeClass === None && known && value.type !== undefined && isClass(value.constructor, prototype))
-      nodeClass = value.constructor;
-  }
-  return known && !Object.hasOwn(value, 'toJSON');
-}
-
-/** Whether a function is the class that makes objects with a prototype. */
-function isClass(constructor, prototype) {
-  return typeof constructor === 'function' && constructor !== Object && constructor.prototype === prototype;
-}
-
-/** Whether JSON leaves a member with this value out, and has null for it in an array. */
-function isLeftOut(value) {
-  return value === undefined || typeof value === 'function' || typeof value === 'symbol';
+/** Writes a member's name, with the comma before it; returns its step. */
+function putMember(before, name) {
+  const { next } = before;
+  if (next === undefined || next.name !== name) return putName(before, name);
+  put(next);
+  return next;
 }
 
 function putObject(value) {
+  if (writer.putNode(value)) return;
   if (!isRecord(value)) {
     putText(JSON.stringify(value) ?? 'null');
     return;
@@ -263,16 +168,9 @@ function putObject(value) {
     const member = value[name];
     if (isLeftOut(member)) continue;
     if (at > full) makeRoom(0);
-    if (name === 'loc' && step !== beginning && isPlace(member)) putPlace(member);
-    else if (step === beginning && name === 'type' && typeof member === 'string') step = putType(member);
-    else {
-      const { next } = step;
-      if (next !== undefined && next.name === name) {
-        put(next);
-        step = next;
-      } else step = putName(step, name);
-      putValue(member);
-    }
+    if (name === 'loc' && step !== beginning && writer.putPlace(member)) continue;
+    step = putMember(step, name);
+    putValue(member);
   }
   if (at > full) makeRoom(0);
   bytes[at++] = 0x7d;
@@ -296,67 +194,128 @@ function putArray(values) {
 
 function putValue(value) {
   if (typeof value === 'string') putString(value);
-  else if (isCount(value)) putCount(value);
+  else if (isCount(value)) at = countAt(at, value);
   else if (typeof value !== 'object' || value === null) putText(JSON.stringify(value));
   else if (Array.isArray(value)) putArray(value);
   else putObject(value);
 }
 
-/** The shapes of Babel's places: the members of each, in their order. Others are written as any object. */
+const [endWord] = constant(',"end":').words;
+const placeWords = constant(',"loc":{"start":{"line":').words;
+const columnWords = constant(',"column":').words;
+const indexWords = constant(',"index":').words;
+const untilWords = constant('},"end":{"line":').words;
+const placeName = constant(',"identifierName":');
+
+function positionAt(to, { line, column, index }) {
+  to = countAt(to, line);
+  view.setFloat64(to, columnWords[0], true);
+  view.setFloat64(to + 8, columnWords[1], true);
+  to = countAt(to + 10, column);
+  view.setFloat64(to, indexWords[0], true);
+  view.setFloat64(to + 8, indexWords[1], true);
+  return countAt(to + 9, index);
+}
+
+/** Writes a member `loc` without what it has besides its start and its end. */
+function placeAt(to, { start, end }) {
+  view.setFloat64(to, placeWords[0], true);
+  view.setFloat64(to + 8, placeWords[1], true);
+  view.setFloat64(to + 16, placeWords[2], true);
+  to = positionAt(to + 24, start);
+  view.setFloat64(to, untilWords[0], true);
+  view.setFloat64(to + 8, untilWords[1], true);
+  to = positionAt(to + 16, end);
+  bytes[to] = 0x7d;
+  return to + 1;
+}
+
 function isPosition(value) {
   return (
     typeof value === 'object' && value !== null && isCount(value.line) && isCount(value.column) && isCount(value.index)
   );
 }
-/** That of Babel's places, once one has been seen: all of them are made by one constructor, of positions made by another. */
-let placeClass = None;
 
-/** Whether a value is a place as Babel makes them, in a file without a name. */
-function isPlace(value) {
-  if (!(value instanceof placeClass)) {
-    if (placeClass !== None || !hasMembers(value, ['start', 'end', 'filename', 'identifierName'])) return false;
-    if (!hasMembers(value.start, ['line', 'column', 'index'])) return false;
-    if (!isClass(value.constructor, Object.getPrototypeOf(value))) return false;
-    placeClass = value.constructor;
-  }
-  return isPosition(value.start) && isPosition(value.end) && value.filename === undefined;
+/** Room for what of a place has no bound: a name whose characters are all escaped. */
+function makeRoomFor({ identifierName }) {
+  const most = typeof identifierName === 'string' ? identifierName.length * 18 : 0;
+  if (at + most > full) makeRoom(most);
 }
 
-function hasMembers(value, names) {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    ![Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
-    JSON.stringify(Object.keys(value)) === JSON.stringify(names)
-  );
-}
-
-const placeStart = constant(',"loc":{"start":{"line":');
-const placeEnd = constant('},"end":{"line":');
-const placeColumn = constant(',"column":');
-const placeIndex = constant(',"index":');
-const placeName = constant(',"identifierName":');
-
-function putPlace({ start, end, identifierName }) {
-  put(placeStart);
-  putCount(start.line);
-  put(placeColumn);
-  putCount(start.column);
-  put(placeIndex);
-  putCount(start.index);
-  put(placeEnd);
-  putCount(end.line);
-  put(placeColumn);
-  putCount(end.column);
-  put(placeIndex);
-  putCount(end.index);
-  bytes[at++] = 0x7d;
+/** Writes what comes behind a place's start and end. */
+function putPlaceName({ identifierName }) {
   if (identifierName !== undefined) {
     put(placeName);
     putValue(identifierName);
   }
   bytes[at++] = 0x7d;
 }
+
+/**
+ * Writes what Babel makes most of. The classes are constants of what this returns: V8 then looks at an object's prototype
+ * where it would else call what decides about any class.
+ */
+function writerOf({ node: Node, place: Place }) {
+  /** Whether a value is a place as Babel makes them, in a file without a name: all positions are made by one constructor. */
+  function isPlace(value) {
+    return value instanceof Place && isPosition(value.start) && isPosition(value.end) && value.filename === undefined;
+  }
+
+  /** Writes a member `loc`; returns false, and has written nothing, where it is no such place. */
+  function putPlace(value) {
+    if (!isPlace(value)) return false;
+    makeRoomFor(value);
+    at = placeAt(at, value);
+    putPlaceName(value);
+    return true;
+  }
+
+  /** Writes a node; returns false, and has written nothing, where it is none as nodes are. */
+  function putNode(value) {
+    if (!(value instanceof Node)) return false;
+    const { type, start, end, loc } = value;
+    if (typeof type !== 'string' || !isCount(start) || !isCount(end) || !isPlace(loc)) return false;
+    const head = headOf(type);
+    if (head === undefined) return false;
+    makeRoomFor(loc);
+    const before = at;
+    put(head);
+    const to = countAt(at, start);
+    view.setFloat64(to, endWord, true);
+    at = placeAt(countAt(to + 7, end), loc);
+    putPlaceName(loc);
+    depth += 1;
+    let step = head;
+    let index = 0;
+    for (const name in value) {
+      if (index < nodeMembers.length) {
+        if (name !== nodeMembers[index]) {
+          // In another order: nothing of it has been handed on.
+          at = before;
+          depth -= 1;
+          return false;
+        }
+        index += 1;
+        continue;
+      }
+      const member = value[name];
+      if (isLeftOut(member)) continue;
+      if (at > full) makeRoom(0);
+      step = putMember(step, name);
+      putValue(member);
+    }
+    if (at > full) makeRoom(0);
+    bytes[at++] = 0x7d;
+    depth -= 1;
+    return true;
+  }
+
+  return { putNode, putPlace };
+}
+
+/** Before a tree of Babel's has been seen. */
+const nobody = { putNode: () => false, putPlace: () => false };
+let writer = nobody;
 
 /** The same as putValue, slower, but for trees that nest deeper than the stack. */
 function putDeep(root) {
@@ -398,6 +357,10 @@ function writeAnswer({ ast, ...envelope }, to) {
   at = depth = handedOn = toSkip = 0;
   write = to;
   if (bytes.length > pieceBytes) use(Buffer.allocUnsafeSlow(pieceBytes));
+  if (writer === nobody) {
+    const classes = classesOf(ast);
+    if (classes !== undefined) writer = writerOf(classes);
+  }
   const head = `${JSON.stringify(envelope).slice(0, -1)},"ast":`;
   putText(head);
   try {
