@@ -14,7 +14,7 @@ import { compared, deepest, overwritten, piece, pieceBytes, separators, stack } 
 import { isEscape, scalarEnd } from './tokens';
 import { anyOf, behind, digits, joined, leadsOn, places } from './vectors';
 
-export { spare, textEnd } from './text';
+export { quote, quoteAddress, quoteBytes, spare, textEnd } from './text';
 
 /** What goes before the next byte; the scanner has the same numbers. */
 const beforeValue: u32 = 1;

@@ -2,6 +2,7 @@
 // interpreter that its first line names, its extension. The data is the package `linguist-languages`, generated from
 // github-linguist; it is loaded when first needed, because many clients name their language.
 import type { Language } from 'linguist-languages';
+import { endsOf, type SourceEnds } from './source-ends.ts';
 
 interface Tables {
   /** Names and aliases, lower case. */
@@ -13,15 +14,13 @@ interface Tables {
 
 let tables: Promise<Tables> | undefined;
 
-/** How much of a source's beginning and end is looked at, in characters. */
-const headLength = 2048;
 const modelineLines = 5;
 
 export interface Source {
   /** A file's name or path; the last part counts. */
   readonly filename?: string;
-  /** The content, or as much of it as there is at hand. */
-  readonly content?: string;
+  /** The content, as much of it as there is at hand, or its ends. */
+  readonly content?: string | SourceEnds;
 }
 
 /**
@@ -31,8 +30,9 @@ export interface Source {
 export async function detectLanguages(source: Source): Promise<string[]> {
   tables ??= loadTables();
   const { names, filenames, extensions, interpreters } = await tables;
-  const head = source.content?.slice(0, headLength) ?? '';
-  const modeline = modelineLanguage(head) ?? modelineLanguage(source.content?.slice(-headLength) ?? '');
+  const { content = '' } = source;
+  const { head, tail } = typeof content === 'string' ? endsOf(content) : content;
+  const modeline = modelineLanguage(head) ?? (tail === head ? undefined : modelineLanguage(tail));
   const named = modeline === undefined ? undefined : names.get(modeline.toLowerCase());
   if (named !== undefined) return [normalise(named.name)];
 
@@ -97,6 +97,8 @@ function shebangInterpreter(head: string): string | undefined {
 
 /** The language that a modeline of Emacs or Vim names (Linguist's strategy/modeline.rb has the forms). */
 function modelineLanguage(text: string): string | undefined {
+  // Most sources have none, and to take lines apart takes longer than to see that.
+  if (!text.includes('-*-') && !/(?:vim?|ex)\d*:/.test(text)) return undefined;
   const lines = text.split('\n');
   const near = [...lines.slice(0, modelineLines), ...lines.slice(-modelineLines)];
   for (const line of near) {

@@ -42,6 +42,9 @@ interface Exports {
   readonly spare: { readonly value: number };
   scan(from: number, length: number, before: number, levels: number, floor: number, limit: number): number;
   textEnd(length: number): number;
+  readonly quoteAddress: { readonly value: number };
+  readonly quoteBytes: { readonly value: number };
+  quote(length: number): number;
 }
 
 export class JsonBlocks {
@@ -50,6 +53,8 @@ export class JsonBlocks {
   readonly #piece: Uint8Array;
   /** The kinds of the open containers, the outermost first. */
   readonly #stack: Uint8Array;
+  /** The end of the piece, where text lies that is to become a string. */
+  readonly #text: Uint8Array;
   /** What goes before the byte at which the last call stopped. */
   state = 0;
   /** How many containers are open there. */
@@ -75,8 +80,9 @@ export class JsonBlocks {
       );
     }
     this.#exports = new WebAssembly.Instance(module).exports as Exports;
-    const { memory, pieceAddress, pieceLength, stackAddress, stackLength } = this.#exports;
+    const { memory, pieceAddress, pieceLength, stackAddress, stackLength, quoteAddress, quoteBytes } = this.#exports;
     this.#piece = new Uint8Array(memory.buffer, pieceAddress.value, pieceLength.value);
+    this.#text = new Uint8Array(memory.buffer, quoteAddress.value, quoteBytes.value);
     // Level 0 is outside of everything, and has no kind.
     this.#stack = new Uint8Array(memory.buffer, stackAddress.value + 1, stackLength.value);
   }
@@ -141,6 +147,34 @@ export class JsonBlocks {
       at = stopped;
     }
     return -1;
+  }
+
+  /**
+   * The JSON string of a text, as JSON.stringify writes it.
+   * @param text in UTF-8, which is not looked at
+   * @returns a view of memory that is nobody else's
+   */
+  quote(text: Uint8Array): Buffer {
+    this.begin();
+    // A source has a line end, which takes two bytes, for every 30 bytes or so.
+    let string = Buffer.allocUnsafeSlow(text.length + (text.length >> 3) + 16);
+    let length = 0;
+    string[length++] = quote;
+    for (let at = 0; at < text.length;) {
+      const part = text.subarray(at, at + this.#text.length);
+      this.#text.set(part);
+      at += part.length;
+      const count = this.#exports.quote(part.length);
+      if (length + count + 1 > string.length) {
+        const larger = Buffer.allocUnsafeSlow((length + count + 1 + text.length - at) * 2);
+        string.copy(larger, 0, 0, length);
+        string = larger;
+      }
+      string.set(this.#piece.subarray(0, count), length);
+      length += count;
+    }
+    string[length++] = quote;
+    return string.subarray(0, length);
   }
 }
 

@@ -14,7 +14,7 @@ import type { RequestTiming } from './request.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
 import type { SourceText } from './source-text.ts';
-import { Sources, textOf, type LoadedSource } from './sources.ts';
+import { Sources, type LoadedSource } from './sources.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
@@ -194,11 +194,9 @@ export class Parser {
     if (request.language !== undefined) {
       return { asked: request.language.toLowerCase(), driver: await this.#catalogue.find(request.language) };
     }
-    const content = textOf(loaded.content);
-    const text = loaded.encoding === 'utf8' ? content : decodeHead(content);
     const startedAt = performance.now();
     const candidates = await detectLanguages({
-      content: text,
+      content: loaded.ends(),
       ...(loaded.filename !== undefined && { filename: loaded.filename }),
     });
     this.#observer?.detected(candidates[0], performance.now() - startedAt);
@@ -223,9 +221,4 @@ function checkMode(mode: Mode, { language }: Driver): void {
     `The ${language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
     { language, mode, supported: ['native'] },
   );
-}
-
-/** As much of base64 content as detection looks at. */
-function decodeHead(content: string): string {
-  return Buffer.from(content.slice(0, 4096), 'base64').toString('latin1');
 }

@@ -1,6 +1,6 @@
-// A source's text, undecoded: the JSON string that a client sent. A driver is written the same bytes, so that a source
-// passes through the host as its tree does. Only what JSON.stringify would have written is taken: the driver reads the very
-// bytes that it would read if the host had decoded the string and encoded it again.
+// A source's text, undecoded: the JSON string that a client sent, or that a file's bytes become. A driver is written the
+// same bytes, so that a source passes through the host as its tree does. Only what JSON.stringify would have written is
+// taken: the driver reads the very bytes that it would read if the host had decoded the text and encoded it.
 import { isUtf8 } from 'node:buffer';
 import { giveBack } from '../read-pieces.ts';
 import { jsonBlocks } from './json-blocks.ts';
@@ -31,6 +31,12 @@ export class SourceText {
     const literal = message.subarray(start, end + 1);
     if (!isUtf8(literal)) return undefined;
     return new SourceText(literal, literal.length - 2 - blocks.spare, isOwn ? message : undefined);
+  }
+
+  /** @param text valid UTF-8 */
+  static of(text: Uint8Array): SourceText {
+    const literal = jsonBlocks().quote(text);
+    return new SourceText(literal, text.length, Buffer.from(literal.buffer));
   }
 
   /** Of the string as JSON, with its quotes, in bytes. */

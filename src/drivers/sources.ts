@@ -3,8 +3,9 @@ import { isUtf8 } from 'node:buffer';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf } from '../errors.ts';
 import type { Encoding } from './native-protocol.ts';
+import { endsOf, endsOfBytes, type SourceEnds } from './source-ends.ts';
 import { SourceFiles } from './source-file.ts';
-import type { SourceText } from './source-text.ts';
+import { SourceText } from './source-text.ts';
 
 /** A source with what is known of it. */
 export interface LoadedSource {
@@ -12,6 +13,8 @@ export interface LoadedSource {
   readonly encoding: Encoding;
   readonly contentBytes: number;
   readonly filename: string | undefined;
+  /** What its language is detected by. */
+  readonly ends: () => SourceEnds;
 }
 
 /** What a request says of its source. */
@@ -36,7 +39,7 @@ export class Sources {
   given(source: string | SourceText, { encoding = 'utf8', filename }: Described): LoadedSource {
     if (typeof source !== 'string' && encoding === 'utf8') {
       this.#checkSize(source.bytes);
-      return { content: source, encoding, contentBytes: source.bytes, filename };
+      return { content: source, encoding, contentBytes: source.bytes, filename, ends: () => endsOf(source.text) };
     }
     const content = textOf(source);
     const contentBytes = encoding === 'utf8' ? Buffer.byteLength(content) : Buffer.byteLength(content, 'base64');
@@ -44,7 +47,13 @@ export class Sources {
     if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
       throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
     }
-    return { content, encoding, contentBytes, filename };
+    return {
+      content,
+      encoding,
+      contentBytes,
+      filename,
+      ends: () => endsOf(encoding === 'utf8' ? content : headOf(content)),
+    };
   }
 
   /**
@@ -58,7 +67,8 @@ export class Sources {
     });
     const filename = described.filename ?? file;
     if (described.encoding === 'base64') {
-      return { content: bytes.toString('base64'), encoding: 'base64', contentBytes: bytes.length, filename };
+      const content = bytes.toString('base64');
+      return { content, encoding: 'base64', contentBytes: bytes.length, filename, ends: () => endsOf(headOf(content)) };
     }
     if (!isUtf8(bytes)) {
       throw new BabelhostError(
@@ -67,7 +77,8 @@ export class Sources {
         { uri, encoding: 'utf8' },
       );
     }
-    return { content: bytes.toString('utf8'), encoding: 'utf8', contentBytes: bytes.length, filename };
+    const ends = (): SourceEnds => endsOfBytes(bytes);
+    return { content: SourceText.of(bytes), encoding: 'utf8', contentBytes: bytes.length, filename, ends };
   }
 
   #checkSize(contentBytes: number): void {
@@ -82,8 +93,13 @@ export class Sources {
 }
 
 /** The text of a source, decoded where it was not. */
-export function textOf(source: string | SourceText): string {
+function textOf(source: string | SourceText): string {
   return typeof source === 'string' ? source : source.text;
+}
+
+/** As much of base64 content as detection looks at. */
+function headOf(content: string): string {
+  return Buffer.from(content.slice(0, 4096), 'base64').toString('latin1');
 }
 
 /** The path of a `file:` URI. */

@@ -117,4 +117,32 @@ describe('a source that is not decoded', () => {
     encodeRequest({ content: SourceText.in(shared, 11, false) ?? '', ...hints }, 'd', driver);
     expect(shared.length).toBeGreaterThan(text.length);
   });
+
+  it('is what a file’s bytes become, and the line is as it is for their text', () => {
+    const checkFile = (text: string): void => {
+      const bytes = Buffer.from(text);
+      const source = SourceText.of(bytes);
+      const literal = JSON.stringify(text);
+      expect(source.length).toBe(Buffer.byteLength(literal));
+      expect(source.bytes).toBe(bytes.length);
+      const line = encodeRequest({ content: source, ...hints }, 'd', driver);
+      expect(line.equals(encodeRequest({ content: text, ...hints }, 'd', driver))).toBe(true);
+      expect(source.text).toBe(text);
+    };
+    const everything = Array.from({ length: 0x300 }, (_, code) => String.fromCharCode(code)).join('');
+    for (let before = 0; before < 34; before += 1) checkFile('x'.repeat(before) + everything);
+    for (let code = 0; code < 0x80; code += 1) {
+      // What becomes a string at once ends after 8 KB.
+      for (const before of [8190, 8191, 8192, 16_383])
+        checkFile('x'.repeat(before) + String.fromCharCode(code).repeat(3));
+      // All of them with as many bytes as there can be.
+      checkFile(String.fromCharCode(code).repeat(20_000));
+    }
+    fc.assert(
+      fc.property(fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary-ascii' }))), (parts) => {
+        checkFile(parts.join('').repeat(7));
+      }),
+      { numRuns: 1000 },
+    );
+  });
 });
