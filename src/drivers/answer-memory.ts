@@ -5,6 +5,7 @@ import { giveBack } from '../read-pieces.ts';
 
 export class AnswerMemory {
   readonly #pieces: Buffer[] = [];
+  #views: Uint8Array[] = [];
   #holders = 1;
 
   /** The pieces, in the order in which they came. */
@@ -15,6 +16,15 @@ export class AnswerMemory {
   /** @param piece as a stream gave it: nobody else may keep it */
   add(piece: Buffer): void {
     this.#pieces.push(piece);
+  }
+
+  /**
+   * Views of it, which are taken out of this list when it is free. Whatever of an answer is still reachable then, or only
+   * for the collector because it has grown old, keeps none of the hundred objects that a large tree consists of.
+   */
+  lend(views: Uint8Array[]): readonly Uint8Array[] {
+    this.#views = views;
+    return views;
   }
 
   /** So many have the answer: the memory is free when each of them has freed it, and left to the collector else. */
@@ -28,5 +38,6 @@ export class AnswerMemory {
     if (this.#holders !== 0) return;
     for (const piece of this.#pieces) giveBack(piece);
     this.#pieces.length = 0;
+    this.#views.length = 0;
   }
 }

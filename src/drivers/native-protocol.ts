@@ -152,7 +152,7 @@ export class AnswerReader {
     return {
       status: known,
       errors: decodeErrors(errors),
-      ast: ast === undefined ? [nullBytes] : this.#slice(ast),
+      ast: ast === undefined ? [nullBytes] : this.#memory.lend(this.#slice(ast)),
       memory: this.#memory,
     };
   }

@@ -47,6 +47,17 @@ describe('the memory of an answer', () => {
     expect(small.toString()).toBe('s');
   });
 
+  it('takes the views that it has lent with it, when the last holder has freed it', () => {
+    const one = piece();
+    const memory = memoryOf(one);
+    const lent = memory.lend([one.subarray(1, 5), one.subarray(5)]);
+    memory.share(2);
+    memory.free();
+    expect(lent).toHaveLength(2);
+    memory.free();
+    expect(lent).toEqual([]);
+  });
+
   it('is used again for other reads, which no view of the old answer shows', () => {
     const old = takePiece().fill('o');
     const part = old.subarray(10, 20);
