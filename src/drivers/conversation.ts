@@ -42,10 +42,11 @@ export class Conversation {
   readonly #stdin: Writable;
   readonly #options: ConversationOptions;
   #state: 'idle' | 'busy' | 'draining' | 'ended' = 'idle';
-  /** What was written and is not answered: the first is what the driver is at. */
-  readonly #written: WrittenRequest[] = [];
+  /** What the driver is at, and what was written behind that. */
+  #first: WrittenRequest | undefined;
+  #behind: WrittenRequest | undefined;
   readonly #deadline = new DeadlineTimer(() => {
-    const [first] = this.#written;
+    const first = this.#first;
     if (first !== undefined) this.#giveUp(first, timeoutError(first.timing.timeoutMs, 'being parsed'));
   });
   readonly #aheadDeadline = new DeadlineTimer(() => {
@@ -83,7 +84,7 @@ export class Conversation {
   /** Whether a request may be written behind the one that the driver is at. Not the first: a driver takes its time to start. */
   get hasRoomBehind(): boolean {
     const { pipelining, requestIds } = this.#options;
-    return pipelining && requestIds && this.#state === 'busy' && this.#written.length === 1 && this.#answered > 0;
+    return pipelining && requestIds && this.#state === 'busy' && this.#behind === undefined && this.#answered > 0;
   }
 
   /**
@@ -96,9 +97,13 @@ export class Conversation {
     this.#requests += 1;
     const id = this.#options.requestIds ? String(this.#requests) : undefined;
     const written = new WrittenRequest(request, this.#options.limits, id, this.#onCancel);
-    this.#written.push(written);
-    if (this.#written.length === 1) this.#begin(written);
-    else this.#aheadDeadline.set(performance.now() + aheadPatienceMs);
+    if (this.#first === undefined) {
+      this.#first = written;
+      this.#begin(written);
+    } else {
+      this.#behind = written;
+      this.#aheadDeadline.set(performance.now() + aheadPatienceMs);
+    }
     this.#stdin.write(id === undefined ? written.line : withId(written.line, id));
     return written.answer;
   }
@@ -117,7 +122,7 @@ export class Conversation {
     this.#deadline.end();
     this.#displace();
     this.#aheadDeadline.end();
-    if (reason !== undefined) this.#written[0]?.reject(reason);
+    if (reason !== undefined) this.#first?.reject(reason);
   }
 
   readonly #onCancel = (request: WrittenRequest): void => {
@@ -140,7 +145,8 @@ export class Conversation {
 
   /** Takes a piece of output. @returns the part of it that belongs to the next answer */
   #take(chunk: Buffer): Buffer | undefined {
-    const [request, next] = this.#written;
+    const request = this.#first;
+    const next = this.#behind;
     if (request === undefined) {
       this.#options.onFault(unsolicited());
       return undefined;
@@ -171,7 +177,8 @@ export class Conversation {
 
   /** The driver has answered its first request, and comes to the next or is free. */
   #comeBack(request: WrittenRequest, next: WrittenRequest | undefined): void {
-    this.#written.shift();
+    this.#first = next;
+    this.#behind = undefined;
     this.#answered += 1;
     // Before the next request can come, whose deadline would else be taken for this one's.
     if (!request.settled) this.#deadline.met();
@@ -186,7 +193,7 @@ export class Conversation {
   /** Frees the client; the driver keeps its request until it answers or its grace time is over. */
   #giveUp(request: WrittenRequest, error: Error): void {
     if (request.settled) return;
-    if (request === this.#written[0] && this.#state !== 'ended') {
+    if (request === this.#first && this.#state !== 'ended') {
       this.#deadline.met();
       this.drain();
     }
@@ -196,7 +203,7 @@ export class Conversation {
   /** Whoever waits behind another request is better served elsewhere. */
   #displace(): void {
     this.#aheadDeadline.met();
-    for (const request of this.#written.slice(1)) request.reject(new DisplacedError());
+    if (this.#behind?.settled === false) this.#behind.reject(new DisplacedError());
   }
 
   #allowGrace(): void {

@@ -1,13 +1,13 @@
 // The pool of one driver: the queue of requests before its fleet of instances. A request whose driver died is tried once
 // more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
-import { Fleet } from './fleet.ts';
+import { Blame, type EarlyDeath } from './blame.ts';
 import { aheadPatienceMs } from './conversation.ts';
+import { Fleet } from './fleet.ts';
 import type { Instance } from './instance.ts';
 import { Latencies } from './latencies.ts';
 import type { NativeAnswer } from './native-protocol.ts';
 import type { PoolCounts, PoolOptions, PoolRequest } from './pool-options.ts';
-import { Quarantine } from './quarantine.ts';
 import { RequestQueue, type Priority, type RequestSource } from './request-queue.ts';
 import { CancelledError, timeoutError } from './request.ts';
 import { DisplacedError } from './written-request.ts';
@@ -24,9 +24,6 @@ interface Waiting {
   readonly refuse: (error: Error) => void;
 }
 
-/** Which part of the time that a request may take it must have had on an instance before it counts as the source's doing. */
-const fullTime = 0.9;
-
 /** Longer requests are not written behind others: what they take is long, and what they wait for, short. */
 const longestBehind = 64 * 1024;
 
@@ -36,9 +33,6 @@ const longestBehind = 64 * 1024;
  */
 const interactiveMs = 1000;
 
-/** After so many different sources that each ended an instance before it ever answered, it is the driver's fault. */
-const brokenAfter = 3;
-
 export class Pool {
   readonly language: string;
   readonly digest: string;
@@ -46,9 +40,7 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #queue: RequestQueue<Waiting>;
   readonly #fleet: Fleet;
-  readonly #quarantine: Quarantine;
-  /** Hashes of the sources that ended instances before these ever answered, since one last did. */
-  readonly #earlyDeaths = new Set<string>();
+  readonly #blame: Blame;
   #inFlight = 0;
   #interactiveAt = -Infinity;
   #success = 0;
@@ -63,7 +55,7 @@ export class Pool {
     const queue = new RequestQueue<Waiting>(options.limits.queueLength);
     const inUse = (): boolean => this.#inFlight > 0;
     this.#queue = queue;
-    this.#quarantine = new Quarantine(options.limits.quarantineMs);
+    this.#blame = new Blame(options.limits.quarantineMs, options.limits.timeoutMs);
     this.#fleet = new Fleet(options, {
       get waiting() {
         return queue.size;
@@ -121,7 +113,7 @@ export class Pool {
     this.#fleet.touch();
     if (request.priority === 'interactive') this.#interactiveAt = performance.now();
     try {
-      this.#quarantine.check(request.line, this.language);
+      this.#blame.check(request.line, this.language);
       let answer: NativeAnswer;
       try {
         answer = await this.#submit(request);
@@ -267,7 +259,7 @@ export class Pool {
     try {
       const answer = await instance.request({ line, timing, signal, onBegun });
       this.#fleet.worked();
-      this.#earlyDeaths.clear();
+      this.#blame.answered();
       span?.end();
       return answer;
     } catch (error) {
@@ -277,34 +269,16 @@ export class Pool {
         const { kind } = error;
         this.#options.logger.debug({ request: id, instance: instance.id, kind }, 'a request failed on its instance');
       }
-      if (isBabelhostError(error, 'driverCrashed', 'driverProtocol')) {
-        if (!instance.endedByHost) this.#died(instance, line, error);
-      } else if (isBabelhostError(error, 'responseTooLarge')) {
-        this.#quarantine.died(line);
-      } else if (isBabelhostError(error, 'timeout')) {
-        // A short time may be the client's own idea, or what waiting left of it: neither is the source's doing.
-        const hadFullTime = performance.now() - startedAt >= fullTime * this.#options.limits.timeoutMs;
-        if (hadFullTime) this.#quarantine.died(line);
-      }
+      const early = this.#blame.failed(error, instance, line, performance.now() - startedAt);
+      if (early !== undefined) this.#diedEarly(early);
       throw error;
     }
   }
 
-  /** Notes a death against its source; where many sources end instances that never answered, against the driver. */
-  #died(instance: Instance, line: Buffer, error: BabelhostError): void {
-    const source = this.#quarantine.died(line);
-    if (instance.answered > 0) return;
-    this.#earlyDeaths.add(source);
-    if (this.#earlyDeaths.size < brokenAfter) {
-      this.#fleet.failed();
-      return;
-    }
-    // Without its last words: they may quote the source, and are not for the next one who asks.
-    const data = Object.fromEntries(Object.entries(error.data).filter(([name]) => name !== 'stderr'));
-    const reason = new BabelhostError(error.kind, error.message, data, { cause: error });
+  #diedEarly({ reason }: EarlyDeath): void {
     this.#fleet.failed(reason);
     // Those that wait would each have to wait for a start that is put off further and further.
-    if (!this.#fleet.alive) this.#refuseAll(reason);
+    if (reason !== undefined && !this.#fleet.alive) this.#refuseAll(reason);
   }
 
   #refuseAll(error: Error): void {
