@@ -11,7 +11,7 @@ import type { RawJson } from '../src/protocol/raw-json.ts';
 import { packageFiles } from './corpus.ts';
 import { LineProcess } from './line-process.ts';
 import type { Figure } from './report.ts';
-import { serveHostWithRawTrees, type ServedHost } from './setting.ts';
+import { keptInstances, serveHostWithRawTrees, type ServedHost } from './setting.ts';
 import { takeTurns } from './statistics.ts';
 
 const count = 5000;
@@ -21,7 +21,7 @@ const rounds = 5;
 export async function measureFiles(root: string): Promise<Figure[]> {
   const files = await packageFiles(count, largest);
   await using loop = new LibraryLoop();
-  await using host = serveHostWithRawTrees(root);
+  await using host = serveHostWithRawTrees(root, keptInstances);
   await compareTrees(host, loop, files);
   const perSecond = async (work: () => Promise<unknown>): Promise<number> => {
     const startedAt = performance.now();

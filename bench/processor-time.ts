@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import type { Result } from '../src/protocol/methods.ts';
 import { mixedFiles } from './corpus.ts';
 import type { Figure } from './report.ts';
-import { serveHost, type ServedHost } from './setting.ts';
+import { keptInstances, serveHost, type ServedHost } from './setting.ts';
 import { summarise } from './statistics.ts';
 
 const requests = 1000;
@@ -17,8 +17,7 @@ const ticksPerSecond = 100;
 export async function measureProcessorTime(root: string): Promise<Figure[]> {
   const files = await mixedFiles(requests, largest);
   // An instance that is replaced, or goes where one has nothing to do, takes its count of time with it: none is, or does.
-  const kept = ['--retire-requests', '0', '--retire-memory', '0', '--min-instances', String(availableParallelism())];
-  await using host = serveHost(root, kept);
+  await using host = serveHost(root, keptInstances);
   const parseAll = async (): Promise<void> => {
     let next = 0;
     const lane = async (): Promise<void> => {

@@ -2,7 +2,7 @@
 // containers spoken to directly.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ContainerRuntime, type Container } from '../src/container/index.ts';
@@ -30,6 +30,15 @@ export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {
   });
   return { root, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
+
+/**
+ * Options of a host that keeps an instance for each core, whatever it has done and however long it had nothing to do: a
+ * contestant's turn may take longer than a pool keeps what it does not need, and a new driver is slow for thousands of files.
+ */
+export const keptInstances = [
+  ...['--retire-requests', '0', '--retire-memory', '0'],
+  ...['--min-instances', String(availableParallelism())],
+];
 
 export interface ServedHost<Spoken = HostClient> extends AsyncDisposable {
   readonly client: Spoken;

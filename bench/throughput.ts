@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { mixedFiles } from './corpus.ts';
 import type { Figure } from './report.ts';
-import { DirectDrivers, serveHost } from './setting.ts';
+import { DirectDrivers, keptInstances, serveHost } from './setting.ts';
 import { takeTurns } from './statistics.ts';
 
 const largest = 200 * 1024;
@@ -12,7 +12,7 @@ export async function measureThroughput(root: string): Promise<Figure[]> {
   const cores = availableParallelism();
   await using drivers = await DirectDrivers.open(root, 'javascript');
   const booted = await Promise.all(Array.from({ length: cores }, () => drivers.boot()));
-  await using host = serveHost(root);
+  await using host = serveHost(root, keptInstances);
   /** Feeds all files to `lanes` at once, each lane one file at a time. */
   const rate = async (lanes: number, parse: (lane: number, index: number) => Promise<unknown>): Promise<number> => {
     let next = 0;
