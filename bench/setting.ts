@@ -5,9 +5,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { driverProcess } from '../src/boot-driver.ts';
 import { ContainerRuntime, type Container } from '../src/container/index.ts';
-import type { ContainerProcess } from '../src/container/spec.ts';
-import { layout } from '../src/drivers/manifest.ts';
 import { ImageStore, type ImageConfig } from '../src/images/index.ts';
 import { Client } from '../src/protocol/client.ts';
 import type { Readable, Writable } from 'node:stream';
@@ -81,17 +80,6 @@ function serve<Spoken>(
   };
 }
 
-/** The driver of an image, as its container runs it. */
-export function containerProcess({ env, workingDirectory }: ImageConfig): ContainerProcess {
-  return {
-    args: [layout.native],
-    env: Object.fromEntries(
-      env.map((text): [string, string] => [text.split('=')[0] ?? '', text.slice(text.indexOf('=') + 1)]),
-    ),
-    cwd: workingDirectory || '/',
-  };
-}
-
 /** Containers of a driver as the host boots them, without the host: the baseline of what it adds. */
 export class DirectDrivers implements AsyncDisposable {
   readonly #store: ImageStore;
@@ -120,10 +108,7 @@ export class DirectDrivers implements AsyncDisposable {
 
   async boot(): Promise<{ client: DriverClient; container: Container }> {
     const { rootfs, config } = await this.image();
-    const container = await this.#runtime.boot({
-      rootfs,
-      process: { ...containerProcess(config), user: config.user },
-    });
+    const container = await this.#runtime.boot({ rootfs, process: driverProcess(config) });
     container.stderr.resume();
     return { client: new DriverClient(container.stdout, container.stdin), container };
   }

@@ -4,10 +4,11 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execPath, pid } from 'node:process';
+import { driverProcess } from '../src/boot-driver.ts';
 import { DriverClient } from './line-client.ts';
 import type { Figure } from './report.ts';
 import { plainBundle } from './plain-bundle.ts';
-import { containerProcess, DirectDrivers, serveHost } from './setting.ts';
+import { DirectDrivers, serveHost } from './setting.ts';
 import { takeTurns, timed, type Sample } from './statistics.ts';
 
 const rounds = 15;
@@ -19,7 +20,7 @@ export async function measureStart(root: string): Promise<Figure[]> {
   try {
     await using drivers = await DirectDrivers.open(root, 'javascript');
     const { rootfs, config } = await drivers.image();
-    const process = containerProcess(config);
+    const process = driverProcess(config);
     // What the host gives the driver's container: its root is nobody on this machine, and has to reach the image's files.
     await chmod(path.dirname(root), 0o711);
     await writeFile(

@@ -3,7 +3,7 @@ import type { ContainerRuntime, Limits } from './container/index.ts';
 import type { Driver } from './drivers/catalogue.ts';
 import type { Guest } from './drivers/guest.ts';
 import { layout } from './drivers/manifest.ts';
-import type { ImageStore, Lease } from './images/index.ts';
+import type { ImageConfig, ImageStore, Lease } from './images/index.ts';
 import type { Logger } from './log.ts';
 
 /** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
@@ -19,18 +19,8 @@ export async function bootDriver(
   runtime.prepare().catch(() => undefined);
   const lease = await store.lease(driver.digest);
   try {
-    const { config } = lease;
     const container = await runtime.boot(
-      {
-        rootfs: lease.rootfs,
-        process: {
-          args: [layout.native],
-          env: Object.fromEntries(config.env.map(splitVariable)),
-          cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
-          user: config.user,
-        },
-        limits,
-      },
+      { rootfs: lease.rootfs, process: driverProcess(lease.config), limits },
       signal,
     );
     void container.exited.then(() => giveBack(lease, logger));
@@ -51,6 +41,16 @@ async function giveBack(lease: Lease, logger: Logger): Promise<void> {
   } catch (error) {
     logger.warn({ err: error, image: lease.digest }, 'an image could not be given back to the store');
   }
+}
+
+/** The driver of an image, as its container runs it. */
+export function driverProcess({ env, workingDirectory, user }: ImageConfig) {
+  return {
+    args: [layout.native],
+    env: Object.fromEntries(env.map(splitVariable)),
+    cwd: workingDirectory === '' ? '/' : workingDirectory,
+    user,
+  };
 }
 
 /** `NAME=value`, as image configurations have it. */
