@@ -1,10 +1,11 @@
 // The drivers of the catalogue without container and host: each against its parser called as a library in a plain
 // process, for the same tree, and its start against that of the bare interpreter.
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fileOfSize, pythonFiles } from './corpus.ts';
+import { layOut } from './laid-out-driver.ts';
 import { LineProcess, python } from './line-process.ts';
 import type { Figure } from './report.ts';
 import { summarise, takeTurns } from './statistics.ts';
@@ -61,26 +62,14 @@ for line in sys.stdin.buffer:
     sys.stdout.flush()
 `;
 
-/** Lays the drivers out as their images have them, and writes the programs they are compared with. */
+/** Lays the drivers out, and writes the programs they are compared with. */
 async function prepare(folder: string): Promise<Contestants[]> {
   const write = async (name: string, text: string): Promise<string> => {
     await writeFile(path.join(folder, name), text);
     return path.join(folder, name);
   };
-  for (const language of ['javascript', 'python']) {
-    const target = path.join(folder, language);
-    for (const part of ['bin', 'lib']) {
-      await cp(path.join(catalog, language, part), path.join(target, 'opt/driver', part), {
-        recursive: true,
-        filter: (source) => !source.endsWith('__pycache__'),
-      });
-    }
-    await cp(path.join(catalog, language, 'build'), target, { recursive: true });
-  }
-  const babel = path.join(folder, 'javascript/opt/driver/lib/node_modules/@babel/parser');
-  await mkdir(path.dirname(babel), { recursive: true });
-  await cp(path.join(modules, '@babel/parser'), babel, { recursive: true });
-
+  const javascript = await layOut('javascript', folder);
+  const pythonDriver = await layOut('python', folder);
   const standardLibrary = await pythonFiles();
   const named = async (name: string): Promise<{ name: string; content: string }> => ({
     name,
@@ -93,15 +82,21 @@ async function prepare(folder: string): Promise<Contestants[]> {
   return [
     {
       language: 'javascript',
-      driver: [process.execPath, path.join(folder, 'javascript/opt/driver/bin/native')],
-      library: [process.execPath, await write('library.cjs', babelLibrary.replace('@babel/parser', babel))],
+      driver: javascript.command,
+      library: [
+        process.execPath,
+        await write(
+          'library.cjs',
+          babelLibrary.replace('@babel/parser', path.join(javascript.library, 'node_modules/@babel/parser')),
+        ),
+      ],
       bare: [process.execPath, await write('bare.cjs', bareNode)],
       hints: { language: 'javascript', filename: 'x.js' },
       sources: [await sized(3_000), await sized(8_000), await sized(150_000)],
     },
     {
       language: 'python',
-      driver: [python, '-BIS', path.join(folder, 'python/opt/driver/bin/native')],
+      driver: pythonDriver.command,
       library: [python, '-I', await write('library.py', pythonLibrary)],
       bare: [python, '-BIS', await write('bare.py', barePython)],
       hints: {},

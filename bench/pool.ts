@@ -12,8 +12,9 @@ import { silentLogger } from '../src/log.ts';
 import { driverProcess, echoProgram } from '../test/support/driver-process.ts';
 import { fileOfSize } from './corpus.ts';
 import { DriverClient, HostClient } from './line-client.ts';
+import { DirectDrivers } from './direct-drivers.ts';
 import type { Figure } from './report.ts';
-import { DirectDrivers, program } from './setting.ts';
+import { program } from './setting.ts';
 import { summarise, takeTurns, timed, type Sample } from './statistics.ts';
 
 const clientCounts = [1, 8, 64, 512];
@@ -37,8 +38,7 @@ async function measureClients(root: string): Promise<Figure[]> {
   const hints = { language: 'javascript', filename: file };
   const cores = availableParallelism();
   await using drivers = await DirectDrivers.open(root, 'javascript');
-  const booted = await Promise.all(Array.from({ length: cores }, () => drivers.boot()));
-  const idle = booted.map(({ client }) => client);
+  const idle = Array.from({ length: cores }, () => drivers.start().client);
   const waiting: ((client: DriverClient) => void)[] = [];
   const direct = async (content: string): Promise<void> => {
     const client = idle.pop() ?? (await new Promise<DriverClient>((resolve) => waiting.push(resolve)));

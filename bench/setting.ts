@@ -1,16 +1,12 @@
-// What the measurements run on: a root with the catalogue's drivers, a served host, and the same drivers in the same
-// containers spoken to directly.
+// What the measurements run on: a root with the catalogue's drivers, and a served host.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { driverProcess } from '../src/boot-driver.ts';
-import { ContainerRuntime, type Container } from '../src/container/index.ts';
-import { ImageStore, type ImageConfig } from '../src/images/index.ts';
 import { Client } from '../src/protocol/client.ts';
 import type { Readable, Writable } from 'node:stream';
-import { DriverClient, HostClient } from './line-client.ts';
+import { HostClient } from './line-client.ts';
 import { withOwnHost } from './own-host.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
@@ -78,43 +74,4 @@ function serve<Spoken>(
       await ended;
     },
   };
-}
-
-/** Containers of a driver as the host boots them, without the host: the baseline of what it adds. */
-export class DirectDrivers implements AsyncDisposable {
-  readonly #store: ImageStore;
-  readonly #runtime: ContainerRuntime;
-  readonly #language: string;
-
-  private constructor(store: ImageStore, runtime: ContainerRuntime, language: string) {
-    this.#store = store;
-    this.#runtime = runtime;
-    this.#language = language;
-  }
-
-  static async open(root: string, language: string): Promise<DirectDrivers> {
-    const runtime = await ContainerRuntime.open({ directory: path.join(root, 'containers') });
-    return new DirectDrivers(await ImageStore.open(root, { owners: runtime.owners }), runtime, language);
-  }
-
-  /** The unpacked image of the driver. */
-  async image(): Promise<{ rootfs: string; config: ImageConfig }> {
-    const images = await this.#store.list();
-    const image = images.find(({ annotations }) => annotations['io.babelhost.driver.language'] === this.#language);
-    if (image === undefined) throw new Error(`no ${this.#language} driver is installed`);
-    await using lease = await this.#store.lease(image.digest);
-    return { rootfs: lease.rootfs, config: lease.config };
-  }
-
-  async boot(): Promise<{ client: DriverClient; container: Container }> {
-    const { rootfs, config } = await this.image();
-    const container = await this.#runtime.boot({ rootfs, process: driverProcess(config) });
-    container.stderr.resume();
-    return { client: new DriverClient(container.stdout, container.stdin), container };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#runtime[Symbol.asyncDispose]();
-    await this.#store[Symbol.asyncDispose]();
-  }
 }

@@ -16,7 +16,8 @@ export function summarise(values: readonly number[]): Sample {
 }
 
 /**
- * Measures contestants in turns, the order changing with each round, after some rounds that do not count.
+ * Measures contestants in turns, after some rounds that do not count. Each round begins with another of them, so that none
+ * has its turn right after itself more often than the others: it would find the caches as it left them.
  * @param contestants each does its work once and returns what it measured
  */
 export async function takeTurns<Name extends string>(
@@ -27,7 +28,8 @@ export async function takeTurns<Name extends string>(
   const names = Object.keys(contestants) as Name[];
   const values = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
   for (let round = 0; round < warmUp + rounds; round += 1) {
-    const order = round % 2 === 0 ? names : names.toReversed();
+    const first = round % names.length;
+    const order = [...names.slice(first), ...names.slice(0, first)];
     for (const name of order) {
       const value = await contestants[name]();
       if (round >= warmUp) values[name].push(value);

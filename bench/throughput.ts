@@ -1,8 +1,9 @@
 // Requests a second with as many instances as cores, against as many drivers in containers fed directly.
 import { availableParallelism } from 'node:os';
 import { mixedFiles } from './corpus.ts';
+import { DirectDrivers } from './direct-drivers.ts';
 import type { Figure } from './report.ts';
-import { DirectDrivers, keptInstances, serveHost } from './setting.ts';
+import { keptInstances, serveHost } from './setting.ts';
 import { takeTurns } from './statistics.ts';
 
 const largest = 200 * 1024;
@@ -11,7 +12,7 @@ export async function measureThroughput(root: string): Promise<Figure[]> {
   const files = await mixedFiles(300, largest);
   const cores = availableParallelism();
   await using drivers = await DirectDrivers.open(root, 'javascript');
-  const booted = await Promise.all(Array.from({ length: cores }, () => drivers.boot()));
+  const started = Array.from({ length: cores }, () => drivers.start());
   await using host = serveHost(root, keptInstances);
   /** Feeds all files to `lanes` at once, each lane one file at a time. */
   const rate = async (lanes: number, parse: (lane: number, index: number) => Promise<unknown>): Promise<number> => {
@@ -38,7 +39,7 @@ export async function measureThroughput(root: string): Promise<Figure[]> {
     direct: () =>
       rate(cores, async (lane, index) => {
         const { file = '', content = '' } = files[index] ?? {};
-        await booted[lane]?.client.parse(content, { language: 'javascript', filename: file });
+        await started[lane]?.client.parse(content, { language: 'javascript', filename: file });
       }),
   });
   return [
