@@ -11,7 +11,7 @@ import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
 import { copyToPiece } from '../read-pieces.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
-import { unsolicited, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError } from './request.ts';
 import { DisplacedError, WrittenRequest, type InstanceRequest } from './written-request.ts';
 
@@ -104,7 +104,7 @@ export class Conversation {
       this.#behind = written;
       this.#aheadDeadline.set(performance.now() + aheadPatienceMs);
     }
-    this.#stdin.write(id === undefined ? written.line : withId(written.line, id));
+    this.#stdin.write(written.bytes);
     return written.answer;
   }
 
@@ -167,11 +167,8 @@ export class Conversation {
     const rest = length < chunk.length ? copyToPiece(chunk.subarray(length)) : undefined;
     this.#comeBack(request, next);
     if (request.settled) answer.memory?.free();
-    else {
-      // A driver may answer before it has read everything: the kernel then still needs the line.
-      if (this.#stdin.writableLength === 0) answer.memory?.add(request.line);
-      request.resolve(answer);
-    }
+    // A driver may answer before it has read everything: the kernel then still needs the line.
+    else request.resolve(answer, this.#stdin.writableLength === 0);
     return rest;
   }
 

@@ -2,6 +2,7 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../errors.ts';
+import { takeMemory } from '../read-pieces.ts';
 import { AnswerMemory } from './answer-memory.ts';
 import { JsonScanner, type Span } from './json-scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
@@ -57,9 +58,14 @@ export function encodeRequest({ content, encoding, filename }: NativeRequest, la
     line += `,"filename":${JSON.stringify(filename)}`;
   }
   line += '}\n';
-  if (typeof content === 'string') return Buffer.from(`{"content":${JSON.stringify(content)}${line}`, 'utf8');
+  if (typeof content === 'string') {
+    const text = `{"content":${JSON.stringify(content)}${line}`;
+    const whole = takeMemory(Buffer.byteLength(text));
+    whole.write(text);
+    return whole;
+  }
   const tail = Buffer.from(line, 'utf8');
-  const bytes = Buffer.allocUnsafe(contentMember.length + content.length + tail.length);
+  const bytes = takeMemory(contentMember.length + content.length + tail.length);
   contentMember.copy(bytes);
   tail.copy(bytes, content.moveTo(bytes, contentMember.length));
   return bytes;
@@ -67,7 +73,10 @@ export function encodeRequest({ content, encoding, filename }: NativeRequest, la
 
 /** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
 export function withId(line: Buffer, id: string): Buffer {
-  return Buffer.concat([Buffer.from(`{"id":${JSON.stringify(id)},`), line.subarray(1)]);
+  const head = `{"id":${JSON.stringify(id)},`;
+  const bytes = takeMemory(head.length + line.length - 1);
+  line.copy(bytes, bytes.write(head, 'latin1'), 1);
+  return bytes;
 }
 
 /** Collects one answer from the pieces of a driver's output. */

@@ -9,28 +9,29 @@ export class SourceText {
   /** Of the text, in UTF-8. */
   readonly bytes: number;
   #literal: Buffer;
-  /** What the string lies in, where nobody else has it. */
-  #message: Buffer | undefined;
+  /** What the string lies in, where nobody else has anything in it. */
+  #memory: Buffer | undefined;
   #text: string | undefined;
 
-  private constructor(literal: Buffer, bytes: number, message: Buffer | undefined) {
+  private constructor(literal: Buffer, bytes: number, memory: Buffer | undefined) {
     this.#literal = literal;
     this.bytes = bytes;
-    this.#message = message;
+    this.#memory = memory;
   }
 
   /**
    * The string in a message that begins with the quote at `start`; undefined where JSON.stringify would have written it
    * otherwise, and where it is none.
-   * @param isOwn whether nobody else has the message's memory: it is given back when the string has been copied
+   * @param memory what the message lies in, where nobody else has anything in it: it is given back when the string has been
+   * copied
    */
-  static in(message: Buffer, start: number, isOwn: boolean): SourceText | undefined {
+  static in(message: Buffer, start: number, memory?: Buffer): SourceText | undefined {
     const blocks = jsonBlocks();
     const end = blocks.textEnd(message, start + 1);
     if (end < 0) return undefined;
     const literal = message.subarray(start, end + 1);
     if (!isUtf8(literal)) return undefined;
-    return new SourceText(literal, literal.length - 2 - blocks.spare, isOwn ? message : undefined);
+    return new SourceText(literal, literal.length - 2 - blocks.spare, memory);
   }
 
   /** @param text valid UTF-8 */
@@ -57,8 +58,8 @@ export class SourceText {
     this.#literal.copy(line, offset);
     const end = offset + this.#literal.length;
     this.#literal = line.subarray(offset, end);
-    if (this.#message !== undefined) giveBack(this.#message);
-    this.#message = undefined;
+    if (this.#memory !== undefined) giveBack(this.#memory);
+    this.#memory = undefined;
     return end;
   }
 }

@@ -1,6 +1,6 @@
 // A request that was written to a driver, until its answer has come: whoever asked may have gone before that.
 import type { Cancellation } from './cancellation.ts';
-import { AnswerReader, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { AnswerReader, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import type { RequestTiming } from './request.ts';
 
 /**
@@ -31,8 +31,10 @@ interface Settle {
 }
 
 export class WrittenRequest {
-  /** What was asked. Its memory is freed with the answer's, when nobody needs either any more. */
+  /** What was asked. */
   readonly line: Buffer;
+  /** What the driver is written: the line, and the id where the driver returns it. */
+  readonly bytes: Buffer;
   readonly timing: RequestTiming;
   readonly reader: AnswerReader;
   /** Settled as soon as the request is: by its answer, a failure, or because it is not wanted any more. */
@@ -53,6 +55,7 @@ export class WrittenRequest {
     onCancel: (request: WrittenRequest) => void,
   ) {
     this.line = line;
+    this.bytes = id === undefined ? line : withId(line, id);
     this.timing = timing;
     this.reader = new AnswerReader(limits, id);
     this.#begun = onBegun;
@@ -76,8 +79,15 @@ export class WrittenRequest {
     this.#begun?.();
   }
 
-  /** Does nothing where it is settled. */
-  resolve(answer: NativeAnswer): void {
+  /**
+   * Does nothing where it is settled.
+   * @param isRead whether nobody reads what was asked any more: its memory is then freed with the answer's
+   */
+  resolve(answer: NativeAnswer, isRead: boolean): void {
+    if (isRead) {
+      answer.memory?.add(this.line);
+      if (this.bytes !== this.line) answer.memory?.add(this.bytes);
+    }
     this.#take()?.resolve(answer);
   }
 

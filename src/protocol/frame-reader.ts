@@ -33,11 +33,11 @@ export interface FrameReaderOptions {
    */
   readonly onAhead?: (is: boolean) => void;
   /**
-   * Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. Where `isCopy`, the memory
-   * of the content is that of no other message and of no chunk of the stream.
+   * Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. It is given the memory that
+   * the content lies in where nobody else has anything in it.
    */
-  readonly decode?: (content: Buffer, isCopy: boolean) => unknown;
-  /** Nobody else has the chunks that the stream gives: their memory is given back once it has been copied. */
+  readonly decode?: (content: Buffer, memory: Buffer | undefined) => unknown;
+  /** Nobody else has the chunks that the stream gives: their memory is given back once it has been copied or decoded. */
   readonly ownsChunks?: boolean;
 }
 
@@ -117,10 +117,11 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
             : { in: 'skipped', length, left: length, finder: new TopLevelIdFinder() };
       } else if (state.in === 'content') {
         if (this.#buffered < state.length) return;
+        const chunk = this.#chunkOfOnly(state.length);
         const isCopy = this.#spansChunks(state.length);
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
-        const message = this.#decode(content, isCopy);
+        const message = this.#decode(content, isCopy ? content : chunk);
         handedOn += 1;
         if (message !== undefined) callback(message);
       } else {
@@ -192,6 +193,13 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return (this.#chunks[0]?.length ?? 0) - this.#at < length;
   }
 
+  /** The first chunk, where it is the reader's own and has nothing that is needed but the next `length` bytes. */
+  #chunkOfOnly(length: number): Buffer | undefined {
+    const [first] = this.#chunks;
+    const isOnly = this.#options.ownsChunks === true && !this.#lent && first?.length === this.#at + length;
+    return isOnly ? first : undefined;
+  }
+
   /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
   #take(length: number): Buffer {
     const first = this.#chunks[0];
@@ -224,11 +232,11 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#lent = false;
   }
 
-  #decode(content: Buffer, isCopy: boolean): Message | undefined {
+  #decode(content: Buffer, memory: Buffer | undefined): Message | undefined {
     let message: unknown;
     try {
       const { decode } = this.#options;
-      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content, isCopy);
+      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content, memory);
     } catch {
       // V8's own message is not passed on: it quotes the content, which is somebody's source.
       this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });

@@ -37,15 +37,15 @@ const toldDepths: readonly (readonly [Buffer, number])[] = [
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
  * @param content JSON in UTF-8, of a host's making: the trees themselves are not checked
- * @param isCopy whether the memory of `content` is for this message alone: it is given back when all trees have been sent
+ * @param memory what `content` lies in, where nobody else has anything in it: it is given back when all trees have been sent
  * @throws SyntaxError where what is decoded is not JSON
  */
-export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
+export function decodeWithRawTrees(content: Buffer, memory?: Buffer): unknown {
   const trees: RawJson[] = [];
   let unsent = 0;
   const onSent = (): void => {
     unsent -= 1;
-    if (unsent === 0) giveBack(content);
+    if (unsent === 0 && memory !== undefined) giveBack(memory);
   };
   const rest: Buffer[] = [];
   const toldDepth = toldDepths.find(([start]) => content.subarray(0, start.length).equals(start))?.[1];
@@ -62,7 +62,7 @@ export function decodeWithRawTrees(content: Buffer, isCopy = false): unknown {
       if (content[end] === colon && depths.includes(depth) && content.subarray(at, end + 1).equals(key)) {
         const start = end + 1;
         const stop = (depth === toldDepth ? toldEnd(content, at, start) : undefined) ?? endOfValue(content, start);
-        trees.push(new RawJson([content.subarray(start, stop)], isCopy ? onSent : undefined));
+        trees.push(new RawJson([content.subarray(start, stop)], memory === undefined ? undefined : onSent));
         unsent += 1;
         rest.push(content.subarray(kept, start), nothing);
         kept = stop;

@@ -92,8 +92,8 @@ export class ServerConnection {
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
       // What looks at sources is loaded with the first driver, which the first source is not to wait for.
-      decode: (content, isCopy) =>
-        this.#hasParsed ? decodeWithSource(content, isCopy) : (JSON.parse(content.toString('utf8')) as unknown),
+      decode: (content, memory) =>
+        this.#hasParsed ? decodeWithSource(content, memory) : (JSON.parse(content.toString('utf8')) as unknown),
       ownsChunks: input instanceof Socket,
       onFault: (fault) => {
         this.#pressure.read(this.#writer.pending);

@@ -17,22 +17,22 @@ const placeholder = onFirstUse(() => `babelhost-source-${randomBytes(16).toStrin
 
 /**
  * The message that `content` is, whose source is under `undecoded` where it can be.
- * @param isCopy whether nobody else has the memory of `content`: it is given back as soon as it is not needed
+ * @param memory what `content` lies in, where nobody else has anything in it: it is given back as soon as it is not needed
  * @throws SyntaxError where it is not JSON
  */
-export function decodeWithSource(content: Buffer, isCopy: boolean): unknown {
-  return withSource(content, isCopy) ?? decodeWhole(content, isCopy);
+export function decodeWithSource(content: Buffer, memory?: Buffer): unknown {
+  return withSource(content, memory) ?? decodeWhole(content, memory);
 }
 
-function decodeWhole(content: Buffer, isCopy: boolean): unknown {
+function decodeWhole(content: Buffer, memory: Buffer | undefined): unknown {
   const message: unknown = JSON.parse(content.toString('utf8'));
-  if (isCopy) giveBack(content);
+  if (memory !== undefined) giveBack(memory);
   return message;
 }
 
-function withSource(content: Buffer, isCopy: boolean): object | undefined {
+function withSource(content: Buffer, memory: Buffer | undefined): object | undefined {
   const start = startOfSource(content);
-  const source = start < 0 ? undefined : SourceText.in(content, start, isCopy);
+  const source = start < 0 ? undefined : SourceText.in(content, start, memory);
   if (source === undefined) return undefined;
   const end = start + source.length;
   const text = `${content.toString('utf8', 0, start)}"${placeholder()}"${content.toString('utf8', end)}`;

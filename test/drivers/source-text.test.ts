@@ -36,7 +36,7 @@ const copyOf = (text: string): Buffer => {
 function check(json: string, before = ''): void {
   const wanted = expected(json);
   const start = Buffer.byteLength(before);
-  const source = SourceText.in(Buffer.from(before + json), start, false);
+  const source = SourceText.in(Buffer.from(before + json), start);
   expect(source !== undefined).toBe(wanted !== undefined);
   if (source === undefined || wanted === undefined) return;
   const text = JSON.parse(wanted) as string;
@@ -101,20 +101,20 @@ describe('a source that is not decoded', () => {
 
   it('is no text that is not UTF-8', () => {
     for (const bytes of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98]]) {
-      expect(SourceText.in(Buffer.from([0x22, ...bytes, 0x22]), 0, false)).toBeUndefined();
+      expect(SourceText.in(Buffer.from([0x22, ...bytes, 0x22]), 0)).toBeUndefined();
     }
   });
 
   it('gives the memory of its message back when it is in the line, and can be written to another line after that', () => {
     const text = 'source\n'.repeat(2000);
     const message = copyOf(`{"content":${JSON.stringify(text)}}`);
-    const source = SourceText.in(message, 11, true);
+    const source = SourceText.in(message, 11, message);
     if (source === undefined) throw new Error('it was not taken');
     const lines = [0, 1].map(() => encodeRequest({ content: source, ...hints }, 'd', driver));
     expect(message.length).toBe(0);
     for (const line of lines) expect(JSON.parse(line.toString())).toMatchObject({ content: text });
     const shared = copyOf(`{"content":${JSON.stringify(text)}}`);
-    encodeRequest({ content: SourceText.in(shared, 11, false) ?? '', ...hints }, 'd', driver);
+    encodeRequest({ content: SourceText.in(shared, 11) ?? '', ...hints }, 'd', driver);
     expect(shared.length).toBeGreaterThan(text.length);
   });
 

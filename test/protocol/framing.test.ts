@@ -45,25 +45,29 @@ describe('the memory of chunks', () => {
   const text = 'x'.repeat(10_000);
   const long = frame(JSON.stringify({ ...request, params: { text } }));
   const half = long.length / 2;
+  interface Kept {
+    readonly content: Buffer;
+    readonly memory: Buffer | undefined;
+  }
   /** Reads chunks with a decoder that keeps what it is given. */
-  const keep = (chunks: readonly Buffer[], ownsChunks: boolean): { content: Buffer; isCopy: boolean }[] => {
+  const keep = (chunks: readonly Buffer[], ownsChunks: boolean): Kept[] => {
     const stream = new PassThrough();
-    const kept: { content: Buffer; isCopy: boolean }[] = [];
-    const decode = (content: Buffer, isCopy: boolean): unknown => {
-      kept.push({ content, isCopy });
+    const kept: Kept[] = [];
+    const decode = (content: Buffer, memory: Buffer | undefined): unknown => {
+      kept.push({ content, memory });
       return request;
     };
     new FrameReader(stream, { messageBytes: 1 << 20, ownsChunks, decode, onFault: () => undefined }).listen(() => 0);
     for (const chunk of chunks) stream.emit('data', chunk);
     return kept;
   };
-  const readable = ({ content }: { content: Buffer }): unknown => JSON.parse(content.toString('utf8'));
+  const readable = ({ content }: Kept): unknown => JSON.parse(content.toString('utf8'));
 
   it('is given back where they are the reader’s own and all of them has been copied', () => {
     const chunks = [chunkOf(long.subarray(0, half)), chunkOf(long.subarray(half), long.subarray(0, half))];
     const kept = keep(chunks, true);
     expect(kept.map(readable)).toEqual([{ ...request, params: { text } }]);
-    expect(kept.map(({ isCopy }) => isCopy)).toEqual([true]);
+    expect(kept.map(({ content, memory }) => memory === content)).toEqual([true]);
     // The second one has the half of a message yet to come.
     expect(chunks.map(({ length }) => length > 0)).toEqual([false, true]);
   });
@@ -71,14 +75,37 @@ describe('the memory of chunks', () => {
   it('is kept where a message that was handed on lies in it', () => {
     const chunks = [chunkOf(long, long.subarray(0, half)), chunkOf(long.subarray(half))];
     const kept = keep(chunks, true);
-    expect(kept.map(({ isCopy }) => isCopy)).toEqual([false, true]);
+    expect(kept.map(({ content, memory }) => memory === content)).toEqual([false, true]);
+    expect(kept[0]?.memory).toBeUndefined();
     expect(kept.map(readable)).toEqual(Array(2).fill({ ...request, params: { text } }));
     expect(chunks.map(({ length }) => length > 0)).toEqual([true, false]);
   });
 
+  it('is handed on with the only message that lies in it', () => {
+    const short = frame(JSON.stringify(request));
+    const chunks = [
+      chunkOf(long),
+      // After the half that was copied, one message is left in this one, and after that one another.
+      chunkOf(long.subarray(0, half)),
+      chunkOf(long.subarray(half), short),
+      chunkOf(short, long),
+      chunkOf(short, long.subarray(0, half)),
+      chunkOf(long.subarray(half)),
+    ];
+    const kept = keep(chunks, true);
+    const whose = kept.map(({ content, memory }) =>
+      memory === undefined ? 'nobody' : memory === content ? 'copy' : chunks.indexOf(memory),
+    );
+    expect(whose).toEqual([0, 'copy', 2, 'nobody', 'nobody', 'nobody', 'copy']);
+    const whole = { ...request, params: { text } };
+    expect(kept.map(readable)).toEqual([whole, whole, request, request, whole, request, whole]);
+  });
+
   it('is left alone where others may have it', () => {
-    const chunks = [chunkOf(long.subarray(0, half)), chunkOf(long.subarray(half))];
-    expect(keep(chunks, false).map(readable)).toEqual([{ ...request, params: { text } }]);
+    const chunks = [chunkOf(long.subarray(0, half)), chunkOf(long.subarray(half)), chunkOf(long)];
+    const kept = keep(chunks, false);
+    expect(kept.map(readable)).toEqual(Array(2).fill({ ...request, params: { text } }));
+    expect(kept[1]?.memory).toBeUndefined();
     expect(chunks.every(({ length }) => length > 0)).toBe(true);
   });
 });

@@ -52,7 +52,7 @@ describe('decodeWithRawTrees', () => {
     const content = Buffer.from(
       new TextEncoder().encode(JSON.stringify({ params: { token: 't', value } })).slice().buffer,
     );
-    const message = decodeWithRawTrees(content, true) as { params: { value: { uast: RawJson }[] } };
+    const message = decodeWithRawTrees(content, content) as { params: { value: { uast: RawJson }[] } };
     const [first, second] = message.params.value.map(({ uast }) => uast);
     first?.sent();
     first?.sent();
