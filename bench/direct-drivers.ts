@@ -17,6 +17,19 @@ export interface DirectDriver extends AsyncDisposable {
   readonly client: DriverClient;
 }
 
+/** Starts a program that answers as a driver does. */
+export function startDriver([command, ...parameters]: readonly [string, ...string[]]): DirectDriver {
+  const child = spawn(command, parameters, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exit = once(child, 'exit');
+  return {
+    client: new DriverClient(child.stdout, child.stdin),
+    [Symbol.asyncDispose]: async () => {
+      child.stdin.end();
+      await exit;
+    },
+  };
+}
+
 export class DirectDrivers implements AsyncDisposable {
   readonly #bundle: string;
   readonly #drivers: DirectDriver[] = [];
@@ -41,20 +54,10 @@ export class DirectDrivers implements AsyncDisposable {
    * Starts another driver. It ends with the others, if not before.
    * @param runtime a command line that runs runc with the arguments that follow
    */
-  start([command, ...parameters]: readonly [string, ...string[]] = ['runc']): DirectDriver {
+  start(runtime: readonly [string, ...string[]] = ['runc']): DirectDriver {
     DirectDrivers.#made += 1;
     const id = `babelhost-bench-${pid}-${DirectDrivers.#made}`;
-    const child = spawn(command, [...parameters, 'run', '--bundle', this.#bundle, id], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    const exit = once(child, 'exit');
-    const driver: DirectDriver = {
-      client: new DriverClient(child.stdout, child.stdin),
-      [Symbol.asyncDispose]: async () => {
-        child.stdin.end();
-        await exit;
-      },
-    };
+    const driver = startDriver([...runtime, 'run', '--bundle', this.#bundle, id]);
     this.#drivers.push(driver);
     return driver;
   }

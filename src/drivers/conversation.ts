@@ -200,7 +200,7 @@ export class Conversation {
   /** Whoever waits behind another request is better served elsewhere. */
   #displace(): void {
     this.#aheadDeadline.met();
-    if (this.#behind?.settled === false) this.#behind.reject(new DisplacedError());
+    this.#behind?.reject(new DisplacedError());
   }
 
   #allowGrace(): void {
