@@ -91,10 +91,47 @@ void make_stage(const char *stage);
 /* Mounts a file system in memory on the host's folder, for its containers' bundles and the runtime's state. */
 void make_bundles(const char *directory, const char *name);
 
-/* rootfs.c: in a mount namespace of their own, which these make. `rootfs` appears on STAGE/rootfs, read-only. */
-void bind_rootfs(const char *stage, const char *rootfs);
-/* The same with a writable layer above. `owner`, if not 0, is the container's root, who is given the folders. */
-void mount_overlay(const char *stage, const char *rootfs, const char *layer, bool user_namespace, uid_t owner);
+/* ids.c */
+/* Ids outside a user namespace, FIRST:COUNT; none if count is 0. */
+struct id_range {
+  unsigned first, count;
+};
+struct id_range parse_range(const char *text);
+/*
+ * Gives the user namespace of `child` its ids: 0 is our own effective id, and 1 onwards are `uids` and `gids`. Without
+ * ranges, 0 is all there is.
+ */
+void map_ids(pid_t child, struct id_range uids, struct id_range gids);
+/* A user namespace that maps `ids` to those from `to` on, and 0 to itself, for mounts to be shifted by. A descriptor. */
+int make_id_map(struct id_range ids, unsigned to);
+/* Becomes id 0 of the user namespace that we are in; drops the supplementary groups where that is allowed. */
+void become_root_inside(bool may_set_groups);
+
+/* rootfs.c */
+/* A container's root file system, and how it is to be mounted. */
+struct root {
+  const char *rootfs;
+  /* The folder with what it writes, in upper/ and work/; NULL for one that is read-only. */
+  const char *layer;
+  /* In a user namespace: the container's root, who is given the image's folders where they can be written; or 0. */
+  uid_t owner;
+  /* The ids that files have on disk, and the first of those that they are to have instead; none if count is 0. */
+  struct id_range ids;
+  unsigned shifted;
+  /* Bound instead of overlaid, where no overlay can be mounted. */
+  bool bound;
+  /* Whether we are in a user namespace. */
+  bool user_namespace;
+};
+/* Mounts it on STAGE/rootfs, in a mount namespace of its own, which this makes. */
+void mount_root(const struct root *root, const char *stage);
+
+/* probe.c */
+/*
+ * Tries to mount a root, and writes to stdout what cannot be: "lacks ids REASON", where that is to shift its ids, and
+ * "lacks overlay REASON".
+ */
+void tell_lacks(struct root root, const char *stage);
 
 /* runtime-copy.c */
 /*
@@ -159,20 +196,6 @@ int open_own_cgroup(const char *path);
 void keep_cgroup_lock_near(int processes);
 /* A process is about to be moved between cgroups, by whomever. */
 void want_cgroup_lock(void);
-
-/* ids.c */
-/* Ids outside a user namespace, FIRST:COUNT; none if count is 0. */
-struct id_range {
-  unsigned first, count;
-};
-struct id_range parse_range(const char *text);
-/*
- * Gives the user namespace of `child` its ids: 0 is our own effective id, and 1 onwards are `uids` and `gids`. Without
- * ranges, 0 is all there is.
- */
-void map_ids(pid_t child, struct id_range uids, struct id_range gids);
-/* Becomes id 0 of the user namespace that we are in; drops the supplementary groups where that is allowed. */
-void become_root_inside(bool may_set_groups);
 
 /* remove.c */
 /* Removes a folder and all in it, without following links. What is not there is no fault; others go to stderr. */

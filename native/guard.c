@@ -3,14 +3,16 @@
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
  *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--own-cgroup DIR] [--cgroup DIR]…
- *         [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]]
+ *         [--ids FIRST:COUNT] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]]
  *
  * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
  * end. The reaper (P) is process 1 of a pid namespace: whatever is started in that namespace, a half-made `runc init`
  * included, is killed by the kernel when P ends, and P ends with G. The mounts go with P's mount namespace. The starter
  * (start.c), a child of P, starts the containers; P ends when it does.
  *
- * On stdout: "guard PID" (P as the host sees it), "ready", then "exited PID STATUS" for each orphan that P reaps: PID
+ * --ids are those that images' files have on disk, where containers may have others (rootfs.c).
+ *
+ * On stdout: "guard PID" (P as the host sees it), what probe.c finds lacking, "ready", then "exited PID STATUS" for each orphan that P reaps: PID
  * as seen in P's namespace, STATUS as from wait(2). Process 1 of a container is such an orphan.
  */
 #define _GNU_SOURCE
@@ -40,7 +42,7 @@ struct options {
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace;
-  struct id_range uids, gids;
+  struct id_range ids, uids, gids;
 };
 
 static struct options parse_options(char **arguments) {
@@ -64,6 +66,8 @@ static struct options parse_options(char **arguments) {
       options.cgroup2 = value;
     } else if (strcmp(option, "--own-cgroup") == 0) {
       options.own_cgroup = value;
+    } else if (strcmp(option, "--ids") == 0) {
+      options.ids = parse_range(value);
     } else if (strcmp(option, "--uids") == 0) {
       options.uids = parse_range(value);
     } else if (strcmp(option, "--gids") == 0) {
@@ -148,6 +152,9 @@ _Noreturn static void be_reaper(const struct options *options, int go, int socke
   die_with_parent(go);
   struct starter prepared = prepare_starter(options, sockets);
   set_up_mounts(options);
+  struct root root = {.rootfs = options->directory, .user_namespace = options->user_namespace, .ids = options->ids};
+  root.shifted = root.ids.first + root.ids.count;
+  tell_lacks(root, options->stage);
   /* The lifeline is G's alone, and so is the folder's lock. */
   if (dup3(go, STDIN_FILENO, 0) < 0) fail("cannot let go of stdin");
   pid_t starter = fork_or_fail("start containers");

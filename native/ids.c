@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,6 +79,30 @@ void map_ids(pid_t child, struct id_range uids, struct id_range gids) {
     run_mapper("newuidmap", child, geteuid(), uids);
     run_mapper("newgidmap", child, getegid(), gids);
   }
+}
+
+int make_id_map(struct id_range ids, unsigned to) {
+  char map[80], path[64], byte;
+  int gate[2];
+  if (pipe2(gate, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+  if (child < 0) fail("cannot make a user namespace for mounts");
+  if (child == 0) {
+    /* Ends at the end of the pipe, which is ours or the parent's death. */
+    close(gate[1]);
+    while (read(gate[0], &byte, 1) < 0 && errno == EINTR) continue;
+    _exit(0);
+  }
+  close(gate[0]);
+  snprintf(map, sizeof map, "0 0 1\n%u %u %u\n", ids.first, to, ids.count);
+  write_process_file(child, "uid_map", map);
+  write_process_file(child, "gid_map", map);
+  snprintf(path, sizeof path, "/proc/%d/ns/user", child);
+  int namespace = open(path, O_RDONLY | O_CLOEXEC);
+  if (namespace < 0) fail("cannot open %s", path);
+  close(gate[1]);
+  wait_for(child);
+  return namespace;
 }
 
 void become_root_inside(bool may_set_groups) {

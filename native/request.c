@@ -4,13 +4,11 @@
  * executes the OCI runtime with the container's stdin, stdout and stderr and the control channel as its descriptor 3.
  *
  *   PIDFILE [--cgroup DIR [--make] [--set FILE VALUE | --try FILE VALUE]…]… [--config FILE]
- *           [--rootfs DIR [--layer DIR [--owner ID]]] -- RUNTIME ARG…
+ *           [--rootfs DIR [--bound | [--ids FIRST:COUNT --to FIRST] [--layer DIR [--owner ID]]]] -- RUNTIME ARG…
  *
  * --make makes the cgroup, --set writes to one of its files, --try also where the kernel has no such file. --config
  * names the file that gets the request's content; its folder is made, and the one above it where that is missing.
- * --rootfs is the root file system that is to be found on the stage. With --layer it can be written to: an overlay
- * whose upper and work folders are DIR/upper and DIR/work; --owner, in a user namespace, is its id of the container's
- * root, who is given the image's folders.
+ * --rootfs is the root file system that is to be found on the stage; the options after it are those of struct root.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -130,8 +128,7 @@ _Noreturn static void execute_runtime(const struct starter *starter, char **comm
 }
 
 _Noreturn void serve_request(const struct starter *starter, const struct request *request) {
-  const char *rootfs = NULL, *layer = NULL;
-  uid_t owner = 0;
+  struct root root = {.user_namespace = starter->user_namespace};
   complaints = request->control;
   char **arguments = request->arguments + 1;
   for (;; arguments++) {
@@ -143,22 +140,26 @@ _Noreturn void serve_request(const struct starter *starter, const struct request
     } else if (strcmp(option, "--config") == 0) {
       write_config(option_value(&arguments), request->content, request->content_length);
     } else if (strcmp(option, "--rootfs") == 0) {
-      rootfs = option_value(&arguments);
+      root.rootfs = option_value(&arguments);
+    } else if (strcmp(option, "--bound") == 0) {
+      root.bound = true;
+    } else if (strcmp(option, "--ids") == 0) {
+      root.ids = parse_range(option_value(&arguments));
+    } else if (strcmp(option, "--to") == 0) {
+      root.shifted = (unsigned)parse_number(option_value(&arguments), 1, UINT_MAX - 1, option);
     } else if (strcmp(option, "--layer") == 0) {
-      layer = option_value(&arguments);
+      root.layer = option_value(&arguments);
     } else if (strcmp(option, "--owner") == 0) {
-      owner = (uid_t)parse_number(option_value(&arguments), 1, UINT_MAX - 1, option);
+      root.owner = (uid_t)parse_number(option_value(&arguments), 1, UINT_MAX - 1, option);
     } else {
       fail_usage("a request does not know the option %s", option);
     }
   }
   if (arguments[1] == NULL) fail_usage("a request needs the runtime's command line after --");
-  if (layer != NULL && rootfs == NULL) fail_usage("--layer goes with --rootfs");
-  if (layer != NULL) {
-    mount_overlay(starter->stage, rootfs, layer, starter->user_namespace, owner);
-  } else if (rootfs != NULL) {
-    bind_rootfs(starter->stage, rootfs);
-  }
+  if (root.rootfs == NULL && (root.layer != NULL || root.bound)) fail_usage("--layer and --bound go with --rootfs");
+  if ((root.ids.count > 0) != (root.shifted > 0)) fail_usage("--ids and --to go together");
+  if (root.bound && (root.layer != NULL || root.shifted > 0)) fail_usage("--bound goes without --layer and --ids");
+  if (root.rootfs != NULL) mount_root(&root, starter->stage);
   give_descriptors(starter, request);
   reset_signals();
   execute_runtime(starter, arguments + 1);

@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import type { CgroupPlacement } from './cgroup-placement.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
+import type { IdRanges } from './id-ranges.ts';
 import type { Limits } from './limits.ts';
 import type { Identity } from './owners.ts';
 import type { Reapings } from './reapings.ts';
@@ -17,6 +18,8 @@ export interface BootContext {
   readonly guard: Guard;
   readonly reapings: Reapings;
   readonly identity: Identity;
+  /** Where each container has ids of its own; undefined where all have the same. */
+  readonly ranges: IdRanges | undefined;
   readonly placement: CgroupPlacement;
   /** The name of this host's cgroup. */
   readonly cgroup: string;

@@ -10,7 +10,7 @@ import { deleteContainer } from './in-guard.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
 import { launch, LaunchFailure } from './launch.ts';
 import { explainLaunch } from './launch-failure.ts';
-import { idRanges, type Identity } from './owners.ts';
+import { idMappings, type IdRange } from './owners.ts';
 import { runArguments } from './runtime-program.ts';
 import { seccompProfile } from './seccomp.ts';
 import { containerSpec } from './spec.ts';
@@ -28,9 +28,10 @@ export async function bootContainer(
   signal?.throwIfAborted();
   const files = filesOf(context, options.id);
   const endBoot = context.reapings.beginBoot();
+  const ids = context.ranges?.take();
   let launching = false;
   try {
-    const spec = await makeSpec(context, options);
+    const spec = await makeSpec(context, options, ids?.range);
     launching = true;
     const launched = await launch({
       guard: context.guard,
@@ -38,7 +39,7 @@ export async function bootContainer(
       arguments: [
         ...[files.pidFile, '--config', path.join(files.bundle, 'config.json')],
         ...makingArguments(context.placement, options.id, options.limits),
-        ...['--rootfs', options.rootfs, ...layerArguments(context.identity, options.layer)],
+        ...rootArguments(context, options, ids?.range),
         ...['--', ...runArguments(context.runtime, files, options.id)],
       ],
       content: JSON.stringify(spec),
@@ -46,8 +47,11 @@ export async function bootContainer(
       signal,
     });
     void context.seccompFilter.learn(context.guard.seen(path.join(files.state, options.id)), seccompProfile);
-    return follow(context, options, files, launched);
+    const container = follow(context, options, files, launched);
+    void container.exited.then(() => ids?.[Symbol.dispose]());
+    return container;
   } catch (error) {
+    ids?.[Symbol.dispose]();
     const explained =
       error instanceof LaunchFailure
         ? await explainLaunch(error, context, files.log)
@@ -60,15 +64,21 @@ export async function bootContainer(
   }
 }
 
-function layerArguments(identity: Identity, layer: string | undefined): string[] {
-  if (layer === undefined) return [];
-  const owner = identity.kind === 'granted' ? ['--owner', String(idRanges(identity).uids.first)] : [];
-  return ['--layer', layer, ...owner];
+/** How the root file system is to be mounted (native/rootfs.c). */
+function rootArguments({ guard, identity }: BootContext, { rootfs, layer }: BootOptions, own?: IdRange): string[] {
+  const args = ['--rootfs', rootfs];
+  if (layer === undefined && guard.lacks.overlay !== undefined) return [...args, '--bound'];
+  if (identity.kind === 'privileged' && own !== undefined) {
+    args.push('--ids', `${identity.ids.first}:${identity.ids.count}`, '--to', String(own.first));
+  }
+  if (layer === undefined) return args;
+  const owner = identity.kind === 'granted' ? ['--owner', String(idMappings(identity).uids.first)] : [];
+  return [...args, '--layer', layer, ...owner];
 }
 
-async function makeSpec(context: BootContext, options: BootOptions): Promise<object> {
+async function makeSpec(context: BootContext, options: BootOptions, own?: IdRange): Promise<object> {
   const { identity, placement } = context;
-  const { uids, gids } = idRanges(identity);
+  const { uids, gids } = idMappings(identity, own);
   return containerSpec({
     process: options.process,
     user: await processUser(identity, options.rootfs, options.process.user),

@@ -32,6 +32,8 @@ export interface GuardOptions {
 export class Guard {
   /** The host's id of process 1 of the guard's pid namespace. */
   readonly pid: number;
+  /** What roots cannot be mounted with, and why: ids of containers' own, overlays (native/probe.c). */
+  readonly lacks: Readonly<Partial<Record<'ids' | 'overlay', string>>>;
   /** Its folder in /proc. A process id may be reused; this stays what it is, and fails when the process is gone. */
   readonly processFolder: FileHandle;
   /** Where the guard takes requests to start containers (native/start.c). */
@@ -44,12 +46,14 @@ export class Guard {
   private constructor(
     child: ChildProcess,
     pid: number,
+    lacks: Guard['lacks'],
     processFolder: FileHandle,
     folder: FileHandle,
     ended: Promise<void>,
   ) {
     this.#child = child;
     this.pid = pid;
+    this.lacks = lacks;
     this.processFolder = processFolder;
     // By descriptor, because the name of a socket has 107 bytes at the most (unix(7)), and the folder's may have more.
     this.startSocket = `/proc/self/fd/${folder.fd}/start`;
@@ -84,16 +88,19 @@ export class Guard {
     });
     let folder: Promise<FileHandle> | undefined;
     let pid = 0;
+    const lacks: { ids?: string; overlay?: string } = {};
     const ready = await new Promise<boolean>((resolve) => {
       readLines(
         child.stdout,
         (line) => {
-          const [word, first, second] = line.split(' ');
+          const [word, first, second, ...rest] = line.split(' ');
           if (word === 'guard') {
             pid = Number(first);
             folder = open(`/proc/${pid}`, 'r');
             // Awaited below; a guard that has failed meanwhile has its own, better words for it.
             folder.catch(() => undefined);
+          } else if (word === 'lacks' && (first === 'ids' || first === 'overlay')) {
+            lacks[first] = rest.join(' ');
           } else if (word === 'ready') {
             resolve(true);
           } else if (word === 'exited') {
@@ -111,7 +118,7 @@ export class Guard {
       throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
     }
     const hostFolder = await open(path.join(options.directory, options.name), 'r');
-    const guard = new Guard(child, pid, await folder, hostFolder, ended);
+    const guard = new Guard(child, pid, lacks, await folder, hostFolder, ended);
     guard.#reference();
     return guard;
   }
@@ -163,7 +170,11 @@ function guardArguments(options: GuardOptions): string[] {
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.ownCgroup !== undefined) args.push('--own-cgroup', options.ownCgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
-  if (identity.kind !== 'privileged') args.push('--user-namespace');
+  if (identity.kind === 'privileged') {
+    if (identity.ranges > 0) args.push('--ids', `${identity.ids.first}:${identity.ids.count}`);
+  } else {
+    args.push('--user-namespace');
+  }
   if (identity.kind === 'granted') {
     for (const [option, range] of [
       ['--uids', identity.uids],

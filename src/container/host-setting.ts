@@ -9,6 +9,7 @@ import type { CgroupLayout } from './cgroup.ts';
 import { explainSystemError } from './failures.ts';
 import { Guard } from './guard.ts';
 import { newContainerId } from './id.ts';
+import { IdRanges } from './id-ranges.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from './isolation.ts';
 import { identifySocket, noteSocket, type ListenedSocket } from './listened-socket.ts';
 import { OpenedBootstrap } from './opened-bootstrap.ts';
@@ -25,6 +26,7 @@ const oomScoreAdj = 300;
 export class HostSetting {
   readonly #options: ContainerRuntimeOptions;
   readonly #identity: Identity;
+  readonly #ranges: IdRanges | undefined;
   readonly #layout: CgroupLayout;
   readonly #logger: Logger;
   /** Aborted when no more containers are to be booted. */
@@ -38,15 +40,23 @@ export class HostSetting {
   constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout, closing: AbortSignal) {
     this.#options = options;
     this.#identity = identity;
+    if (identity.kind === 'privileged' && identity.ranges > 0) {
+      this.#ranges = new IdRanges(identity.ids.first + identity.ids.count, identity.ranges);
+    }
     this.#layout = layout;
     this.#logger = options.logger ?? silentLogger();
     this.#closing = closing;
   }
 
-  /** What is in force for the containers of this host. */
-  isolation(): IsolationReport {
+  /** What is in force for the containers of this host. Starts the guard, which tries some of it. */
+  async isolation(): Promise<IsolationReport> {
     const runtime = path.basename(this.#options.runtime ?? 'runc');
-    return reportIsolation(runtime, this.#identity, this.#place('babelhost'));
+    // Whatever keeps the guard from starting is told by whoever needs it.
+    const lacks = await this.prepare().then(
+      ({ guard }) => guard.lacks,
+      () => undefined,
+    );
+    return reportIsolation(runtime, this.#identity, this.#place('babelhost'), lacks);
   }
 
   /**
@@ -90,7 +100,6 @@ export class HostSetting {
     const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
     const ownScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    checkRequired(reportIsolation(runtime.name, this.#identity, placement), required);
     const reapings = new Reapings();
     const stage = findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
@@ -118,6 +127,7 @@ export class HostSetting {
     });
     const folder = path.join(directory, name);
     try {
+      checkRequired(reportIsolation(runtime.name, this.#identity, placement, guard.lacks), required);
       await makeHostCgroups(placement);
       // Last: once the guard knows of the socket, its end at our word would be the socket's.
       if (this.#socket !== undefined) noteSocket(folder, this.#socket);
@@ -132,6 +142,7 @@ export class HostSetting {
       guard,
       reapings,
       identity: this.#identity,
+      ranges: guard.lacks.ids === undefined ? this.#ranges : undefined,
       placement,
       cgroup,
       stage,

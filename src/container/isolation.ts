@@ -1,6 +1,7 @@
 // What is in force on this machine: each protection, what enforces it, and what is weaker than it could be and why.
 import { BabelhostError } from '../errors.ts';
 import type { CgroupPlacement } from './cgroup-placement.ts';
+import type { Guard } from './guard.ts';
 import type { Limits } from './limits.ts';
 import type { Identity } from './owners.ts';
 import type { Rlimit } from './spec.ts';
@@ -13,10 +14,12 @@ export const protections = [
   'fileSize',
   'temporarySize',
   'unprivilegedId',
+  'separateIds',
   'userNamespace',
   'processIsolation',
   'network',
   'readOnlyRoot',
+  'separateFiles',
   'capabilities',
   'noNewPrivileges',
   'seccomp',
@@ -38,8 +41,16 @@ export interface IsolationReport {
   readonly items: readonly IsolationItem[];
 }
 
-/** What is in force for containers made in this way. */
-export function reportIsolation(runtime: string, identity: Identity, placement: CgroupPlacement): IsolationReport {
+/**
+ * What is in force for containers made in this way.
+ * @param lacks what the guard found lacking; undefined where there is no guard that could try it
+ */
+export function reportIsolation(
+  runtime: string,
+  identity: Identity,
+  placement: CgroupPlacement,
+  lacks: Guard['lacks'] | undefined,
+): IsolationReport {
   const { memory, cpu, pids } = placement.controllers;
   const missing = placement.reason ?? 'this machine mounts no cgroup hierarchy with that controller';
   const items: IsolationItem[] = [
@@ -73,15 +84,45 @@ export function reportIsolation(runtime: string, identity: Identity, placement: 
           reason: `the container's root is the user that runs babelhost: ${identity.reason}`,
         }
       : { name: 'unprivilegedId', enforced: 'yes', by: 'user namespace' },
+    separateIds(identity, lacks),
     { name: 'userNamespace', enforced: 'yes', by: 'user namespace' },
     { name: 'processIsolation', enforced: 'yes', by: 'pid and IPC namespaces' },
     { name: 'network', enforced: 'yes', by: 'network namespace, seccomp' },
     { name: 'readOnlyRoot', enforced: 'yes', by: 'mount namespace' },
+    separateFiles(lacks),
     { name: 'capabilities', enforced: 'yes', by: 'runtime' },
     { name: 'noNewPrivileges', enforced: 'yes', by: 'prctl' },
     { name: 'seccomp', enforced: 'yes', by: 'seccomp' },
   ];
   return { runtime, identity: identity.kind, items };
+}
+
+const untried = 'it was not tried, since no guard could be started';
+
+/** What the kernel counts by the user, as in epoll watches and pages of pipes, is counted for each container. */
+function separateIds(identity: Identity, lacks: Guard['lacks'] | undefined): IsolationItem {
+  const name = 'separateIds';
+  const shared = 'all containers have the same ids, and the limits that the kernel counts by the user:';
+  const weaker = (reason: string): IsolationItem => ({
+    name,
+    enforced: 'weaker',
+    by: '',
+    reason: `${shared} ${reason}`,
+  });
+  if (identity.kind !== 'privileged') return weaker("only root can shift the owners of images' files");
+  if (identity.ranges === 0) return weaker('the user namespace that babelhost runs in has no further ids');
+  if (lacks === undefined) return weaker(untried);
+  if (lacks.ids !== undefined) return weaker(lacks.ids);
+  return { name, enforced: 'yes', by: 'id-mapped mounts' };
+}
+
+/** Locks, leases and notifications on the image's files are each container's own. */
+function separateFiles(lacks: Guard['lacks'] | undefined): IsolationItem {
+  const name = 'separateFiles';
+  const reason = lacks === undefined ? untried : lacks.overlay;
+  if (reason === undefined) return { name, enforced: 'yes', by: 'overlay' };
+  const shared = 'containers of one image see the locks that others take on its files:';
+  return { name, enforced: 'weaker', by: '', reason: `${shared} ${reason}` };
 }
 
 /** @throws BabelhostError `containerFailed` if a protection that is required is not fully enforced */
@@ -107,6 +148,12 @@ export function checkRequired(report: IsolationReport, required: readonly string
 }
 
 /**
+ * Signals that may wait for a container's processes. They count against whoever made the user namespace, too, which is
+ * the user that babelhost runs as: this bounds what all containers together take of it.
+ */
+const pendingSignals = 128;
+
+/**
  * The resource limits that the runtime sets for a container's processes.
  * @param highest the hard limits of this process: root without CAP_SYS_RESOURCE cannot go above them
  */
@@ -117,6 +164,9 @@ export function resourceLimits(limits: Limits, highest: Readonly<Record<string, 
     ['RLIMIT_FSIZE', limits.fileSizeBytes],
     ['RLIMIT_MSGQUEUE', 0],
     ['RLIMIT_MEMLOCK', 64 * 1024],
+    ['RLIMIT_SIGPENDING', pendingSignals],
+    ['RLIMIT_NICE', 0],
+    ['RLIMIT_RTPRIO', 0],
   ];
   return wanted.map(([type, value]) => {
     const limit = Math.min(value, highest[type] ?? Infinity);
@@ -145,6 +195,9 @@ export function parseHardLimits(text: string): Record<string, number> {
     'Max file size': 'RLIMIT_FSIZE',
     'Max msgqueue size': 'RLIMIT_MSGQUEUE',
     'Max locked memory': 'RLIMIT_MEMLOCK',
+    'Max pending signals': 'RLIMIT_SIGPENDING',
+    'Max nice priority': 'RLIMIT_NICE',
+    'Max realtime priority': 'RLIMIT_RTPRIO',
   };
   const limits: Record<string, number> = {};
   for (const line of text.split('\n')) {

@@ -22,18 +22,24 @@ export interface IdRange {
  * The host's id for a container's root, where babelhost runs as root. systemd's list of what each id is used for
  * (systemd.io/UIDS-GIDS) has 1879048192 to 2147352575 as unused: above what useradd gives to people (60000), above the
  * subordinate ids that shadow grants (to 600100000) and those of systemd-nspawn (524288 to 1879048191), and below 2³¹,
- * where some programs and file systems begin to err. One base for all containers, because they share root file
- * systems; they are kept apart by user namespaces of their own.
+ * where some programs and file systems begin to err. One base for the files of all images, which share them; the
+ * ranges after it are for containers, each of which has one of its own where the machine can show it the files so.
  */
 export const defaultBase = 0x7000_0000;
+
+/** The last of those unused ids. */
+const lastId = 2_147_352_575;
 
 /** Ids of a container: 0 to 65535, what images use (65534 is nobody). */
 export const containerIds = 65536;
 
 /** How this process is to make containers. */
 export type Identity =
-  /** With the privileges for it: the container's user namespace is made right away. */
-  | { readonly kind: 'privileged'; readonly ids: IdRange }
+  /**
+   * With the privileges for it: the container's user namespace is made right away. `ids` are those of images' files on
+   * disk; `ranges` as many of the same size follow them.
+   */
+  | { readonly kind: 'privileged'; readonly ids: IdRange; readonly ranges: number }
   /**
    * As an ordinary user, or as a root that may map ids and no more: the guard makes a user namespace first, with the
    * user's id as 0 and a range after it, of /etc/subuid and /etc/subgid or, for such a root, the machine's own.
@@ -84,9 +90,13 @@ function rootCapabilities(): bigint {
   return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
 }
 
+function idMaps(): IdRange[][] {
+  return ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) => parseIdMap(readFileSync(file, 'utf8')));
+}
+
 /** Ids that root may give to containers: those from `base` on, or what our user namespace has above its own 0. */
 function spareIds(base: number): IdRange | undefined {
-  const maps = ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) => parseIdMap(readFileSync(file, 'utf8')));
+  const maps = idMaps();
   const wanted = { first: base, count: containerIds };
   if (maps.every((map) => has(map, wanted))) return wanted;
   // Root of a user namespace, as in another's container.
@@ -94,6 +104,14 @@ function spareIds(base: number): IdRange | undefined {
   const count = Math.min(containerIds, Math.min(...inside) - 1);
   const most = { first: Math.min(...inside) - count, count };
   return count > 0 && maps.every((map) => has(map, most)) ? most : undefined;
+}
+
+/** How many ranges of ids follow one, in the machine's unused ids and in our user namespace. */
+function furtherRanges({ first, count }: IdRange): number {
+  const ranges = Math.floor((lastId + 1 - first) / containerIds) - 1;
+  const wanted = { first, count: (ranges + 1) * containerIds };
+  const isWhole = count === containerIds && ranges > 0 && idMaps().every((map) => has(map, wanted));
+  return isWhole ? ranges : 0;
 }
 
 /** The user's name as /etc/passwd has it; its id where it is not there. */
@@ -110,7 +128,7 @@ export function findIdentity(base: number = defaultBase): Identity {
   const capabilities = rootCapabilities();
   const ids = capabilities === 0n ? undefined : spareIds(base);
   if ((capabilities & privileges) === privileges) {
-    if (ids !== undefined) return { kind: 'privileged', ids };
+    if (ids !== undefined) return { kind: 'privileged', ids, ranges: furtherRanges(ids) };
     return { kind: 'own', reason: 'the user namespace that babelhost runs in has no ids to spare' };
   }
   const uid = process.getuid?.() ?? 0;
@@ -135,11 +153,14 @@ export function ownersOf(identity: Identity): OwnerMap {
     : { kind: 'single' };
 }
 
-/** The ids that a container gets, as the namespace that the runtime runs in has them. */
-export function idRanges(identity: Identity): { uids: IdRange; gids: IdRange } {
+/**
+ * The ids that a container gets, as the namespace that the runtime runs in has them.
+ * @param own the range that is this container's own, where it has one
+ */
+export function idMappings(identity: Identity, own?: IdRange): { uids: IdRange; gids: IdRange } {
   switch (identity.kind) {
     case 'privileged':
-      return { uids: identity.ids, gids: identity.ids };
+      return { uids: own ?? identity.ids, gids: own ?? identity.ids };
     case 'granted': {
       const range = (granted: IdRange) => ({ first: 1, count: Math.min(granted.count, containerIds) });
       return { uids: range(identity.uids), gids: range(identity.gids) };

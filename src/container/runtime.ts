@@ -60,7 +60,7 @@ export class ContainerRuntime implements AsyncDisposable {
 
   /** What is in force for the containers of this host. */
   isolation(): Promise<IsolationReport> {
-    return Promise.resolve().then(() => this.#host.isolation());
+    return this.#host.isolation();
   }
 
   /**

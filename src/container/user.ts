@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../errors.ts';
-import { idRanges, type Identity } from './owners.ts';
+import { idMappings, type Identity } from './owners.ts';
 
 export interface ContainerUser {
   readonly uid: number;
@@ -116,7 +116,7 @@ function groupsOf(group: string, name: string, gid: number, size: number): numbe
 
 /** The user that a process is to have, as the container knows it. */
 export async function processUser(identity: Identity, rootfs: string, name: string): Promise<ContainerUser> {
-  const { uids, gids } = idRanges(identity);
+  const { uids, gids } = idMappings(identity);
   const user = await resolveUser(rootfs, name, Math.min(uids.count, gids.count));
   // Without a granted range the kernel forbids setgroups(2).
   return identity.kind === 'own' ? { ...user, additionalGids: [] } : user;

@@ -10,7 +10,7 @@ import { parseCgroupLayout, type CgroupLayout } from '../../src/container/cgroup
 import { defaultLimits } from '../../src/container/limits.ts';
 import type { Identity } from '../../src/container/owners.ts';
 
-const privileged: Identity = { kind: 'privileged', ids: { first: 1000, count: 65536 } };
+const privileged: Identity = { kind: 'privileged', ids: { first: 1000, count: 65536 }, ranges: 0 };
 const own: Identity = { kind: 'own', reason: 'none granted' };
 
 const layoutOf = (mounts: string[], cgroup: string[], controllers = ''): CgroupLayout =>

@@ -88,7 +88,7 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
     const { identity, items } = await host.isolation();
     expect(identity).toBe('granted');
     const weaker = items.filter(({ enforced }) => enforced !== 'yes').map(({ name }) => name);
-    expect(weaker).toEqual(['memory', 'cpu', 'processes']);
+    expect(weaker).toEqual(['memory', 'cpu', 'processes', 'separateIds']);
     const marker = `sleep\0${100_000 + process.pid}\0`;
     const container = await host.boot({ args: marker.split('\0').slice(0, 2) });
     const owners: string[] = [];

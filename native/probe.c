@@ -1,0 +1,42 @@
+/*
+ * What this machine lacks for containers' root file systems, tried once for each guard: kernels and file systems differ
+ * in what they let be overlaid, and in which owners can be shifted (rootfs.c).
+ */
+#define _GNU_SOURCE
+#include "bootstrap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Mounts a root in a child, whose mount namespace ends with it. False, with the child's complaint, if that fails. */
+static bool can_mount(const struct root *root, const char *stage, char *complaint, size_t size) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  pid_t child = fork_or_fail("try how roots are mounted");
+  if (child == 0) {
+    complaints = ends[1];
+    mount_root(root, stage);
+    _exit(0);
+  }
+  close(ends[1]);
+  ssize_t length;
+  while ((length = read(ends[0], complaint, size - 1)) < 0 && errno == EINTR) continue;
+  close(ends[0]);
+  complaint[length > 0 ? length : 0] = '\0';
+  complaint[strcspn(complaint, "\n")] = '\0';
+  return exit_status_of(wait_for(child)) == 0;
+}
+
+void tell_lacks(struct root root, const char *stage) {
+  char complaint[400];
+  if (can_mount(&root, stage, complaint, sizeof complaint)) return;
+  if (root.ids.count > 0) {
+    write_line(STDOUT_FILENO, "lacks ids %s\n", complaint);
+    root.ids.count = 0;
+    if (can_mount(&root, stage, complaint, sizeof complaint)) return;
+  }
+  write_line(STDOUT_FILENO, "lacks overlay %s\n", complaint);
+}
