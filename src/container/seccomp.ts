@@ -7,7 +7,9 @@
 // which Node, CPython, the JVM and Go programs were seen to need. It does not get the parts of the kernel that were
 // broken into most, and that no parser needs: user namespaces and with them the privileged faces of every subsystem,
 // mounts, io_uring, bpf, perf, userfaultfd, keyrings, the network's protocol families, System V and POSIX message
-// queues, splice. Every namespace and limit holds without this list; it is there for the day when one does not.
+// queues, splice. A file of an image is one inode for all its containers, and some limits count by the user or for the
+// whole machine: what reaches others by those is not given either. Every namespace holds without this list; it is there
+// for the day when one does not.
 // https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp
 
 const EPERM = 1;
@@ -15,32 +17,29 @@ const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
 
 const files = `
-  access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
-  fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr
-  flock fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64
-  getxattr lchown lgetxattr link linkat listxattr llistxattr lseek _llseek lstat lstat64 mkdir mkdirat mknod mknodat
+  access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fallocate fchdir
+  fchmod fchmodat fchmodat2 fchown fchownat fdatasync fgetxattr flistxattr flock fstat fstat64 fstatat64 fstatfs
+  fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 getxattr lchown lgetxattr link linkat listxattr llistxattr lseek _llseek lstat lstat64 mkdir mkdirat mknod mknodat
   newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat
   readv rename renameat renameat2 rmdir sendfile sendfile64 stat stat64 statfs statfs64 statx symlink symlinkat sync_file_range
   truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 utimes write writev`;
 
 const memory = `
-  brk madvise membarrier memfd_create mincore mlock mlock2 mmap mmap2 mprotect mremap msync munlock munmap pkey_alloc
-  pkey_free pkey_mprotect map_shadow_stack`;
+  brk membarrier mlock mlock2 mprotect mremap msync munlock munmap pkey_alloc pkey_free pkey_mprotect map_shadow_stack`;
 
 const processes = `
   arch_prctl capget execve execveat exit exit_group fork futex futex_requeue futex_time64 futex_wait futex_waitv
   futex_wake get_robust_list get_thread_area getcpu getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups
   getgroups32 getpgid getpgrp getpid getppid getpriority getresgid getresgid32 getresuid getresuid32 getrlimit
-  getrusage getsid gettid getuid getuid32 kill pidfd_open pidfd_send_signal prctl prlimit64 riscv_flush_icache
-  riscv_hwprobe rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam
+  getrusage getsid gettid getuid getuid32 kill pidfd_open pidfd_send_signal prctl riscv_flush_icache riscv_hwprobe rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam
   sched_getscheduler sched_rr_get_interval sched_yield set_robust_list set_thread_area set_tid_address setfsgid
-  setfsuid setgid setgid32 setgroups setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setuid
+  setfsuid setgid setgid32 setgroups setpgid setregid setresgid setresuid setreuid setrlimit setsid setuid
   setuid32 sysinfo tgkill tkill ugetrlimit uname vfork wait4 waitid waitpid`;
 
 const signalsAndTime = `
   alarm clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64
-  getitimer gettimeofday nanosleep pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
-  rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo setitimer sigaltstack sigreturn
+  getitimer gettimeofday nanosleep pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn
+  rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 setitimer sigaltstack sigreturn
   signalfd signalfd4 time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
   timerfd_gettime timerfd_settime times`;
 
@@ -49,9 +48,7 @@ const pollingAndPipes = `
   ppoll ppoll_time64 pselect6 pselect6_time64 select`;
 
 /** For sockets that a process has: its stdio, which are sockets, and those of the local family. */
-const sockets = `
-  accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg send sendmmsg
-  sendmsg sendto setsockopt shutdown`;
+const sockets = 'accept accept4 bind connect getpeername getsockname getsockopt listen setsockopt shutdown';
 
 const randomness = 'getrandom';
 
@@ -61,8 +58,8 @@ const refused = `
   fspick init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl
   lookup_dcookie mount mount_setattr move_mount name_to_handle_at nfsservctl open_by_handle_at open_tree
   perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl quotactl_fd
-  reboot request_key sethostname setdomainname setns settimeofday stime swapoff swapon syslog umount umount2 unshare
-  userfaultfd vhangup`;
+  reboot request_key sethostname setdomainname setns setpriority settimeofday stime swapoff swapon syslog umount
+  umount2 unshare userfaultfd vhangup`;
 
 /** CLONE_NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWNS (sched.h). NEWTIME cannot be given to clone. */
 const newNamespaces = 0x7e02_0000;
@@ -88,6 +85,79 @@ const ioctlRequests = {
 /** personality(2): 0 is what a process has, all ones asks for it. */
 const personalities = [0, 0xffff_ffff];
 
+/**
+ * The commands that may be given to fcntl: descriptors, flags, locks of byte ranges, seals of memory files. What is not
+ * here acts on the inode, which other containers of the image may share, or counts against the user.
+ */
+const fcntlCommands = {
+  F_DUPFD: 0,
+  F_GETFD: 1,
+  F_SETFD: 2,
+  F_GETFL: 3,
+  F_SETFL: 4,
+  F_GETLK: 5,
+  F_SETLK: 6,
+  F_SETLKW: 7,
+  F_OFD_GETLK: 36,
+  F_OFD_SETLK: 37,
+  F_OFD_SETLKW: 38,
+  F_DUPFD_QUERY: 1027,
+  F_DUPFD_CLOEXEC: 1030,
+  F_GETPIPE_SZ: 1032,
+  F_ADD_SEALS: 1033,
+  F_GET_SEALS: 1034,
+};
+
+/** An owner's lease keeps others from opening a file; signals and pipes' pages count against the user. */
+const refusedFcntlCommands = {
+  F_SETOWN: 8,
+  F_SETSIG: 10,
+  F_SETOWN_EX: 15,
+  F_SETLEASE: 1024,
+  F_NOTIFY: 1026,
+  F_SETPIPE_SZ: 1031,
+};
+
+/**
+ * The advice that may be given to madvise: none that takes pages of a file away from its other users, as its owner may
+ * (MADV_COLD, MADV_PAGEOUT), or has the kernel compare pages of different processes (MADV_MERGEABLE).
+ */
+const memoryAdvice = {
+  MADV_NORMAL: 0,
+  MADV_RANDOM: 1,
+  MADV_SEQUENTIAL: 2,
+  MADV_WILLNEED: 3,
+  MADV_DONTNEED: 4,
+  MADV_FREE: 8,
+  MADV_REMOVE: 9,
+  MADV_DONTFORK: 10,
+  MADV_DOFORK: 11,
+  MADV_HUGEPAGE: 14,
+  MADV_NOHUGEPAGE: 15,
+  MADV_DONTDUMP: 16,
+  MADV_DODUMP: 17,
+  MADV_WIPEONFORK: 18,
+  MADV_KEEPONFORK: 19,
+  MADV_POPULATE_READ: 22,
+  MADV_POPULATE_WRITE: 23,
+  MADV_COLLAPSE: 25,
+  MADV_GUARD_INSTALL: 102,
+  MADV_GUARD_REMOVE: 103,
+};
+
+/** POSIX_FADV_NORMAL to WILLNEED, and NOREUSE. Not DONTNEED, which drops a file that others read from memory. */
+const fileAdvice = [0, 1, 2, 3, 5];
+
+/** Flags that no call may have, by the calls and the index of the argument. */
+const refusedFlags: readonly { readonly names: string; readonly index: number; readonly flag: number }[] = [
+  // MSG_OOB: nothing of ours sends urgent bytes on local sockets, and their code had a hole (CVE-2025-38236).
+  { names: 'sendmsg recvmsg', index: 2, flag: 1 },
+  { names: 'send sendto sendmmsg recv recvfrom recvmmsg', index: 3, flag: 1 },
+  // MAP_HUGETLB, MFD_HUGETLB: huge pages are the machine's, and no limit of ours counts them.
+  { names: 'mmap mmap2', index: 3, flag: 0x4_0000 },
+  { names: 'memfd_create', index: 1, flag: 4 },
+];
+
 interface Argument {
   index: number;
   value: number;
@@ -105,6 +175,13 @@ export interface Rule {
 const namesOf = (...groups: string[]): string[] => groups.flatMap((group) => group.trim().split(/\s+/));
 
 const allow = (names: string[], ...args: Argument[]): Rule => ({ names, action: 'SCMP_ACT_ALLOW', args });
+
+const refuse = (names: string[], ...args: Argument[]): Rule => ({
+  names,
+  action: 'SCMP_ACT_ERRNO',
+  errnoRet: EPERM,
+  args,
+});
 
 const low32Bits = (index: number, value: number): Argument => ({
   index,
@@ -130,6 +207,15 @@ export const seccompProfile = {
     },
     ...Object.values(ioctlRequests).map((request) => allow(['ioctl'], low32Bits(1, request))),
     ...personalities.map((value) => allow(['personality'], low32Bits(0, value))),
-    { names: namesOf(refused), action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+    ...Object.values(fcntlCommands).map((command) => allow(['fcntl', 'fcntl64'], low32Bits(1, command))),
+    ...Object.values(refusedFcntlCommands).map((command) => refuse(['fcntl', 'fcntl64'], low32Bits(1, command))),
+    ...Object.values(memoryAdvice).map((advice) => allow(['madvise'], low32Bits(2, advice))),
+    ...fileAdvice.map((advice) => allow(['fadvise64'], low32Bits(3, advice))),
+    ...refusedFlags.map(({ names, index, flag }) =>
+      allow(namesOf(names), { index, value: flag, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
+    ),
+    // The limits of the caller alone (a process id of 0), not those of process 1.
+    allow(['prlimit64'], low32Bits(0, 0)),
+    refuse(namesOf(refused)),
   ] satisfies Rule[],
 };

@@ -47,23 +47,21 @@ export interface CgroupResources {
 }
 
 export interface Rlimit {
-  readonly type: `RLIMIT_${'CORE' | 'FSIZE' | 'NOFILE' | 'MEMLOCK' | 'MSGQUEUE'}`;
+  readonly type: `RLIMIT_${'CORE' | 'FSIZE' | 'NOFILE' | 'MEMLOCK' | 'MSGQUEUE' | 'NICE' | 'RTPRIO' | 'SIGPENDING'}`;
   readonly soft: number;
   readonly hard: number;
 }
 
-/** Files of /proc that tell about, or change, the host. runc's and containerd's list, with what newer kernels added. */
+/**
+ * Files of /proc that tell of the host, or change it: runc's and containerd's list, what newer kernels added, and what no
+ * interpreter reads. cpuinfo, filesystems, loadavg, meminfo, stat, uptime and version are read by many, and stay.
+ */
 const maskedPaths = [
-  '/proc/acpi',
-  '/proc/asound',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/proc/timer_list',
-  '/proc/timer_stats',
+  ...`acpi asound buddyinfo cmdline config.gz consoles crypto devices diskstats driver interrupts iomem ioports kallsyms
+  kcore key-users keys kmsg latency_stats locks mdstat misc modules mtrr pagetypeinfo partitions pressure sched_debug
+  schedstat scsi slabinfo softirqs swaps timer_list timer_stats tty vmallocinfo vmstat zoneinfo`
+    .split(/\s+/)
+    .map((name) => `/proc/${name}`),
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
 ];

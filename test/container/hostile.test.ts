@@ -1,5 +1,6 @@
 // A hostile guest: each attempt to get out of its container is made outside first, as root, where it must work.
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { chmod, chown, copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -15,7 +16,7 @@ interface Attempt {
   /** What the kernel answers within a container. */
   readonly answer: string;
   /** What it answers outside, where that is more than 'done'. */
-  readonly outside?: string;
+  readonly outside?: RegExp;
 }
 
 const attempts: Record<string, Attempt> = {
@@ -55,7 +56,26 @@ const attempts: Record<string, Attempt> = {
   'asks-for-terminal-input': { answer: 'ENOSYS' },
   'core-dumps': { answer: 'EPERM' },
   groups: { answer: 'EPERM' },
-  priority: { answer: 'EACCES' },
+  priority: { answer: 'EPERM' },
+  'priority-of-other 1': { answer: 'EPERM' },
+  'limit-of-other 1': { answer: 'ENOSYS' },
+  'lease /shared': { answer: 'EPERM' },
+  'lease-with-high-bits /shared': { answer: 'EPERM' },
+  'notify /bin': { answer: 'EPERM' },
+  'write-hint /shared': { answer: 'ENOSYS' },
+  'change-mode /shared': { answer: 'EROFS' },
+  'change-mode-by-descriptor /shared': { answer: 'EROFS' },
+  'change-times /shared': { answer: 'EROFS' },
+  'drop-from-memory /shared': { answer: 'ENOSYS' },
+  'page-out /shared': { answer: 'ENOSYS' },
+  'see-in-memory /shared': { answer: 'ENOSYS' },
+  watch: { answer: 'ENOSYS' },
+  queue: { answer: 'ENOSYS' },
+  'pipe-size': { answer: 'EPERM' },
+  // Few machines keep some.
+  'huge-page': { answer: 'ENOSYS', outside: /^(done|ENOMEM)$/ },
+  'huge-file': { answer: 'ENOSYS' },
+  'urgent-byte': { answer: 'ENOSYS' },
   'make-file /new': { answer: 'EROFS' },
   'make-file /dev/new': { answer: 'done' },
   'make-file /proc/sys/kernel/hostname': { answer: 'EACCES' },
@@ -64,7 +84,7 @@ const attempts: Record<string, Attempt> = {
   'read-file /proc/interrupts': { answer: 'ENODATA' },
   'read-file /proc/keys': { answer: 'ENODATA' },
   // Opened outside: nothing is mapped at address 0.
-  'read-file /proc/1/mem': { answer: 'EACCES', outside: 'EIO' },
+  'read-file /proc/1/mem': { answer: 'EACCES', outside: /^EIO$/ },
   'read-file /proc/1/environ': { answer: 'EACCES' },
 };
 
@@ -101,6 +121,11 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     place = await Workplace.make(setting);
     program = path.join(place.rootfs, 'bin/attempts');
     await execute('cc', ['-static', '-O1', '-o', program, source]);
+    // As an image's files: they belong to the container's root, or to the user who has unpacked them.
+    const shared = path.join(place.rootfs, 'shared');
+    await writeFile(shared, 'shared');
+    const owner = setting.user === 'root' ? 0x7000_0000 : 54321;
+    await chown(shared, owner, owner);
     host = await place.host();
   });
 
@@ -110,18 +135,24 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
 
   const inside = async (...words: string[]) => (await host.run({ args: ['attempts', ...words] })).stdout.trim();
 
-  it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer, outside: proof = 'done' }) => {
+  it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer, outside: proof = /^done$/ }) => {
     const words = attempt.split(' ');
     // What is allowed needs no proof. A file of the test's own stands for one of the image's, and its own process for
     // process 1, which some machines keep even from root.
     if (answer !== 'done') {
       const done = await outside(
         program,
-        words.map((word) => word.replace(/^\/new$/, path.join(place.folder, 'new')).replace('/1/', `/${process.pid}/`)),
+        words.map((word) =>
+          word
+            .replace(/^\/new$/, path.join(place.folder, 'new'))
+            .replace(/^\/(shared|bin)$/, path.join(place.rootfs, '$1'))
+            .replace('/1/', `/${process.pid}/`)
+            .replace(/^1$/, String(process.pid)),
+        ),
       );
       // A kernel built without modules has nothing to keep anybody from.
       if (attempt === 'module' && done === 'ENOSYS') return;
-      expect(done).toBe(proof);
+      expect(done).toMatch(proof);
     }
     expect(await inside(...words)).toBe(answer);
   });
@@ -202,9 +233,74 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     const container = await host.boot({ args: ['sleep', '1000'] });
     const [, driver] = await container.processes();
     const { stdout } = await execute('stat', ['-c', '%u:%g', `/proc/${driver}`]);
-    const first = { root: 0x7000_0000, delegated: 2_000_000, granted: 2_000_000, own: 54321 }[setting.user];
-    expect(stdout.trim()).toBe(`${first}:${first}`);
+    const [uid, gid] = stdout.trim().split(':').map(Number);
+    expect(gid).toBe(uid);
+    const first = { root: undefined, delegated: 2_000_000, granted: 2_000_000, own: 54321 }[setting.user];
+    if (first === undefined) {
+      // A range of its own, after the one that images' files have on disk.
+      expect(uid).toBeGreaterThan(0x7000_0000);
+      expect(uid).toBeLessThan(2_147_352_576);
+      expect((uid ?? 0) % 65536).toBe(0);
+    } else {
+      expect(uid).toBe(first);
+    }
     await container.kill();
+  });
+
+  it('does not keep others from locking files of the image, and sees no locks of theirs', async () => {
+    const file = path.join(place.rootfs, 'shared');
+    const holder = spawn(program, ['lock-file', file], { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      await once(holder.stdout, 'data');
+      // A locked file is nobody else's to lock, whoever holds it.
+      expect(await outside(program, ['lock-file', file])).toBe('EAGAIN');
+      const container = await host.boot({ args: ['attempts', 'lock-file', '/shared'] });
+      expect(await container.line()).toBe('locked');
+      expect((await host.run({ args: ['attempts', 'lock-file', '/shared'] })).stdout).toBe('locked\ndone\n');
+      await container.kill();
+    } finally {
+      holder.stdin.end();
+      await once(holder, 'exit');
+    }
+  });
+
+  it('leaves pending signals to others, which count against the user who runs babelhost', async () => {
+    // Others of this user may have some of their own.
+    const [waiting] = (await outside(program, ['pending-signals', '1000'])).split('/');
+    expect(Number(waiting)).toBeGreaterThanOrEqual(1000);
+    expect(await inside('pending-signals', '1000')).toMatch(/^12[678]\/128$/);
+  });
+
+  it.runIf(setting.user === 'root')('leaves what the kernel counts by the user to others', async () => {
+    await chmod(place.folder, 0o711);
+    const user = String(0x1000_0000 + process.pid);
+    const become = ['--reuid', user, '--regid', user, '--clear-groups', 'sh', '-c', 'ulimit -n 1024; exec "$@"', 'sh'];
+    const attempt = async () => {
+      const child = spawn('setpriv', [...become, program, 'descriptors-in-flight', '3000']);
+      const [line] = (await once(child.stdout, 'data')) as [Buffer];
+      return { child, line: line.toString() };
+    };
+    const holders = [await attempt(), await attempt()];
+    // The second process of the same user has none left.
+    expect(holders.map(({ line }) => line)).toEqual(['1025 ETOOMANYREFS\n', '0 ETOOMANYREFS\n']);
+    for (const { child } of holders) {
+      child.stdin.end();
+      await once(child, 'exit');
+    }
+    const container = await host.boot({ args: ['attempts', 'descriptors-in-flight', '3000'] });
+    expect(await container.line()).toBe('1025 ETOOMANYREFS');
+    const second = await host.boot({ args: ['attempts', 'descriptors-in-flight', '1000'] });
+    expect(await second.line()).toBe('1000 0');
+    await second.kill();
+    await container.kill();
+  });
+
+  it('does not learn where the image lies on the host', async () => {
+    const { stdout } = await host.run({ args: ['sh', '-c', 'cat /proc/self/mountinfo /proc/self/mounts'] });
+    expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toBe('');
+    expect(stdout).toContain(' / ');
+    expect(stdout).not.toContain(place.folder);
+    expect(stdout).not.toContain(path.basename(place.folder));
   });
 
   it('cannot end process 1, and does not outlive it by refusing SIGTERM', async () => {
