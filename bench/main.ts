@@ -14,6 +14,7 @@ import { measureRelays } from './relays.ts';
 import { report, type Figure } from './report.ts';
 import { makeRoot } from './setting.ts';
 import { measureStart } from './start.ts';
+import { measureStorm } from './storm.ts';
 import { measureThroughput } from './throughput.ts';
 
 const measurements: ReadonlyMap<string, (root: string) => Promise<Figure[]>> = new Map([
@@ -29,6 +30,7 @@ const measurements: ReadonlyMap<string, (root: string) => Promise<Figure[]>> = n
   ['drivers', measureDrivers],
   ['images', measureImages],
   ['containers', measureContainers],
+  ['storm', measureStorm],
 ]);
 
 async function main(): Promise<void> {
