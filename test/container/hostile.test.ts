@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cannotRun } from '../support/cannot-run.ts';
 import { settings, Workplace, type TestHost } from './settings.ts';
 
 const execute = promisify(execFile);
@@ -276,7 +277,8 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
   });
 
   it.runIf(setting.user === 'root')('leaves what the kernel counts by the user to others', async ({ skip }) => {
-    skip(!(await hasSeparateIds()), 'the kernel or the file system of the tests cannot shift the owners of files');
+    if (!(await hasSeparateIds()))
+      skip(cannotRun('the kernel or the file system here cannot shift the owners of files'));
     await chmod(place.folder, 0o711);
     const user = String(0x1000_0000 + process.pid);
     const become = ['--reuid', user, '--regid', user, '--clear-groups', 'sh', '-c', 'ulimit -n 1024; exec "$@"', 'sh'];
