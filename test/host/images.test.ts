@@ -9,7 +9,7 @@ import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { file, tar } from '../images/support/archives.ts';
 import { layoutWith } from '../images/support/layouts.ts';
-import { startFront, startRegistry, startTokenService, user } from '../images/support/registries.ts';
+import { naming, startFront, startRegistry, startTokenService, user } from '../images/support/registries.ts';
 import { leftovers } from '../images/support/stores.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { serveHost } from '../support/served-host.ts';
@@ -229,12 +229,14 @@ describe('credentials that are given with a call', () => {
   }
 
   it.each(['basic', 'token'] as const)('serve for that call (%s), and are written nowhere', async (kind) => {
+    const token = kind === 'token' ? await startTokenService(path.join(scratch, 'tokens')) : undefined;
     const registry = await startRegistry(
       path.join(scratch, 'registry'),
-      kind === 'basic' ? { basic: true } : { token: await startTokenService(path.join(scratch, 'tokens')) },
+      token === undefined ? { basic: true } : { token },
     );
     const driver = await buildScriptDriver(scratch, { language: 'tongue', script: driverScript });
-    await using served = serveHost(root, ['--log-level', 'trace']);
+    const configuration = await naming(scratch, token === undefined ? [] : [token.host]);
+    await using served = serveHost(root, ['--log-level', 'trace'], { CONTAINERS_REGISTRIES_CONF: configuration });
     const { client } = served;
     let told = '';
     served.child.stderr.on('data', (text: string) => (told += text));

@@ -12,7 +12,7 @@ import {
 } from '../../src/images/index.ts';
 import { file, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
-import { startFront, startRegistry, startTokenService, user } from './support/registries.ts';
+import { naming, startFront, startRegistry, startTokenService, user } from './support/registries.ts';
 import { openStore } from './support/stores.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -80,8 +80,12 @@ describe('pushing an image', () => {
   it('with token authentication asks for pushing', async () => {
     const tokens = await startTokenService(path.join(scratch, 'tokens'));
     const host = await startRegistry(path.join(scratch, 'registry'), { token: tokens });
-    await expect(store.push('x', parseReference(`${host}/n/x:t`))).rejects.toMatchObject({ kind: 'imageUnauthorized' });
-    await store.push('x', parseReference(`${host}/n/x:t`), { credentials: user });
+    const configurationFiles = [await naming(scratch, [tokens.host])];
+    await using informed = await openStore(scratch, { registries: { ...registries, configurationFiles } });
+    await expect(informed.push('x', parseReference(`${host}/n/x:t`))).rejects.toMatchObject({
+      kind: 'imageUnauthorized',
+    });
+    await informed.push('x', parseReference(`${host}/n/x:t`), { credentials: user });
     expect(tokens.asked.at(-1)?.scopes).toEqual(['repository:n/x:pull,push']);
     expect((await inspect(`docker://${host}/n/x:t`, '--creds', `${user.username}:${user.password}`)).Digest).toBe(
       image.digest,

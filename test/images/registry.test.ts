@@ -7,7 +7,15 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { parseReference, type ImageStore, type RegistrySettings } from '../../src/images/index.ts';
 import { file, tar } from './support/archives.ts';
 import { digest, layoutWith } from './support/layouts.ts';
-import { startFront, startRegistry, startTokenService, user, type Change, type Meddle } from './support/registries.ts';
+import {
+  naming,
+  startFront,
+  startRegistry,
+  startTokenService,
+  user,
+  type Change,
+  type Meddle,
+} from './support/registries.ts';
 import { leftovers, openStore } from './support/stores.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -142,9 +150,10 @@ describe('a registry', () => {
     const tokens = await startTokenService(path.join(scratch, 'tokens'));
     const host = await startRegistry(path.join(scratch, 'registry'), { token: tokens });
     await push(host, 'n/x:t', '--dest-creds', `${user.username}:${user.password}`);
-    await refused(host, { kind: 'imageUnauthorized', data: { status: 401 } });
+    const configurationFiles = [await naming(scratch, [tokens.host])];
+    await refused(host, { kind: 'imageUnauthorized', data: { status: 401 } }, { configurationFiles });
     tokens.asked.length = 0;
-    await using store = await open();
+    await using store = await open({ configurationFiles });
     await store.install(parseReference(`${host}/n/x:t`), { credentials: user });
     expect(tokens.asked.map(({ scopes }) => scopes)).toEqual([['repository:n/x:pull']]);
   });
@@ -184,6 +193,22 @@ describe('a registry', () => {
       data: { reason: 'blocked' },
     });
   });
+});
+
+it('credentials of the call are for the registry, not for its mirrors', async () => {
+  const host = await startRegistry(path.join(scratch, 'registry'), { basic: true });
+  await push(host, 'n/x:t', '--dest-creds', `${user.username}:${user.password}`);
+  const seen: (string | undefined)[] = [];
+  const mirror = await startFront(host, (incoming) => {
+    if (incoming.url !== '/v2/') seen.push(incoming.headers.authorization);
+    return false;
+  });
+  const configuration = path.join(scratch, 'registries.conf');
+  await writeFile(configuration, `[[registry]]\nlocation = "${host}"\n[[registry.mirror]]\nlocation = "${mirror}"\n`);
+  await using store = await open({ configurationFiles: [configuration] });
+  await store.install(parseReference(`${host}/n/x:t`), { credentials: user });
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen.every((authorization) => authorization === undefined)).toBe(true);
 });
 
 describe('with faults on the way', () => {
@@ -255,7 +280,7 @@ describe('with faults on the way', () => {
     };
   };
 
-  it.each<[string, Meddle, object]>([
+  it.each<[string, Meddle, object, string[]?]>([
     ['401 without a challenge', always(401), { kind: 'imageUnauthorized' }],
     [
       '401 with a challenge of another kind',
@@ -266,6 +291,7 @@ describe('with faults on the way', () => {
       '401 with a service that is not there',
       always(401, { 'www-authenticate': 'Bearer realm="http://127.0.0.1:1/x"' }),
       { kind: 'imageNotFound', data: { reason: 'unreachable' } },
+      ['127.0.0.1:1'],
     ],
     [
       '403',
@@ -361,8 +387,9 @@ describe('with faults on the way', () => {
       { kind: 'digestMismatch' },
     ],
     ['an answer that never comes', (incoming) => incoming.url !== '/v2/', { kind: 'timeout' }],
-  ])('%s is an error, and leaves nothing', async (_what, meddle, expected) => {
-    await refused(await front(meddle), expected, { answerTimeoutMs: 300, retries: 1 });
+  ])('%s is an error, and leaves nothing', async (_what, meddle, expected, named = []) => {
+    const configurationFiles = [await naming(scratch, named)];
+    await refused(await front(meddle), expected, { configurationFiles, answerTimeoutMs: 300, retries: 1 });
   });
 
   const layer: Of = (answer) => Number(answer.headers['content-length']) > 50_000;
@@ -421,7 +448,7 @@ describe('with faults on the way', () => {
       outgoing.writeHead(307, { location: `http://${elsewhere}${incoming.url ?? ''}` }).end();
       return true;
     });
-    await using store = await open();
+    await using store = await open({ configurationFiles: [await naming(scratch, [elsewhere])] });
     await store.install(parseReference(`${redirecting}/n/x:t`), { credentials: user });
     expect(authorized).toContain(`Basic ${Buffer.from(`${user.username}:${user.password}`).toString('base64')}`);
     expect(seen.length).toBeGreaterThan(0);
@@ -445,7 +472,7 @@ describe('with faults on the way', () => {
         outgoing.writeHead(307, { location: `http://${elsewhere}${incoming.url ?? ''}` }).end();
         return true;
       });
-      const store = await open();
+      const store = await open({ configurationFiles: [await naming(scratch, [elsewhere, tokens])] });
       const installing = store.install(parseReference(`${redirecting}/n/x:t`), { credentials: user });
       await expect(installing).rejects.toMatchObject({ kind: 'imageUnauthorized', data: { status: 401 } });
       await store[Symbol.asyncDispose]();

@@ -55,7 +55,7 @@ export class Authorization {
     await discard(answer);
     // Another request may have got a token meanwhile.
     if (used === this.#value) {
-      this.#meeting ??= this.#meet(challenges, this.#base, signal).finally(() => {
+      this.#meeting ??= this.#meet(challenges, signal).finally(() => {
         this.#meeting = undefined;
       });
     }
@@ -63,7 +63,7 @@ export class Authorization {
     return true;
   }
 
-  async #meet(challenges: readonly Challenge[], base: URL, signal: AbortSignal | undefined): Promise<void> {
+  async #meet(challenges: readonly Challenge[], signal: AbortSignal | undefined): Promise<void> {
     const { host, repository, credentials, actions, answerTimeoutMs, send } = this.#options;
     if (credentials !== undefined && 'registryToken' in credentials) {
       this.#value = `Bearer ${credentials.registryToken}`;
@@ -77,7 +77,6 @@ export class Authorization {
         actions,
         credentials,
         answerTimeoutMs,
-        encrypted: base.protocol === 'https:',
         send: async (request) => {
           // The token service has credentials of its own; those of before have just been refused.
           this.#value = undefined;

@@ -75,6 +75,18 @@ export async function endpointsOf(
   return first === undefined ? [own] : [first, ...rest, own];
 }
 
+/**
+ * The hosts that the registries' configuration names, whatever for: as a registry's location or as its mirror.
+ * @throws BabelhostError `imageInvalid` if it is malformed.
+ */
+export async function namedHosts(files: readonly string[]): Promise<Pick<Endpoint, 'host' | 'insecure'>[]> {
+  return (await readRegistries(files))
+    .filter(({ blocked }) => !blocked)
+    .flatMap(({ prefix, location = prefix, insecure, mirror: mirrors }) => [{ location, insecure }, ...mirrors])
+    .map(({ location = '', insecure }) => ({ host: location.split('/', 1)[0] ?? '', insecure }))
+    .filter(({ host }) => !host.startsWith('*.'));
+}
+
 async function readRegistries(files: readonly string[]): Promise<Registry[]> {
   for (const file of files) {
     const bytes = await readOrUndefined(file);

@@ -1,6 +1,7 @@
 // What goes wrong with a registry: what may go right another time, and what each failure means to a person.
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { registryWords, retryAfter, type Answer } from './answer.ts';
+import { isLoopback, type TargetError } from './targets.ts';
 
 /** Statuses that say "not now". */
 export const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
@@ -78,17 +79,36 @@ export async function refusalOf(
   );
 }
 
-/** The error of a redirect that is not followed. */
-export function badRedirect({ host, repository }: Asked, location: string, reason: string): BabelhostError {
+/** The error of a place that a registry sends on to and that is not asked. */
+export function badTarget(
+  { host, repository }: Asked,
+  location: string,
+  reason: 'malformed' | 'tooMany' | TargetError['reason'],
+  why: string,
+  data: object = {},
+): BabelhostError {
   return new BabelhostError(
     'imageInvalid',
-    `${host} sends on to ${location.slice(0, 200)}, which is refused: ${reason}.`,
+    `${host} sends on to ${location.slice(0, 200)}, which is refused: ${why}.`,
     {
       registry: host,
       repository,
       location: location.slice(0, 1000),
+      ...data,
       reason,
     },
+  );
+}
+
+/** The error of a place that only the configuration could have named. */
+export function unnamedTarget(asked: Asked, url: URL, { reason, message, address }: TargetError): BabelhostError {
+  const insecure = url.protocol === 'http:' && !isLoopback(url.host) ? ' and insecure = true' : '';
+  return badTarget(
+    asked,
+    url.href,
+    reason,
+    `${message}. If it is to be asked all the same, add a [[registry]] with location = "${url.host}"${insecure} to registries.conf`,
+    address === undefined ? {} : { address },
   );
 }
 

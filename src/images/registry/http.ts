@@ -4,15 +4,25 @@
 // it reads into memory, no retries, resuming, proxies or private authorities, decodes a manifest before its digest can
 // be taken, and prints a token service's answer to stderr. What would be left of it is a parser of one header.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errors, request, type Dispatcher } from 'undici';
+import { errors, request } from 'undici';
 import { BabelhostError, messageOf } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { discard, headerOf, retryAfter, type Answer } from './answer.ts';
 import { Authorization } from './authorization.ts';
-import { openConnections, isLoopback } from './connection.ts';
-import type { Endpoint } from './configuration.ts';
-import { badRedirect, deepCode, isPassing, passing, refusalOf, unreachable, type Asked } from './failures.ts';
+import { namedHosts, type Endpoint } from './configuration.ts';
+import { Connections } from './connection.ts';
+import {
+  badTarget,
+  deepCode,
+  isPassing,
+  passing,
+  refusalOf,
+  unnamedTarget,
+  unreachable,
+  type Asked,
+} from './failures.ts';
 import type { Credentials, RegistrySettings } from './settings.ts';
+import { apiHost, isLoopback, TargetError, Targets } from './targets.ts';
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,6 +31,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
   /** Not tried again: the caller does that, as it knows what has been done. */
   readonly once?: boolean;
+  /** Made over https, or to where the configuration says that http will do, even if the registry speaks http. */
+  readonly secret?: boolean;
 }
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -43,17 +55,20 @@ export class Registry implements AsyncDisposable {
   readonly host: string;
   readonly settings: RegistrySettings;
   readonly #options: RegistryOptions;
-  readonly #dispatcher: Dispatcher;
+  readonly #targets: Targets;
+  readonly #connections: Connections;
   /** Where the registry is: its scheme is found out at the first request. */
   #base: Promise<URL> | undefined;
+  #encrypted = false;
   readonly #authorization: Authorization;
 
-  private constructor(options: RegistryOptions, dispatcher: Dispatcher) {
+  private constructor(options: RegistryOptions, targets: Targets, connections: Connections) {
     this.repository = options.endpoint.repository;
     this.host = options.endpoint.host;
     this.settings = options.settings;
     this.#options = options;
-    this.#dispatcher = dispatcher;
+    this.#targets = targets;
+    this.#connections = connections;
     const { credentials, actions } = options;
     this.#authorization = new Authorization({
       host: this.host,
@@ -62,13 +77,19 @@ export class Registry implements AsyncDisposable {
       actions,
       answerTimeoutMs: this.settings.answerTimeoutMs,
       send: async ({ url, method, headers, body }, signal) =>
-        await this.#persist(method, url, { headers, signal, ...(body === undefined ? {} : { body: () => body }) }),
+        await this.#persist(method, url, {
+          headers,
+          signal,
+          secret: true,
+          ...(body === undefined ? {} : { body: () => body }),
+        }),
     });
   }
 
   static async open(options: RegistryOptions): Promise<Registry> {
-    const { host, insecure } = options.endpoint;
-    return new Registry(options, await openConnections(host, insecure, options.settings));
+    const { endpoint, settings } = options;
+    const targets = new Targets([endpoint, ...(await namedHosts(settings.configurationFiles))]);
+    return new Registry(options, targets, await Connections.open(endpoint, targets, settings));
   }
 
   /**
@@ -109,6 +130,7 @@ export class Registry implements AsyncDisposable {
     this.#base ??= this.#probe(signal);
     try {
       const base = await this.#base;
+      this.#encrypted = base.protocol === 'https:';
       this.#authorization.locate(base);
       return base;
     } catch (error) {
@@ -119,9 +141,8 @@ export class Registry implements AsyncDisposable {
 
   async #probe(signal: AbortSignal | undefined): Promise<URL> {
     const { host, insecure } = this.#options.endpoint;
-    // Docker Hub's API is not at the host that its names have.
-    const secure = new URL(`https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`);
-    const plain = new URL(`http://${host}`);
+    const secure = new URL(`https://${apiHost(host)}`);
+    const plain = new URL(`http://${apiHost(host)}`);
     // On this machine http is no risk and comes first, as all that TLS needs takes longer to load than the question takes.
     // A server that speaks TLS answers it with 400, or not at all.
     if (isLoopback(host)) return (await this.#answers(plain, signal)) ? plain : secure;
@@ -185,18 +206,26 @@ export class Registry implements AsyncDisposable {
       await discard(answer);
       const next = URL.parse(location, url.href);
       if (next === null || !/^https?:$/.test(next.protocol))
-        throw badRedirect(this.#asked(), location, 'it is no address');
-      if (url.protocol === 'https:' && next.protocol === 'http:')
-        throw badRedirect(this.#asked(), location, 'it leads from https to http');
+        throw badTarget(this.#asked(), location, 'malformed', 'it is no address');
       if (next.origin !== url.origin && headers !== undefined) {
         headers = Object.fromEntries(Object.entries(headers).filter(([header]) => header !== 'authorization'));
       }
       url = next;
     }
-    throw badRedirect(this.#asked(), url.href, `it is one of more than ${redirectLimit}`);
+    throw badTarget(this.#asked(), url.href, 'tooMany', `it is one of more than ${redirectLimit}`);
   }
 
-  async #once(method: Method, url: URL, { headers, body, signal }: RequestOptions): Promise<Answer> {
+  /** One request, which is not made if the registry has no business with the place. */
+  async #once(method: Method, url: URL, options: RequestOptions): Promise<Answer> {
+    try {
+      this.#targets.check(url, this.#encrypted || options.secret === true);
+      return await this.#send(method, url, options);
+    } catch (error) {
+      throw error instanceof TargetError ? unnamedTarget(this.#asked(), url, error) : error;
+    }
+  }
+
+  async #send(method: Method, url: URL, { headers, body, signal }: RequestOptions): Promise<Answer> {
     const authorization = this.#authorization.for(url);
     const { connectTimeoutMs, answerTimeoutMs } = this.settings;
     const late = new AbortController();
@@ -206,7 +235,7 @@ export class Registry implements AsyncDisposable {
     }, connectTimeoutMs + answerTimeoutMs);
     const response = await request(url, {
       method,
-      dispatcher: this.#dispatcher,
+      dispatcher: this.#connections.for(url),
       headers: {
         'user-agent': 'babelhost',
         // Blobs are compressed already, and what is verified are the bytes as they are.
@@ -225,6 +254,6 @@ export class Registry implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#dispatcher.destroy();
+    await this.#connections[Symbol.asyncDispose]();
   }
 }

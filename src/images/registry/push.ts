@@ -199,12 +199,7 @@ async function upload(
 function location(registry: Registry, answer: Answer, otherwise?: URL): URL {
   const header = headerOf(answer, 'location');
   const url = header === undefined ? otherwise : (URL.parse(header, answer.url.href) ?? undefined);
-  if (
-    url !== undefined &&
-    /^https?:$/.test(url.protocol) &&
-    (url.protocol === 'https:' || answer.url.protocol === 'http:')
-  )
-    return url;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url;
   throw new BabelhostError('imageInvalid', `The registry ${registry.host} does not say where an upload goes on.`, {
     registry: registry.host,
     reason: 'location',

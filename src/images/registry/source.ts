@@ -41,7 +41,9 @@ export async function openRegistry(reference: DockerReference, options: Registry
   let failure: unknown;
   for (const endpoint of endpoints) {
     const { host, repository } = endpoint;
-    const credentials = options.credentials ?? (await findCredentials(host, repository, settings.authenticationFiles));
+    // Those of the call are for the reference's registry: a mirror is another host.
+    const given = endpoint === endpoints.at(-1) ? options.credentials : undefined;
+    const credentials = given ?? (await findCredentials(host, repository, settings.authenticationFiles));
     const registry = await Registry.open({ endpoint, settings, credentials, actions: 'pull', logger });
     try {
       const top = await fetchTop(registry, reference, options.limits, signal);

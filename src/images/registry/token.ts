@@ -12,8 +12,6 @@ export interface TokenPurpose {
   readonly credentials: Credentials | undefined;
   /** How long the whole of its answer may take, in milliseconds. */
   readonly answerTimeoutMs: number;
-  /** Whether the registry speaks https: then its token service must too. */
-  readonly encrypted: boolean;
   readonly send: (request: TokenRequest) => Promise<Answer>;
 }
 
@@ -23,7 +21,7 @@ export interface TokenPurpose {
  */
 export async function fetchToken(
   challenge: Challenge,
-  { host, repository, actions, credentials, answerTimeoutMs, encrypted, send }: TokenPurpose,
+  { host, repository, actions, credentials, answerTimeoutMs, send }: TokenPurpose,
 ): Promise<string> {
   const realm = URL.parse(challenge.parameters['realm'] ?? '');
   const failed = (reason: string, more: object = {}) =>
@@ -34,7 +32,6 @@ export async function fetchToken(
       reason,
     });
   if (realm === null || !/^https?:$/.test(realm.protocol)) throw failed('the registry does not say where it is');
-  if (realm.protocol === 'http:' && encrypted) throw failed('it is at an address without encryption');
   const asked = tokenRequest(realm, challenge, `repository:${repository}:${actions}`, credentials);
   const answer = await send(asked);
   let text: string;

@@ -3,8 +3,9 @@
 import { spawn } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { connect, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -87,8 +88,14 @@ async function serveAt(
   return false;
 }
 
-/** A certificate for localhost, and the authority that made it. */
-async function makeCertificates(folder: string): Promise<{ certificate: string; key: string }> {
+/** A certificate's file, and its key's. */
+export interface Certificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** A certificate for localhost and two names that do not exist, and the authority that made it (`ca.crt`). */
+export async function makeCertificates(folder: string): Promise<Certificate> {
   const at = (name: string) => path.join(folder, name);
   await execa(
     'openssl',
@@ -129,7 +136,10 @@ async function makeCertificates(folder: string): Promise<{ certificate: string; 
     ],
     { stderr: 'ignore' },
   );
-  await writeFile(at('host.ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1');
+  await writeFile(
+    at('host.ext'),
+    'subjectAltName=DNS:localhost,DNS:registry.invalid,DNS:elsewhere.invalid,IP:127.0.0.1',
+  );
   await execa(
     'openssl',
     [
@@ -156,6 +166,7 @@ async function makeCertificates(folder: string): Promise<{ certificate: string; 
 
 /** A token service; `asked` collects what it was asked for. */
 export interface TokenService {
+  readonly host: string;
   readonly realm: string;
   readonly certificate: string;
   readonly asked: { readonly scopes: readonly string[]; readonly authorization: string | undefined }[];
@@ -202,16 +213,28 @@ export async function startTokenService(folder: string): Promise<TokenService> {
     const token = `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
     outgoing.writeHead(200).end(JSON.stringify({ token }));
   });
-  const port = await listen(server);
-  return { realm: `http://127.0.0.1:${port}/token`, certificate, asked };
+  const host = `127.0.0.1:${await listen(server)}`;
+  return { host, realm: `http://${host}/token`, certificate, asked };
 }
 
 /** What a front does with a request: true if it has answered it itself. */
 export type Meddle = (incoming: IncomingMessage, outgoing: ServerResponse) => boolean | undefined;
 
+export interface FrontOptions {
+  /** What it speaks TLS with, at localhost; it asks for its clients' certificates, too. */
+  readonly tls?: Certificate;
+  /** Of this machine, where it does not speak TLS. */
+  readonly address?: string;
+}
+
 /** A front before a registry. `change` may change the answers' bytes on their way. Returns its `host:port`. */
-export async function startFront(target: string, meddle: Meddle, change?: Change): Promise<string> {
-  const server = createServer((incoming, outgoing) => {
+export async function startFront(
+  target: string,
+  meddle: Meddle,
+  change?: Change,
+  { tls, address = '127.0.0.1' }: FrontOptions = {},
+): Promise<string> {
+  const listener = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     if (meddle(incoming, outgoing) === true) return;
     const [host, port] = target.split(':');
     const onward = request({ host, port, method: incoming.method, path: incoming.url, headers: incoming.headers });
@@ -222,8 +245,21 @@ export async function startFront(target: string, meddle: Meddle, change?: Change
     });
     onward.on('error', () => outgoing.destroy());
     incoming.pipe(onward);
-  });
-  return `127.0.0.1:${await listen(server)}`;
+  };
+  if (tls === undefined) {
+    const port = await listen(createServer(listener), address);
+    return `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  }
+  const [cert, key] = [await readFile(tls.certificate), await readFile(tls.key)];
+  const server = createTlsServer({ cert, key, requestCert: true, rejectUnauthorized: false }, listener);
+  return `localhost:${await listen(server)}`;
+}
+
+/** A registries.conf that names hosts, as `host:port`; `more` are lines of each entry. Returns its path. */
+export async function naming(folder: string, hosts: readonly string[], more = ''): Promise<string> {
+  const file = path.join(folder, 'naming.conf');
+  await writeFile(file, hosts.map((host) => `[[registry]]\nlocation = "${host}"\n${more}\n`).join(''));
+  return file;
 }
 
 /** Given a registry's answer, writes it otherwise; true if it has. */
@@ -233,8 +269,9 @@ export type Change = (
   outgoing: ServerResponse,
 ) => boolean | undefined;
 
-async function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+/** Listens at a free port of an address of this machine, until the test ends. */
+export async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
