@@ -11,9 +11,18 @@ export function makePino(level: LogLevel, onLine?: OnLine): Logger {
   return pino({ ...optionsOf(level, onLine), base: null }, pino.destination({ fd: 2, sync: true }));
 }
 
-/** A logger that writes lines for a person to stderr. */
+/** What JSON leaves as it is, and a terminal obeys: DEL, C1 controls, and the marks that reverse the direction of text. */
+const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A logger that writes lines for a person to stderr. Its lines may quote drivers: nothing in them moves the terminal. */
 export function makePrettyPino(level: LogLevel, pretty: typeof PinoPretty, onLine?: OnLine): Logger {
-  return pino(optionsOf(level, onLine), pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }));
+  const { hooks, ...options } = optionsOf(level, onLine);
+  const streamWrite = (line: string) =>
+    line.replaceAll(unsafe, (character) => `\\\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return pino(
+    { ...options, hooks: { ...hooks, streamWrite } },
+    pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }),
+  );
 }
 
 function optionsOf(level: LogLevel, onLine: OnLine | undefined): LoggerOptions {

@@ -60,4 +60,21 @@ describe('the log', () => {
       `),
     ).toEqual({ status: 0, stdout: '', stderr: '' });
   });
+
+  it('moves no terminal with what it quotes', async () => {
+    const quoted = 'a\u001b]0;t\u0007\u009b2J\u007f\u202eb';
+    const log = JSON.stringify(new URL('../src/log.ts', import.meta.url).href);
+    const module = `import { createLogger } from ${log};
+      const quoted = ${JSON.stringify(quoted)};
+      (await createLogger('info')).info({ stderr: quoted, err: new Error(quoted) }, quoted);`;
+    const words = [process.execPath, '--input-type=module', '--eval', module];
+    const command = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+    const { status, stdout } = await collect(
+      spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('INFO') as string });
+    for (const text of ['\u001b]0;', '\u0007', '\u009b', '\u007f', '\u202e']) expect(stdout).not.toContain(text);
+  });
 });

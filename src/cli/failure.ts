@@ -1,6 +1,6 @@
 // How a failure is told: a sentence on stderr with its kind, or all of it as JSON, and the exit status.
 import { BabelhostError, errorCodes, messageOf } from '../errors.ts';
-import { onOneLine, styleFor } from './text.ts';
+import { harmless, harmlessJson, onOneLine, styleFor } from './text.ts';
 
 /** Exit statuses of every command. */
 export const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -37,7 +37,7 @@ export function errorObject(error: unknown): ErrorObject {
 export function printFailure(error: unknown, json: boolean): void {
   const failure = errorObject(error);
   if (json) {
-    process.stderr.write(`${JSON.stringify({ error: failure })}\n`);
+    process.stderr.write(`${harmlessJson({ error: failure })}\n`);
     return;
   }
   const style = styleFor(process.stderr);
@@ -50,7 +50,7 @@ export function printFailure(error: unknown, json: boolean): void {
     error.stack !== undefined &&
     process.env['DEBUG'] !== undefined
   ) {
-    process.stderr.write(`${error.stack}\n`);
+    process.stderr.write(`${harmless(error.stack)}\n`);
   }
 }
 
@@ -59,7 +59,7 @@ export function printUsage(message: string, json: boolean): void {
   const failure: ErrorObject = { code: -32602, message, data: { kind: 'usage' } };
   const style = styleFor(process.stderr);
   process.stderr.write(
-    json ? `${JSON.stringify({ error: failure })}\n` : `${style('red', 'babelhost:')} ${onOneLine(message)}\n`,
+    json ? `${harmlessJson({ error: failure })}\n` : `${style('red', 'babelhost:')} ${onOneLine(message)}\n`,
   );
 }
 

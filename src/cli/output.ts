@@ -2,7 +2,7 @@
 // the work quietly.
 import type { Writable } from 'node:stream';
 import { systemErrorCode } from '../errors.ts';
-import { styleFor, type Style } from './text.ts';
+import { harmlessJson, styleFor, type Style } from './text.ts';
 
 export class Output {
   readonly style: Style;
@@ -71,7 +71,7 @@ export class Output {
 
   /** A value as JSON, indented. */
   json(value: unknown): void {
-    this.write(`${JSON.stringify(value, undefined, 2)}\n`);
+    this.write(`${harmlessJson(value, 2)}\n`);
   }
 
   #close(): void {

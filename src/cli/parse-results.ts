@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { FileResult } from '../protocol/methods.ts';
 import { encodeJson, RawJson } from '../protocol/raw-json.ts';
 import type { Output } from './output.ts';
-import { columnsOf, onOneLine } from './text.ts';
+import { columnsOf, harmlessJson, onOneLine } from './text.ts';
 import { treeLines } from './tree.ts';
 
 export type Format = 'tree' | 'json' | 'ndjson' | 'problems';
@@ -61,6 +61,7 @@ function lineOf(result: FileResult): object {
 
 /** Writes a result, between two texts; the memory of its tree is given back when that has been done. */
 function writeJson(output: Output, before: string, result: FileResult, after: string): boolean {
+  if (output.isTerminal) return output.write(before, harmlessJson(decoded(lineOf(result))), after);
   const keepsUp = output.write(before, ...encodeJson(lineOf(result)), after);
   if ('uast' in result && result.uast instanceof RawJson) {
     const { uast } = result;

@@ -11,7 +11,7 @@ export function styleFor(stream: NodeJS.WriteStream): Style {
 
 /** Control characters but newline and tab; DEL; C1 controls; and the marks that reverse the direction of text. */
 // eslint-disable-next-line no-control-regex
-const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Makes foreign text harmless to a terminal: control characters become visible escapes. */
 export function harmless(text: string): string {
@@ -21,7 +21,15 @@ export function harmless(text: string): string {
   });
 }
 
-/** The same, with newlines and tabs as escapes too. */
+/** A value as JSON that is harmless to a terminal, and the same value: JSON leaves DEL, C1 and the marks as they are. */
+export function harmlessJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replaceAll(
+    unsafe,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** As `harmless`, with newlines and tabs as escapes too. */
 export function onOneLine(text: string): string {
   return harmless(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }

@@ -1,6 +1,7 @@
 // container exec: runs a command in a running container, waits for its end and prints what it wrote.
 import { command } from '../command.ts';
 import { UsageError } from '../failure.ts';
+import { onOneLine } from '../text.ts';
 
 interface Options {
   readonly env?: readonly string[];
@@ -51,7 +52,7 @@ export default command<Options>({
       if (result.droppedBytes !== undefined && result.droppedBytes > 0) {
         say(`${result.droppedBytes} bytes that it wrote before that were not kept.`);
       }
-      if (result.process.exitCode !== 0) say(result.process.message ?? '');
+      if (result.process.exitCode !== 0) say(onOneLine(result.process.message ?? ''));
     }
     return detach !== undefined || result.process.exitCode === 0 ? 0 : 1;
   },
