@@ -68,7 +68,7 @@ export async function readManifest(read: (file: string, limitBytes: number) => P
     throw new BabelhostError(
       'driverMalformed',
       `The image is no driver: its manifest ${layout.manifest} cannot be read (${messageOf(error)}).`,
-      { path: layout.manifest },
+      { path: layout.manifest, reason: messageOf(error) },
       { cause: error },
     );
   }

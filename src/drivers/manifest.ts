@@ -14,16 +14,25 @@ export const layout = {
 /** No manifest is longer than this many bytes; the largest of Babelfish's own has 2 KB. */
 export const manifestBytes = 256 * 1024;
 
+/** Of what is wrong with a manifest, this many characters are told: it may be all of the manifest. */
+const reasonLength = 1000;
+
 /** How far a driver is, as Babelfish's manifests have it, from the least to the most. */
 export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', 'stable', 'mature'] as const;
 
-/** A language as manifests name it, in lower case. */
+/**
+ * A language as manifests name it, in lower case. Nothing that cannot be seen (\p{C}, \p{Z}) is in it: it would pass for
+ * another language's name; and no command takes it for an option.
+ */
 export const languageName = onFirstUse(() =>
   z
     .string()
     .min(1)
     .max(128)
-    .regex(/^[^\s/\\\p{Cc}]+$/u, 'must be a word without spaces, slashes or control characters')
+    .regex(
+      /^(?!-)[^\p{Z}\p{C}/\\]+$/u,
+      'must be a word without spaces, slashes, invisible characters or a leading dash',
+    )
     .transform((language) => language.toLowerCase()),
 );
 
@@ -101,7 +110,8 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   };
 }
 
-function malformed(reason: string, cause?: unknown): BabelhostError {
+function malformed(whole: string, cause?: unknown): BabelhostError {
+  const reason = whole.length > reasonLength ? `${whole.slice(0, reasonLength)}…` : whole;
   return new BabelhostError(
     'driverMalformed',
     `The image's manifest ${layout.manifest} is not a driver manifest: ${reason}`,
