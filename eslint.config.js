@@ -25,6 +25,7 @@ const shared = [
   'on-first-use.ts',
   'pino-log.ts',
   'read-pieces.ts',
+  'regular-file.ts',
   'unique-id.ts',
   'version.ts',
 ];

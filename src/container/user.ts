@@ -1,8 +1,9 @@
 // The user that an image's configuration names, looked up in the image's own files and never in the host's.
 import { constants } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../errors.ts';
+import { readRegularFile } from '../regular-file.ts';
 import { idMappings, type Identity } from './owners.ts';
 
 export interface ContainerUser {
@@ -14,6 +15,9 @@ export interface ContainerUser {
 /** Far more than any image's; an image is a stranger's. */
 const largestDatabase = 1024 * 1024;
 
+/** Linux's O_PATH, which Node does not list: holds what has a name without opening it. */
+const O_PATH = 0o10000000;
+
 function refuse(user: string, why: string): BabelhostError {
   return new BabelhostError(
     'containerFailed',
@@ -24,27 +28,28 @@ function refuse(user: string, why: string): BabelhostError {
 
 /**
  * Reads a file of the root file system's /etc as text; '' if it is not there. A symbolic link is not followed: it
- * would be resolved against the host's root.
+ * would be resolved against the host's root. Each step begins at what the last one holds, whatever its name has become.
  */
 async function readDatabase(rootfs: string, name: string, user: string): Promise<string> {
-  const folder = path.join(rootfs, 'etc');
   try {
-    if (!(await lstat(folder)).isDirectory()) throw refuse(user, `the image's /etc is not a folder`);
-    // O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
-    await using file = await open(
-      path.join(folder, name),
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    );
-    const status = await file.stat();
+    await using folder = await open(path.join(rootfs, 'etc'), O_PATH | constants.O_NOFOLLOW);
+    if (!(await folder.stat()).isDirectory()) throw refuse(user, `the image's /etc is not a folder`);
+    await using found = await open(`/proc/self/fd/${folder.fd}/${name}`, O_PATH | constants.O_NOFOLLOW);
+    const status = await found.stat();
+    if (status.isSymbolicLink()) throw refuse(user, `the image's /etc/${name} is a symbolic link`);
     if (!status.isFile()) throw refuse(user, `the image's /etc/${name} is not a file`);
-    if (status.size > largestDatabase) {
-      throw refuse(user, `the image's /etc/${name} has more than ${largestDatabase} bytes`);
-    }
-    return await file.readFile('utf8');
+    const bytes = await readRegularFile(`/proc/self/fd/${found.fd}`, largestDatabase);
+    if (bytes.length <= largestDatabase) return bytes.toString('utf8');
+    throw refuse(user, `the image's /etc/${name} has more than ${largestDatabase} bytes`);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return '';
-    if (systemErrorCode(error) === 'ELOOP') throw refuse(user, `the image's /etc/${name} is a symbolic link`);
-    throw error;
+    switch (systemErrorCode(error)) {
+      case 'ENOENT':
+        return '';
+      case 'EACCES':
+        throw refuse(user, `the image's /etc/${name} may not be read`);
+      default:
+        throw error;
+    }
   }
 }
 

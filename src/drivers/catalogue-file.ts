@@ -1,10 +1,10 @@
 // The catalogue file: which driver images there are to install, for which languages, in which status. One ships with the
 // project; a user's own takes its place. TOML.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { readRegularFile } from '../regular-file.ts';
 import { formatReference, parsePlatform, parseReference } from '../images/index.ts';
 import { languageName, statuses } from './manifest.ts';
 
@@ -105,7 +105,7 @@ async function readRequired(file: string): Promise<CatalogueFile> {
 }
 
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file);
+  const bytes = await readRegularFile(file, largestFile);
   if (bytes.length > largestFile) throw invalid(file, `it has more than ${largestFile} bytes`);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -59,6 +59,7 @@ export async function pushFromStore(
       await writeLayout(
         reference,
         { descriptor, blobs: [entry.digest, ...parts.map(({ digest }) => digest)], blob: file },
+        core.settings.limits.manifestBytes,
         signal,
       );
       return;

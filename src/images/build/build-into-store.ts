@@ -55,7 +55,7 @@ export async function buildIntoStore(core: StoreCore, folder: string, options: B
         blobs: parts,
         blob: (part: Digest) => path.join(blobs, hexOf(part)),
       };
-      await writeLayout(output, image, signal);
+      await writeLayout(output, image, core.settings.limits.manifestBytes, signal);
       return storedImage(entry, built);
     }
     await using prepared = await core.session.prepareStoreLock();

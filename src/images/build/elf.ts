@@ -1,6 +1,7 @@
 // Reads from an ELF file what its loader will need: the interpreter and the dynamic section's names. System V ABI,
 // "Program Loading and Dynamic Linking". The packages that read ELF leave out the dynamic section or read whole files.
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { openRegularFile } from '../../regular-file.ts';
 
 /** What a program or shared library asks of the loader. */
 export interface ElfFile {
@@ -23,9 +24,12 @@ const DT_STRSZ = 10;
 const DT_RPATH = 15;
 const DT_RUNPATH = 29;
 
-/** No real file comes near these; a broken one shall not make us read all of it. */
+/** No real file comes near these; a broken or hostile one shall not keep us busy. */
 const programHeadersLimit = 1024;
-const sectionLimit = 16 * 1024 ** 2;
+const dynamicLimit = 64 * 1024;
+const stringsLimit = 16 * 1024 ** 2;
+/** PATH_MAX; a list of folders in a RPATH may have as much. */
+const stringLimit = 4096;
 
 interface Segment {
   readonly type: number;
@@ -34,9 +38,12 @@ interface Segment {
   readonly size: number;
 }
 
-/** Reads an ELF file; undefined if it is none, or a broken one. */
+/**
+ * Reads an ELF file; undefined if it is none, or a broken one.
+ * @throws BabelhostError `imageInvalid` if it is no regular file
+ */
 export async function readElf(file: string): Promise<ElfFile | undefined> {
-  const handle = await open(file, 'r');
+  const handle = await openRegularFile(file);
   try {
     const header = await readAt(handle, 0, 64);
     if (header.length < 52 || header.readUInt32BE(0) !== 0x7f454c46) return undefined;
@@ -50,7 +57,7 @@ export async function readElf(file: string): Promise<ElfFile | undefined> {
     const interpreter =
       interpreterSegment === undefined
         ? undefined
-        : untilNul(await readAt(handle, interpreterSegment.offset, Math.min(interpreterSegment.size, 4096)), 0);
+        : untilNul(await readAt(handle, interpreterSegment.offset, Math.min(interpreterSegment.size, stringLimit)), 0);
     const dynamic = await readDynamic(handle, segments, read);
     return { machine, ...(interpreter === undefined ? {} : { interpreter }), ...dynamic };
   } catch (error) {
@@ -93,7 +100,7 @@ async function readDynamic(
 ): Promise<Pick<ElfFile, 'needed' | 'rpath' | 'runpath'>> {
   const none = { needed: [], rpath: [], runpath: [] };
   const segment = segments.find(({ type }) => type === PT_DYNAMIC);
-  if (segment === undefined || segment.size > sectionLimit) return none;
+  if (segment === undefined || segment.size > dynamicLimit) return none;
   const bytes = await readAt(handle, segment.offset, segment.size);
   const step = read.wide ? 16 : 8;
   const values = new Map<number, number[]>();
@@ -113,7 +120,7 @@ async function readDynamic(
       address >= other.address &&
       address < other.address + other.size,
   );
-  if (address === undefined || size === undefined || load === undefined || size > sectionLimit) return none;
+  if (address === undefined || size === undefined || load === undefined || size > stringsLimit) return none;
   const strings = await readAt(handle, load.offset + (address - load.address), size);
   const names = (tag: number) => (values.get(tag) ?? []).map((offset) => untilNul(strings, offset));
   const folders = (tag: number) => names(tag).flatMap((list) => list.split(':').filter((folder) => folder !== ''));
@@ -147,8 +154,9 @@ class Fields {
 
 function untilNul(bytes: Buffer, at: number): string {
   if (at >= bytes.length) throw new RangeError('A string lies outside its table.');
-  const end = bytes.indexOf(0, at);
-  return bytes.toString('utf8', at, end < 0 ? bytes.length : end);
+  const end = bytes.subarray(at, at + stringLimit).indexOf(0);
+  if (end < 0 && at + stringLimit < bytes.length) throw new RangeError(`A string has more than ${stringLimit} bytes.`);
+  return bytes.toString('utf8', at, end < 0 ? bytes.length : at + end);
 }
 
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {

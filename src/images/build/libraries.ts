@@ -33,7 +33,11 @@ export class LibraryFinder {
       found.set(library.to, library);
       return true;
     };
-    if (elf.interpreter !== undefined) add({ to: elf.interpreter, source: elf.interpreter });
+    if (elf.interpreter !== undefined) {
+      // The file names it, and may have come from anywhere: of this machine's files it gets no other than a loader.
+      if (!(await this.#fits(elf.interpreter, elf))) throw missing(elf.interpreter, file);
+      add({ to: elf.interpreter, source: elf.interpreter });
+    }
     const pending: { file: string; elf: ElfFile; rpath: readonly string[] }[] = [{ file, elf, rpath: [] }];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       // An object's RPATH counts for what it loads in turn, unless it has a RUNPATH, which counts for itself only.

@@ -1,9 +1,9 @@
 // The recipe of an image: image.toml in a folder. This file is the format's definition; docs/ explains it.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { readRegularFile } from '../../regular-file.ts';
 
 /** Where something goes in the image. */
 const place = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, "must be absolute and without '..'");
@@ -87,7 +87,7 @@ export async function readRecipe(folder: string): Promise<Recipe> {
   const file = path.join(folder, 'image.toml');
   let text: string;
   try {
-    const bytes = await readFile(file);
+    const bytes = await readRegularFile(file, recipeLimit);
     if (bytes.length > recipeLimit) throw recipeError(file, `it has more than ${recipeLimit} bytes`);
     text = bytes.toString('utf8');
   } catch (error) {

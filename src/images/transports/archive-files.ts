@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { openRegularFile } from '../../regular-file.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarEntry } from '../tar/entry.ts';
 import { blockSize } from '../tar/header.ts';
@@ -52,7 +53,7 @@ export class ArchiveFiles {
     } catch (error) {
       signal?.throwIfAborted();
       const code = systemErrorCode(error);
-      if (code === 'ENOENT' || code === 'EISDIR') {
+      if (code === 'ENOENT') {
         throw new BabelhostError(
           'imageNotFound',
           `There is no archive at ${file}.`,
@@ -118,7 +119,7 @@ async function decompressed(
   limits: ImageLimits,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const handle = await open(file, 'r');
+  const handle = await openRegularFile(file);
   let magic: number;
   try {
     const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);

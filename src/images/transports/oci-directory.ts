@@ -1,15 +1,17 @@
 // The transport oci: — an image layout directory. OCI image spec, "Image Layout".
-import { createReadStream } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 import { parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import { overLimit } from '../limits.ts';
-import { blobPath, checkLayoutMarker, readOrUndefined } from '../store/layout.ts';
+import { openRegularFile, readRegularFile } from '../../regular-file.ts';
+import { blobPath, checkLayoutMarker } from '../store/layout.ts';
 import type { ImageSource } from './source.ts';
 
 /** How many bytes of a layer are read at a time. */
 export const readSize = 256 * 1024;
+
+/** An oci-layout file has 30 bytes. */
+const markerBytes = 1024;
 
 /**
  * Opens the layout directory at `directory`.
@@ -21,21 +23,16 @@ export async function openOciDirectory(
   refName: string | undefined,
   maxIndexBytes: number,
 ): Promise<ImageSource> {
-  checkLayoutMarker(await readOrUndefined(path.join(directory, 'oci-layout')), directory);
+  checkLayoutMarker(await readMarker(directory), directory);
   return {
     name,
     top: async () => {
-      const file = path.join(directory, 'index.json');
-      const bytes = await readBounded(file, maxIndexBytes);
-      if (bytes === undefined) throw missing(name, 'index.json');
-      if (bytes.length > maxIndexBytes) throw overLimit('manifestBytes', maxIndexBytes, `The index of ${name}`);
-      return {
-        kind: 'descriptors',
-        descriptors: named(parseIndexDocument(bytes, `The index of ${name}`), refName, name),
-      };
+      const descriptors = await readLayoutIndex(directory, name, maxIndexBytes);
+      if (descriptors === undefined) throw missing(name, 'index.json');
+      return { kind: 'descriptors', descriptors: named(descriptors, refName, name) };
     },
     document: async (descriptor) => {
-      const bytes = await readBounded(blobPath(directory, descriptor.digest), descriptor.size);
+      const bytes = await readIfThere(blobPath(directory, descriptor.digest), descriptor.size);
       if (bytes === undefined) throw missing(name, descriptor.digest);
       return bytes;
     },
@@ -51,7 +48,8 @@ async function* readBlob(
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
   try {
-    const stream = createReadStream(file, { highWaterMark: readSize, ...(signal === undefined ? {} : { signal }) });
+    const handle = await openRegularFile(file);
+    const stream = handle.createReadStream({ highWaterMark: readSize, ...(signal === undefined ? {} : { signal }) });
     for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') throw missing(name, descriptor.digest);
@@ -59,22 +57,34 @@ async function* readBlob(
   }
 }
 
-/** A whole file; what is over `limit` bytes is cut one byte after it, for whoever verifies to see. */
-async function readBounded(file: string, limit: number): Promise<Buffer | undefined> {
-  let handle;
+/** The content of a layout directory's file oci-layout; undefined where there is none. */
+export function readMarker(directory: string): Promise<Buffer | undefined> {
+  return readIfThere(path.join(directory, 'oci-layout'), markerBytes);
+}
+
+/**
+ * What the index of a layout directory lists; undefined where there is none.
+ * @param name - of the layout, for messages.
+ * @throws BabelhostError `imageInvalid` if it is no index, or has more than `maxBytes`.
+ */
+export async function readLayoutIndex(
+  directory: string,
+  name: string,
+  maxBytes: number,
+): Promise<readonly Descriptor[] | undefined> {
+  const bytes = await readIfThere(path.join(directory, 'index.json'), maxBytes);
+  if (bytes === undefined) return undefined;
+  if (bytes.length > maxBytes) throw overLimit('manifestBytes', maxBytes, `The index of ${name}`);
+  return parseIndexDocument(bytes, `The index of ${name}`);
+}
+
+/** A whole file, or undefined; what is over `limit` bytes is cut one byte after it, for whoever verifies to see. */
+async function readIfThere(file: string, limit: number): Promise<Buffer | undefined> {
   try {
-    handle = await open(file, 'r');
+    return await readRegularFile(file, limit);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
-  }
-  try {
-    const { size } = await handle.stat();
-    if (size <= limit) return await readFile(handle);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(limit + 1), 0, limit + 1, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await handle.close();
   }
 }
 

@@ -5,10 +5,11 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import { formatIndex, parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
+import { formatIndex, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { LayoutReference } from '../reference.ts';
-import { blobPath, checkLayoutMarker, layoutMarker, readOrUndefined, replaceFile } from '../store/layout.ts';
+import { blobPath, checkLayoutMarker, layoutMarker, replaceFile } from '../store/layout.ts';
 import { writeTar, type WrittenEntry } from '../tar/writer.ts';
+import { readLayoutIndex, readMarker } from './oci-directory.ts';
 
 /** An image whose blobs are files of this machine. */
 export interface LocalImage {
@@ -21,8 +22,14 @@ export interface LocalImage {
 /**
  * Writes the image to where the reference says. A directory keeps what else is in it; an image of the same name is
  * replaced. An archive is written anew.
+ * @param maxIndexBytes - of the index that the directory has.
  */
-export async function writeLayout(reference: LayoutReference, image: LocalImage, signal?: AbortSignal): Promise<void> {
+export async function writeLayout(
+  reference: LayoutReference,
+  image: LocalImage,
+  maxIndexBytes: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const { mediaType, digest, size, platform } = image.descriptor;
   const annotations = reference.name === undefined ? {} : { annotations: { [refNameAnnotation]: reference.name } };
   const descriptor: Descriptor = {
@@ -33,7 +40,7 @@ export async function writeLayout(reference: LayoutReference, image: LocalImage,
     ...annotations,
   };
   const target = path.resolve(reference.path);
-  if (reference.transport === 'oci') await writeDirectory(target, descriptor, image, signal);
+  if (reference.transport === 'oci') await writeDirectory(target, descriptor, image, maxIndexBytes, signal);
   else await writeArchive(target, descriptor, image, signal);
 }
 
@@ -41,11 +48,11 @@ async function writeDirectory(
   target: string,
   descriptor: Descriptor,
   image: LocalImage,
+  maxIndexBytes: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   await mkdir(path.join(target, 'blobs', 'sha256'), { recursive: true });
-  const marker = path.join(target, 'oci-layout');
-  const present = await readOrUndefined(marker);
+  const present = await readMarker(target);
   if (present !== undefined) checkLayoutMarker(present, target);
   const work = await mkdtemp(path.join(target, '.babelhost-'));
   try {
@@ -58,15 +65,14 @@ async function writeDirectory(
       await rename(beside, place);
     }
     const index = path.join(target, 'index.json');
-    const bytes = await readOrUndefined(index);
-    const before = bytes === undefined ? [] : parseIndexDocument(bytes, `The index of ${target}`);
+    const before = (await readLayoutIndex(target, target, maxIndexBytes)) ?? [];
     const name = descriptor.annotations?.[refNameAnnotation];
     const others = before.filter((other) => {
       const otherName = other.annotations?.[refNameAnnotation];
       return name === undefined ? otherName !== undefined || other.digest !== descriptor.digest : otherName !== name;
     });
     await replaceFile(index, formatIndex([...others, descriptor]), work);
-    if (present === undefined) await replaceFile(marker, Buffer.from(layoutMarker), work);
+    if (present === undefined) await replaceFile(path.join(target, 'oci-layout'), Buffer.from(layoutMarker), work);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -1,26 +1,28 @@
 // Reads one file of an unpacked image, without ever leaving it.
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
-import { components, entryError, insidePath, readLink, RootDirectory } from './root-directory.ts';
-
-/** O_NONBLOCK: a FIFO must not hold us up before we have seen that it is one. */
-const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+import { components, entryError, insidePath, O_PATH, readLink, RootDirectory } from './root-directory.ts';
 
 /**
  * The content of the file at `path` inside the unpacked image at `root`, links resolved inside it.
  * @throws BabelhostError `notFound` if there is no file; `imageInvalid` if it is longer than `maxBytes` or no file.
  */
 export function readInside(root: string, path: string, maxBytes: number): Buffer {
-  return withFileInside(root, path, (fd, { size }) => {
+  return withFileInside(root, path, (handle, { size }) => {
     if (size > maxBytes) throw entryError(path, `it has ${size} bytes, more than ${maxBytes}`);
-    const content = Buffer.alloc(size);
-    let length = 0;
-    while (length < content.length) {
-      const count = readSync(fd, content, length, content.length - length, length);
-      if (count === 0) break;
-      length += count;
+    const fd = openHandle(handle, path);
+    try {
+      const content = Buffer.alloc(size);
+      let length = 0;
+      while (length < content.length) {
+        const count = readSync(fd, content, length, content.length - length, length);
+        if (count === 0) break;
+        length += count;
+      }
+      return content.subarray(0, length);
+    } finally {
+      closeSync(fd);
     }
-    return content.subarray(0, length);
   });
 }
 
@@ -38,8 +40,21 @@ export interface FileInside {
   readonly executable: boolean;
 }
 
-/** Opens the file at `path` for as long as `use` takes. */
-function withFileInside<T>(root: string, path: string, use: (fd: number, found: Stats) => T): T {
+/** Opens for reading what an O_PATH descriptor stands for. */
+function openHandle(handle: number, path: string): number {
+  try {
+    return openSync(`/proc/self/fd/${handle}`, constants.O_RDONLY);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EACCES') throw error;
+    throw entryError(path, 'it may not be read: its mode forbids it');
+  }
+}
+
+/**
+ * Holds the file at `path` for as long as `use` takes, by an O_PATH descriptor: only what is known to be a file is opened,
+ * because opening a FIFO waits and opening a device may do anything.
+ */
+function withFileInside<T>(root: string, path: string, use: (handle: number, found: Stats) => T): T {
   using inside = new RootDirectory(root, 8);
   let names = components(Buffer.from(path).toString('latin1'));
   for (let links = 0; links <= 40; links += 1) {
@@ -48,29 +63,27 @@ function withFileInside<T>(root: string, path: string, use: (fd: number, found: 
     const directory = name === undefined ? undefined : inside.directory(names.join('/'));
     if (directory === undefined || name === undefined) throw missing(path);
     const target = insidePath(directory, name);
-    let fd: number;
+    let handle: number;
     try {
-      fd = openSync(target, readFlags);
+      handle = openSync(target, O_PATH | constants.O_NOFOLLOW);
     } catch (error) {
       switch (systemErrorCode(error)) {
         case 'ENOENT':
         case 'ENOTDIR':
+        case 'ENAMETOOLONG':
           throw missing(path);
-        case 'ELOOP': {
-          const link = readLink(target) ?? '';
-          names = components(link.startsWith('/') ? link : `${directory.path}/${link}`);
-          continue;
-        }
         default:
           throw error;
       }
     }
     try {
-      const found = fstatSync(fd);
-      if (!found.isFile()) throw entryError(path, 'it should be a file');
-      return use(fd, found);
+      const found = fstatSync(handle);
+      if (found.isFile()) return use(handle, found);
+      const link = found.isSymbolicLink() ? readLink(target) : undefined;
+      if (link === undefined) throw entryError(path, 'it should be a file');
+      names = components(link.startsWith('/') ? link : `${directory.path}/${link}`);
     } finally {
-      closeSync(fd);
+      closeSync(handle);
     }
   }
   throw entryError(path, 'there are too many symbolic links on the way to it');

@@ -6,7 +6,7 @@ import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } fr
 import { BabelhostError, systemErrorCode } from '../../errors.ts';
 
 /** Linux's O_PATH, which Node does not list: a handle to walk through, without permission to read. */
-const O_PATH = 0o10000000;
+export const O_PATH = 0o10000000;
 const walkFlags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** As the kernel's MAXSYMLINKS. */
