@@ -1,6 +1,5 @@
 // The host: wires the rooms together. It owns the image store, the container runtime and the pools, and serves any number
 // of connections over them.
-import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -14,7 +13,7 @@ import type { Tracer } from './drivers/observer.ts';
 import { Parser } from './drivers/parser.ts';
 import { Pools } from './drivers/pools.ts';
 import { runLimits, type ConfiguredRunLimits } from './drivers/run-limits.ts';
-import { ImageStore, parseDigest, type ImageLimits } from './images/index.ts';
+import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './log.ts';
 import { ServerConnection } from './protocol/server.ts';
 import type { HostServices } from './protocol/services.ts';
@@ -39,6 +38,8 @@ export interface HostOptions {
   readonly metricsPort?: number;
   /** Bounds on what an image may make this machine do. */
   readonly imageLimits?: Partial<ImageLimits>;
+  /** Whom the store is open to: its owner alone (the default), or everyone, for reading its images with other programs. */
+  readonly storeAccess?: StoreAccess;
   /** The catalogue file of drivers to install; `BABELHOST_CATALOGUE` where it is not given. */
   readonly catalogueFile?: string;
   readonly logger?: Logger;
@@ -90,7 +91,7 @@ export class Host implements AsyncDisposable {
     const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
     const logger = options.logger ?? silentLogger();
     const limits = { ...defaultDriverLimits, ...options.limits };
-    mkdirSync(root, { recursive: true, mode: 0o755 });
+    makeRoot(root);
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,
@@ -103,6 +104,7 @@ export class Host implements AsyncDisposable {
         logger,
         owners: runtime.owners,
         ...(options.imageLimits !== undefined && { limits: options.imageLimits }),
+        ...(options.storeAccess !== undefined && { access: options.storeAccess }),
       });
       const opened = store;
       const containers = await ContainerRegistry.open({

@@ -13,6 +13,7 @@ export {
   type ImageConfig,
   type ImageStore,
   type Reference,
+  type StoreAccess,
 } from './images/index.ts';
 export { createLogger, LogRelay, logLevels, type Logger, type LogLevel } from './log.ts';
 export { Client, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';

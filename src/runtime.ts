@@ -1,13 +1,12 @@
 // The library's runtime, as Babelfish's was: a root folder with drivers, and containers made for an image and a process.
 // For programs that want to run an image themselves; whoever wants trees takes a Host and a Client.
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Container } from './container-command.ts';
 import { defaultConfigFactory, type ConfigFactory, type Process } from './container-config.ts';
 import { ContainerRuntime } from './container/index.ts';
 import { DriverCatalogue, type Driver, type Installed, type InstallOptions } from './drivers/catalogue.ts';
 import { defaultRoot } from './host.ts';
-import { ImageStore, parseDigest } from './images/index.ts';
+import { ImageStore, makeRoot, parseDigest, type StoreAccess } from './images/index.ts';
 import { silentLogger, type Logger } from './log.ts';
 
 export interface RuntimeOptions {
@@ -18,6 +17,8 @@ export interface RuntimeOptions {
   readonly configFactory?: ConfigFactory;
   /** Protections that must be fully in force. */
   readonly require?: readonly string[];
+  /** Whom the store is open to: its owner alone (the default), or everyone, for reading its images with other programs. */
+  readonly storeAccess?: StoreAccess;
   readonly logger?: Logger;
 }
 
@@ -47,14 +48,18 @@ export class Runtime implements AsyncDisposable {
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const root = path.resolve(options.root ?? defaultRoot());
     const { logger = silentLogger(), configFactory = defaultConfigFactory } = options;
-    await mkdir(root, { recursive: true, mode: 0o755 });
+    makeRoot(root);
     const containers = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,
       ...(options.runtime !== undefined && { runtime: options.runtime }),
       ...(options.require !== undefined && { require: options.require }),
     });
-    const store = await ImageStore.open(root, { logger, owners: containers.owners });
+    const store = await ImageStore.open(root, {
+      logger,
+      owners: containers.owners,
+      ...(options.storeAccess !== undefined && { access: options.storeAccess }),
+    });
     return new Runtime(store, containers, new DriverCatalogue(root, store, logger), configFactory);
   }
 

@@ -17,6 +17,7 @@ export interface GlobalOptions {
   /** The path of a host's socket. */
   readonly connect?: string;
   readonly runtime?: string;
+  readonly storeAccess?: StoreAccess;
   readonly logLevel?: LogLevel;
   readonly logDriverStderr?: true;
   readonly json: boolean;
@@ -36,6 +37,10 @@ export const logLevels = [
   'debug',
   'trace',
 ] as const satisfies readonly LogLevel[];
+
+export type StoreAccess = NonNullable<HostOptions['storeAccess']>;
+
+const storeAccesses = ['owner', 'everyone'] as const satisfies readonly StoreAccess[];
 
 interface Limit {
   readonly name: keyof LimitOptions;
@@ -183,6 +188,7 @@ export const environmentVariables: readonly string[] = [
   'BABELHOST_ROOT',
   'BABELHOST_CONNECT',
   'BABELHOST_RUNTIME',
+  'BABELHOST_STORE_ACCESS',
   'BABELHOST_LOG_LEVEL',
   ...limits.flatMap(({ environment }) => environment ?? []),
 ];
@@ -198,6 +204,11 @@ export function declareGlobalOptions(program: Command, isNamed: (flags: string) 
     .addOption(new Option('--root <folder>', 'folder of the store').env('BABELHOST_ROOT'))
     .addOption(new Option('--connect <address>', 'use the host at this socket (unix:PATH)').env('BABELHOST_CONNECT'))
     .addOption(new Option('--runtime <runtime>', 'runc, crun, or the path of one').env('BABELHOST_RUNTIME'))
+    .addOption(
+      new Option('--store-access <whom>', 'who may read the store')
+        .choices(storeAccesses)
+        .env('BABELHOST_STORE_ACCESS'),
+    )
     .addOption(
       new Option('--log-level <level>', 'what is logged on stderr').choices(logLevels).env('BABELHOST_LOG_LEVEL'),
     )
@@ -229,6 +240,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     root?: string;
     connect?: string;
     runtime?: string;
+    storeAccess?: StoreAccess;
     logLevel?: LogLevel;
     logDriverStderr?: true;
     json?: true;
@@ -251,6 +263,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
   if (connect !== undefined) {
     // From the environment they are the host's settings as much as this program's: only given here are they a mistake.
     for (const attribute of ['root', 'runtime']) if (given(attribute)) throw withoutEffect(`--${attribute}`);
+    if (given('storeAccess')) throw withoutEffect('--store-access');
     if (values.logDriverStderr !== undefined) throw withoutEffect('--log-driver-stderr');
     if (values.imageLimit !== undefined) throw withoutEffect('--image-limit');
     if (values.require !== undefined) throw withoutEffect('--require');
@@ -259,6 +272,7 @@ export function readGlobalOptions(program: Command): GlobalOptions {
     ...(values.root !== undefined && { root: values.root }),
     ...(connect !== undefined && { connect }),
     ...(values.runtime !== undefined && { runtime: values.runtime }),
+    ...(values.storeAccess !== undefined && { storeAccess: values.storeAccess }),
     ...(values.logLevel !== undefined && { logLevel: values.logLevel }),
     ...(values.logDriverStderr !== undefined && { logDriverStderr: true }),
     json: values.json === true,

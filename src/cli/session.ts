@@ -49,6 +49,7 @@ export async function startHostWith(
     ...(options.runtime !== undefined && { runtime: options.runtime }),
     ...(options.logDriverStderr !== undefined && { logDriverStderr: true }),
     ...(options.imageLimits !== undefined && { imageLimits: options.imageLimits }),
+    ...(options.storeAccess !== undefined && { storeAccess: options.storeAccess }),
     ...(options.require !== undefined && { require: options.require }),
   });
   const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };

@@ -210,7 +210,7 @@ export class DriverCatalogue {
 
   async #writeFile(): Promise<void> {
     const { byLanguage } = await this.#current();
-    await writeDriversFile(this.#root, byLanguage);
+    await writeDriversFile(this.#root, byLanguage, this.#store.fileMode);
   }
 
   #forget(): void {

@@ -41,6 +41,7 @@ export function readDriversFile(root: string, logger: Logger): Map<string, Manif
 export async function writeDriversFile(
   root: string,
   byLanguage: ReadonlyMap<string, readonly Driver[]>,
+  mode: number,
 ): Promise<void> {
   const drivers = Object.fromEntries(
     [...byLanguage].map(([language, [driver]]) => [
@@ -49,6 +50,6 @@ export async function writeDriversFile(
     ]),
   );
   const temporary = path.join(root, 'tmp', `drivers-${uniqueId()}.json`);
-  await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { flush: true });
+  await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { mode, flush: true });
   await rename(temporary, pathIn(root));
 }

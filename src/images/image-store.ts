@@ -17,7 +17,8 @@ import { defaultRegistrySettings, type RegistrySettings } from './registry/setti
 import { StoreCore } from './store/core.ts';
 import { findEntry, notInStore } from './store/find-image.ts';
 import { readIndex, type IndexEntry } from './store/index-file.ts';
-import { makeLayout, makeLayoutFiles, readOwnFile, storeLayout } from './store/layout.ts';
+import { applyAccess } from './store/access.ts';
+import { makeLayout, makeLayoutFiles, readOwnFile, storeLayout, type StoreAccess } from './store/layout.ts';
 import { allLive, sweepDeadSessions } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
@@ -29,6 +30,8 @@ export interface ImageStoreOptions {
   /** Default: as root, 65536 ids from 1879048192 on; otherwise this user's own id. */
   readonly owners?: OwnerMap;
   readonly limits?: Partial<ImageLimits>;
+  /** Whom the store is open to from now on: its owner alone (the default), or everyone, for reading its images. */
+  readonly access?: StoreAccess;
   /** How to speak to registries: files with mirrors, certificates and credentials; retries; timeouts. */
   readonly registries?: Partial<RegistrySettings>;
   /** How long to wait for another process's change of the store, in milliseconds. Default: a minute. */
@@ -69,8 +72,9 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `storageDirty`, `storageFull`, `timeout`, `runtimeMissing`.
    */
   static async open(root: string, options: ImageStoreOptions = {}): Promise<ImageStore> {
-    const layout = storeLayout(path.resolve(root));
+    const layout = storeLayout(path.resolve(root), options.access ?? 'owner');
     makeLayout(layout);
+    applyAccess(layout);
     const core = new StoreCore({
       layout,
       logger: options.logger ?? silentLogger(),
@@ -83,7 +87,7 @@ export class ImageStore implements AsyncDisposable {
     const made = readOwnFile(path.join(layout.root, 'oci-layout')) !== undefined;
     if (!made || !(await allLive(layout))) {
       await core.locked(async (workspace) => {
-        await makeLayoutFiles(layout.root, workspace.path);
+        await makeLayoutFiles(layout, workspace.path);
         if (await sweepDeadSessions(layout, core.session.id)) {
           await core.collect(await readIndex(layout), workspace);
         }
@@ -95,6 +99,11 @@ export class ImageStore implements AsyncDisposable {
   /** The folder it is in. */
   get root(): string {
     return this.#core.layout.root;
+  }
+
+  /** The mode of files that others put into the root, and that are open to whom the store is. */
+  get fileMode(): number {
+    return this.#core.layout.fileMode;
   }
 
   /**

@@ -22,4 +22,5 @@ export {
   type Reference,
 } from './reference.ts';
 export type { Credentials, RegistrySettings } from './registry/settings.ts';
+export { makeRoot, type StoreAccess } from './store/layout.ts';
 export type { StoredImage } from './store/stored-image.ts';

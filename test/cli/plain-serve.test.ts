@@ -36,7 +36,7 @@ describe('a plain call of serve', () => {
     expect(readPlainServe(args, {})).toBeUndefined();
   });
 
-  it.each(['BABELHOST_ROOT', 'BABELHOST_LOG_LEVEL', 'BABELHOST_MAX_DRIVER_INSTANCES'])(
+  it.each(['BABELHOST_ROOT', 'BABELHOST_STORE_ACCESS', 'BABELHOST_LOG_LEVEL', 'BABELHOST_MAX_DRIVER_INSTANCES'])(
     'is left to commander where %s is set',
     (name) => {
       expect(readPlainServe(['serve'], { [name]: '' })).toBeUndefined();

@@ -1,4 +1,5 @@
 // How the program is called, and what it says when it is called wrongly.
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { version } from '../../src/version.ts';
@@ -78,6 +79,8 @@ describe('babelhost', () => {
     expect(await wrong('status', '--connect', 'unix:/tmp/x', '--root', '/tmp')).toContain('--root');
     expect(await wrong('status', '--connect', 'unix:/tmp/x', '--max-instances', '2')).toContain('--max-instances');
     expect(await wrong('status', '--connect', 'unix:/tmp/x', '--require', 'memory')).toContain('--require');
+    expect(await wrong('status', '--connect', 'unix:/tmp/x', '--store-access', 'owner')).toContain('--store-access');
+    expect(await wrong('status', '--store-access', 'group')).toContain('owner, everyone');
   });
 
   it('tells wrong usage as JSON with --json', async () => {
@@ -101,5 +104,22 @@ describe('babelhost', () => {
     );
     expect((await runOnTerminal(args, { environment: plain })).stdout).not.toContain('\u001b[31m');
     expect((await runProgram(args, { environment: { NO_COLOR: undefined } })).stderr).not.toContain('\u001b');
+  });
+});
+
+describe('--store-access', () => {
+  it('opens the store to everyone, as the environment does, until a command goes without', async () => {
+    const root = path.join(await temporaryFolder(), 'root');
+    const modeAfter = async (args: string[], environment = {}) => {
+      expect(await runProgram(['driver', 'list', '--root', root, ...args], { environment })).toMatchObject({
+        status: 0,
+      });
+      return (await stat(root)).mode & 0o777;
+    };
+    expect(await modeAfter([])).toBe(0o700);
+    expect(await modeAfter(['--store-access', 'everyone'])).toBe(0o711);
+    expect(await modeAfter([])).toBe(0o700);
+    expect(await modeAfter([], { BABELHOST_STORE_ACCESS: 'everyone' })).toBe(0o711);
+    expect(await modeAfter(['--store-access', 'owner'], { BABELHOST_STORE_ACCESS: 'everyone' })).toBe(0o700);
   });
 });

@@ -1,5 +1,6 @@
 // The library's runtime: images as commands, with real containers.
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import path from 'node:path';
@@ -189,4 +190,17 @@ it('lists and removes drivers, and refuses images and processes that are none', 
   const container = await runtime.container(image, { args: ['/bin/missing'] });
   await expect(container.run()).rejects.toMatchObject({ kind: 'containerFailed' });
   await expect(runtime.removeDriver('missing')).rejects.toMatchObject({ kind: 'driverNotInstalled' });
+});
+
+it('opens its root to other users where it is told to, and keeps it from them else', async () => {
+  const root = path.join(folder, 'shared');
+  for (const [storeAccess, mode] of [
+    [undefined, 0o700],
+    ['everyone', 0o711],
+    ['owner', 0o700],
+  ] as const) {
+    await using opened = await Runtime.open({ root, ...(storeAccess !== undefined && { storeAccess }) });
+    expect(opened.images.root).toBe(root);
+    expect((await stat(root)).mode & 0o777).toBe(mode);
+  }
 });

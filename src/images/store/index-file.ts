@@ -69,7 +69,7 @@ export async function writeIndex(layout: StoreLayout, entries: readonly IndexEnt
       };
     });
   });
-  await replaceFile(layout.index, formatIndex(descriptors), beside);
+  await replaceFile(layout.index, formatIndex(descriptors), beside, layout.fileMode);
 }
 
 /**

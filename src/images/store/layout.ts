@@ -10,9 +10,15 @@ import { hexOf, type Digest } from '../digest.ts';
 /** The disk's work is left to Node's threads; the calls around it take less time than asking them. */
 const sync = promisify(fsync);
 
+/** Whom a store is open to: its owner alone, or everyone, for reading its images with other programs. */
+export type StoreAccess = 'owner' | 'everyone';
+
 /** The paths of a store. */
 export interface StoreLayout {
   readonly root: string;
+  readonly access: StoreAccess;
+  /** The mode of the files in the root that others may read where the store is open to them. */
+  readonly fileMode: number;
   /** Held (flock) by whoever changes index.json or what it refers to. */
   readonly lock: string;
   readonly index: string;
@@ -30,10 +36,12 @@ export interface StoreLayout {
 }
 
 /** The paths of the store at `root`. */
-export function storeLayout(root: string): StoreLayout {
+export function storeLayout(root: string, access: StoreAccess): StoreLayout {
   const at = (name: string) => path.join(root, name);
   return {
     root,
+    access,
+    fileMode: access === 'everyone' ? 0o644 : 0o600,
     lock: at('lock'),
     index: at('index.json'),
     blobs: at('blobs/sha256'),
@@ -53,28 +61,44 @@ export function blobPath(root: string, digest: Digest): string {
 /** The content of an oci-layout file. OCI image spec, "oci-layout file". */
 export const layoutMarker = '{"imageLayoutVersion":"1.0.0"}';
 
+/** Makes the folder of a store where it is missing: its owner's alone, the folders above it as they usually are. */
+export function makeRoot(root: string): void {
+  mkdirSync(path.dirname(root), { recursive: true });
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+}
+
 /**
- * Makes the folders of a store where they are missing. Root and rootfs/ may be passed through by other users (the
- * containers' ids); what lies beside, nobody else has a reason to see. At once, because a process that opens a store
- * serves nobody yet, and has them already but for the first time.
+ * Makes the folders of a store where they are missing. At once, because a process that opens a store serves nobody yet, and
+ * has them already but for the first time.
+ * @throws BabelhostError `notFound` if the root is closed to this user.
  */
 export function makeLayout(layout: StoreLayout): void {
-  mkdirSync(layout.root, { recursive: true, mode: 0o711 });
-  mkdirSync(layout.rootfs, { recursive: true, mode: 0o711 });
-  for (const folder of [layout.blobs, layout.layers, layout.leases, layout.sessions, layout.tmp]) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { root } = layout;
+  makeRoot(root);
+  try {
+    for (const folder of [layout.rootfs, layout.blobs, layout.layers, layout.leases, layout.sessions, layout.tmp]) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    }
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EACCES') throw error;
+    throw new BabelhostError(
+      'notFound',
+      `There is no store at ${root} that this user may use, as it is closed to all but its owner: choose another with --root.`,
+      { path: root },
+      { cause: error },
+    );
   }
 }
 
 /**
- * Writes oci-layout and an empty index.json into a layout directory that lacks them.
+ * Writes oci-layout and an empty index.json into a store that lacks them.
  * @param beside - a folder of the same file system for what is half written.
  */
-export async function makeLayoutFiles(root: string, beside: string): Promise<void> {
-  const index = path.join(root, 'index.json');
-  if ((await readOrUndefined(index)) === undefined) await replaceFile(index, formatIndex([]), beside);
+export async function makeLayoutFiles({ root, index, fileMode }: StoreLayout, beside: string): Promise<void> {
+  if ((await readOrUndefined(index)) === undefined) await replaceFile(index, formatIndex([]), beside, fileMode);
   const marker = path.join(root, 'oci-layout');
-  if ((await readOrUndefined(marker)) === undefined) await replaceFile(marker, Buffer.from(layoutMarker), beside);
+  if ((await readOrUndefined(marker)) === undefined)
+    await replaceFile(marker, Buffer.from(layoutMarker), beside, fileMode);
 }
 
 /**
@@ -132,10 +156,11 @@ export function readOwnFile(file: string): Buffer | undefined {
 /**
  * Puts `bytes` in the place of a file in one step that also holds if power fails: write in the folder `beside`, sync,
  * rename, sync.
+ * @param mode - of the new file, apart from the umask.
  */
-export async function replaceFile(file: string, bytes: Buffer, beside: string): Promise<void> {
+export async function replaceFile(file: string, bytes: Buffer, beside: string, mode: number): Promise<void> {
   const written = path.join(beside, `${path.basename(file)}.new`);
-  const fd = openSync(written, 'w', 0o644);
+  const fd = openSync(written, 'w', mode);
   try {
     writeFileSync(fd, bytes);
     await sync(fd);

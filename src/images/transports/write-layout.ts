@@ -71,8 +71,10 @@ async function writeDirectory(
       const otherName = other.annotations?.[refNameAnnotation];
       return name === undefined ? otherName !== undefined || other.digest !== descriptor.digest : otherName !== name;
     });
-    await replaceFile(index, formatIndex([...others, descriptor]), work);
-    if (present === undefined) await replaceFile(path.join(target, 'oci-layout'), Buffer.from(layoutMarker), work);
+    await replaceFile(index, formatIndex([...others, descriptor]), work, 0o644);
+    if (present === undefined) {
+      await replaceFile(path.join(target, 'oci-layout'), Buffer.from(layoutMarker), work, 0o644);
+    }
   } finally {
     await rm(work, { recursive: true, force: true });
   }
