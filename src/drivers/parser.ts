@@ -5,6 +5,7 @@ import type { AnswerMemory } from './answer-memory.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
+import { FileRoom } from './file-room.ts';
 import { LargeSources } from './large-sources.ts';
 import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
@@ -57,6 +58,8 @@ export class Parser {
   readonly #cache: AnswerCache;
   readonly #sources: Sources;
   readonly #largeSources = new LargeSources();
+  /** What the requests of each client hold of files. */
+  readonly #rooms = new WeakMap<RequestSource, FileRoom>();
   readonly #observer: ParseObserver | undefined;
 
   constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
@@ -113,8 +116,11 @@ export class Parser {
     const { source } = request;
     this.#pools.getReady();
     // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
+    using lease = this.#roomOf(request.client).lease(timing, signal);
     const loaded =
-      'uri' in source ? await this.#sources.file(source.uri, request) : this.#sources.given(source.content, request);
+      'uri' in source
+        ? await this.#sources.file(source.uri, request, lease)
+        : this.#sources.given(source.content, request);
     this.#largeSources.count(loaded.contentBytes);
     const found = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
@@ -126,6 +132,8 @@ export class Parser {
       onDriver?.(driver);
       checkMode(mode, driver);
       const line = encodeRequest(loaded, found.asked, driver.manifest);
+      // What came with its request is counted where that is read.
+      if ('uri' in source) lease.holds(line.length);
       try {
         answer = await this.#ask(driver, line, request, timing, signal);
       } catch (error) {
@@ -150,6 +158,12 @@ export class Parser {
       memory: answer.memory,
       contentBytes: loaded.contentBytes,
     };
+  }
+
+  #roomOf(client: RequestSource): FileRoom {
+    let room = this.#rooms.get(client);
+    if (room === undefined) this.#rooms.set(client, (room = new FileRoom()));
+    return room;
   }
 
   /** Whether a request failed only because its driver's image was replaced or removed since it was looked up. */

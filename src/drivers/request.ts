@@ -11,7 +11,10 @@ export class CancelledError extends Error {
 }
 
 /** The error of a request whose time is over. */
-export function timeoutError(timeoutMs: number, phase: 'waiting for an instance' | 'being parsed'): BabelhostError {
+export function timeoutError(
+  timeoutMs: number,
+  phase: 'waiting for other files' | 'waiting for an instance' | 'being parsed',
+): BabelhostError {
   return new BabelhostError(
     'timeout',
     `The request was not answered within ${timeoutMs} ms (it was ${phase}); give it more time (timeoutMs) or a smaller source.`,

@@ -7,6 +7,8 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { open, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import type { FileLease } from './file-room.ts';
+import { CancelledError } from './request.ts';
 
 /** Not to wait for a writer where the path is a FIFO's. */
 const flags = constants.O_RDONLY | constants.O_NONBLOCK;
@@ -51,18 +53,20 @@ export class SourceFiles {
    * Reads a file.
    * @param uri what an error calls it
    * @param checkSize throws where the file is larger than it may be
-   * @throws BabelhostError `notFound` where it cannot be read, or is no file; what `checkSize` throws
+   * @param lease the room that the file is to have
+   * @throws BabelhostError `notFound` where it cannot be read, or is no file; what `checkSize` and `lease` throw
    */
-  async read(file: string, uri: string, checkSize: (bytes: number) => void): Promise<Buffer> {
+  async read(file: string, uri: string, checkSize: (bytes: number) => void, lease: FileLease): Promise<Buffer> {
     const check = (stats: Stats): void => {
       if (!stats.isFile()) throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
       checkSize(stats.size);
     };
     try {
       const local = await this.#isLocal(path.dirname(file));
-      return (local && this.atOnce ? this.#readNow(file, check) : undefined) ?? (await readByThreads(file, check));
+      const now = local && this.atOnce ? this.#readNow(file, check, lease) : undefined;
+      return now ?? (await readByThreads(file, check, lease));
     } catch (error) {
-      if (error instanceof BabelhostError) throw error;
+      if (error instanceof BabelhostError || error instanceof CancelledError) throw error;
       const code = systemErrorCode(error);
       throw new BabelhostError(
         'notFound',
@@ -88,7 +92,7 @@ export class SourceFiles {
   }
 
   /** @returns undefined where it is for the threads to read: a link may lead anywhere, and a large file takes long */
-  #readNow(file: string, check: (stats: Stats) => void): Buffer | undefined {
+  #readNow(file: string, check: (stats: Stats) => void, lease: FileLease): Buffer | undefined {
     const startedAt = this.#now();
     let descriptor: number;
     try {
@@ -100,7 +104,7 @@ export class SourceFiles {
     try {
       const stats = fstatSync(descriptor);
       check(stats);
-      if (stats.size > largestAtOnce) return undefined;
+      if (stats.size > largestAtOnce || !lease.tryTake(stats.size)) return undefined;
       const bytes = Buffer.allocUnsafe(stats.size);
       let filled = 0;
       while (filled < bytes.length) {
@@ -132,11 +136,26 @@ export async function isLocal(folder: string): Promise<boolean> {
   }
 }
 
-async function readByThreads(file: string, check: (stats: Stats) => void): Promise<Buffer> {
+async function readByThreads(file: string, check: (stats: Stats) => void, lease: FileLease): Promise<Buffer> {
+  for (;;) {
+    const found = await readWhereThereIsRoom(file, check, lease);
+    if (typeof found !== 'number') return found;
+    // Nothing is open while it waits: as many requests may wait as there are descriptors.
+    await lease.take(found);
+  }
+}
+
+/** @returns its size where there is no room for it */
+async function readWhereThereIsRoom(
+  file: string,
+  check: (stats: Stats) => void,
+  lease: FileLease,
+): Promise<Buffer | number> {
   const handle = await open(file, flags);
   try {
     const stats = await handle.stat();
     check(stats);
+    if (!lease.tryTake(stats.size)) return stats.size;
     const bytes = Buffer.allocUnsafe(stats.size);
     let filled = 0;
     while (filled < bytes.length) {

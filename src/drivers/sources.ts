@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf } from '../errors.ts';
 import type { Encoding } from './native-protocol.ts';
 import { endsOf, endsOfBytes, type SourceEnds } from './source-ends.ts';
+import { smallFileBytes, type FileLease } from './file-room.ts';
 import { SourceFiles } from './source-file.ts';
 import { SourceText } from './source-text.ts';
 
@@ -58,13 +59,15 @@ export class Sources {
 
   /**
    * A file. With `base64`, its bytes need not be UTF-8.
-   * @throws BabelhostError `notFound`, `contentTooLarge`, `invalidEncoding`
+   * @param lease the room that it is to have in memory
+   * @throws BabelhostError `notFound`, `contentTooLarge`, `invalidEncoding`; what `lease` throws
    */
-  async file(uri: string, described: Described): Promise<LoadedSource> {
+  async file(uri: string, described: Described, lease: FileLease): Promise<LoadedSource> {
     const file = pathOfUri(uri);
-    const bytes = await this.#files.read(file, uri, (size) => {
+    const checkSize = (size: number): void => {
       this.#checkSize(size);
-    });
+    };
+    const bytes = await this.#files.read(file, uri, checkSize, lease);
     const filename = described.filename ?? file;
     if (described.encoding === 'base64') {
       const content = bytes.toString('base64');
@@ -77,7 +80,8 @@ export class Sources {
         { uri, encoding: 'utf8' },
       );
     }
-    const ends = (): SourceEnds => endsOfBytes(bytes);
+    // What is called later keeps what it needs: of a large file, no more than its ends.
+    const ends = bytes.length > smallFileBytes ? always(endsOfBytes(bytes)) : laterOf(bytes);
     return { content: SourceText.of(bytes), encoding: 'utf8', contentBytes: bytes.length, filename, ends };
   }
 
@@ -91,6 +95,16 @@ export class Sources {
     );
   }
 }
+
+const laterOf =
+  (bytes: Buffer): (() => SourceEnds) =>
+  () =>
+    endsOfBytes(bytes);
+
+const always =
+  (ends: SourceEnds): (() => SourceEnds) =>
+  () =>
+    ends;
 
 /** The text of a source, decoded where it was not. */
 function textOf(source: string | SourceText): string {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FileRoom } from '../../src/drivers/file-room.ts';
 import { isLocal, SourceFiles } from '../../src/drivers/source-file.ts';
 
 let folder: string;
@@ -18,6 +19,7 @@ afterEach(async () => {
 });
 
 const anySize = (): void => undefined;
+const alone = new FileRoom().lease({ deadline: Infinity, timeoutMs: 0 }, undefined);
 
 /** One that reads at once where it can, and one that has found that to be slow. */
 function both(): { atOnce: SourceFiles; byThreads: SourceFiles } {
@@ -33,7 +35,7 @@ describe('the file of a source', () => {
     await writeFile(file, content);
     for (const files of Object.values(both())) {
       const sizes: number[] = [];
-      const read = await files.read(file, 'file:x', (bytes) => sizes.push(bytes));
+      const read = await files.read(file, 'file:x', (bytes) => sizes.push(bytes), alone);
       expect(read.equals(content)).toBe(true);
       // Whoever reads it a second way looks at it a second time.
       expect(new Set(sizes)).toEqual(new Set([size]));
@@ -44,7 +46,7 @@ describe('the file of a source', () => {
     await writeFile(path.join(folder, 'x.js'), 'x');
     await symlink('x.js', path.join(folder, 'link.js'));
     for (const files of Object.values(both())) {
-      expect((await files.read(path.join(folder, 'link.js'), 'file:link', anySize)).toString()).toBe('x');
+      expect((await files.read(path.join(folder, 'link.js'), 'file:link', anySize, alone)).toString()).toBe('x');
     }
   });
 
@@ -61,7 +63,7 @@ describe('the file of a source', () => {
         ['x.js/y', /x\.js\/y cannot be read: ENOTDIR/],
         ['a\0b', /cannot be read/],
       ] as const) {
-        await expect(files.read(path.join(folder, name), 'file:x', anySize)).rejects.toMatchObject({
+        await expect(files.read(path.join(folder, name), 'file:x', anySize, alone)).rejects.toMatchObject({
           kind: 'notFound',
           message: expect.stringMatching(message) as string,
           data: { uri: 'file:x' },
@@ -70,7 +72,7 @@ describe('the file of a source', () => {
       const refuse = () => {
         throw tooLarge;
       };
-      await expect(files.read(path.join(folder, 'x.js'), 'file:x', refuse)).rejects.toMatchObject({
+      await expect(files.read(path.join(folder, 'x.js'), 'file:x', refuse, alone)).rejects.toMatchObject({
         message: expect.stringContaining('too large') as string,
       });
     }
@@ -83,7 +85,7 @@ describe('the file of a source', () => {
     const file = path.join(folder, 'x.js');
     await writeFile(file, 'x');
     const readSome = async (count: number): Promise<void> => {
-      for (let index = 0; index < count; index += 1) await files.read(file, 'file:x', anySize);
+      for (let index = 0; index < count; index += 1) await files.read(file, 'file:x', anySize, alone);
     };
     await readSome(100);
     expect(files.atOnce).toBe(true);
@@ -93,7 +95,7 @@ describe('the file of a source', () => {
     expect(files.atOnce).toBe(true);
     await readSome(3);
     expect(files.atOnce).toBe(false);
-    expect((await files.read(file, 'file:x', anySize)).toString()).toBe('x');
+    expect((await files.read(file, 'file:x', anySize, alone)).toString()).toBe('x');
     now += 1000;
     expect(files.atOnce).toBe(true);
   });
