@@ -7,8 +7,18 @@
 // that are compiled at their first call: those were compiled anew in each start, and took a third of it. This one is made
 // when the program ends, and has what has run.
 'use strict';
-const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
-const { join } = require('node:path');
+const {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} = require('node:fs');
+const { join, resolve } = require('node:path');
 const { Script } = require('node:vm');
 
 const dist = join(module.path, '..');
@@ -19,13 +29,39 @@ const version = '__VERSION__';
 const name = `${version}-${process.version}-${process.arch}`;
 
 /**
- * Beside the program: whoever may write there may change the program itself. Else in the user's own folder, never in one
- * that all may write to: bytecode from another user would be theirs to choose.
+ * Beside the program: whoever may write there may change the program itself. Else in the user's own folder, never in
+ * another's: bytecode from another user would be theirs to choose, and sudo may leave root the HOME of who called it.
  */
 const folders = [
   () => join(dist, 'compile-cache', name),
-  () => join(process.env.XDG_CACHE_HOME || join(require('node:os').homedir(), '.cache'), 'babelhost', name),
+  () => {
+    const cache = process.env.XDG_CACHE_HOME || join(require('node:os').homedir(), '.cache');
+    if (!isOwn(cache)) throw new Error('another user’s folder');
+    return join(cache, 'babelhost', name);
+  },
 ];
+
+/** Whether a folder, or else the nearest one above it that is there, is this user's. */
+function isOwn(folder) {
+  try {
+    return statSync(folder).uid === process.geteuid();
+  } catch {
+    return folder !== '/' && isOwn(resolve(folder, '..'));
+  }
+}
+
+/** The bytes of a file of this user's, root's or the program's owner's. Not waiting for who writes to a FIFO. */
+function readTrusted(file) {
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const { uid } = fstatSync(descriptor);
+    const trusted = uid === process.geteuid() || uid === 0 || uid === statSync(module.filename).uid;
+    if (!trusted) throw new Error('another user’s file');
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
 
 /** The modules by their files, and the scripts of those that were compiled without bytecode. */
 const modules = new Map();
@@ -34,10 +70,10 @@ const compiled = new Map();
 function readBytecode(file) {
   for (const folder of folders) {
     try {
-      const bytes = readFileSync(join(folder(), `${file}.bytecode`));
+      const bytes = readTrusted(join(folder(), `${file}.bytecode`));
       if (bytes.toString('latin1', 0, build.length) === build) return bytes.subarray(build.length);
     } catch {
-      // Not there, or not for us to read: compiled then.
+      // Not there, or not for us to read or to trust: compiled then.
     }
   }
   return undefined;
@@ -72,7 +108,7 @@ function keepBytecode() {
         const beside = `${path}.${process.pid}`;
         // V8 does not check its content: a file that is half there after a loss of power must not be named.
         const bytes = Buffer.concat([Buffer.from(build), script.createCachedData()]);
-        writeFileSync(beside, bytes, { mode: 0o644, flush: true });
+        writeFileSync(beside, bytes, { flag: 'wx', mode: 0o644, flush: true });
         renameSync(beside, path);
       }
       return;

@@ -1,12 +1,27 @@
 // The bundled program's entry, around a program of a few lines: bytecode is kept and used, and never in the way.
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { isRoot } from '../support/privileges.ts';
 
+/** An id that nobody on the machine has. */
+const stranger = 54_321;
 const entry = fileURLToPath(new URL('../../scripts/bundle-entry.cjs', import.meta.url));
 const folderName = `1.2.3-${process.version}-${process.arch}`;
 /** As scripts/bundle.ts writes the program's files. */
@@ -113,5 +128,31 @@ describe('the bundled entry', () => {
     await writeFile(path.join(bundle.folder, 'cache'), '');
     await chmod(path.join(bundle.folder, 'cache'), 0o444);
     expect(await bundle.run('a')).toEqual({ status: 1, stdout: 'hello, a\n', stderr: '' });
+  });
+
+  it.runIf(isRoot)('takes none that another user wrote, and writes none into another’s folder', async () => {
+    await using bundle = await makeBundle();
+    await chmod(bundle.folder, 0o755);
+    const cache = path.join(bundle.folder, 'cache');
+    // A file in the way beside the program.
+    await writeFile(path.join(bundle.folder, 'dist/compile-cache'), '');
+    // Bytecode of other code, which V8 cannot tell: the text is as long.
+    await bundle.install('a'.repeat(16), 'pwned');
+    await bundle.run('a');
+    await bundle.install('a'.repeat(16), 'hello');
+    const file = bundle.bytecode('program.cjs', 'user');
+    expect((await bundle.run('a')).stdout).toBe('pwned, a\n');
+    await chown(file, stranger, stranger);
+    expect((await bundle.run('a')).stdout).toBe('hello, a\n');
+
+    // As sudo leaves HOME, where the user has made links for whoever writes there.
+    await rm(cache, { recursive: true });
+    const precious = path.join(bundle.folder, 'precious');
+    await mkdir(precious);
+    await mkdir(cache);
+    await symlink(precious, path.join(cache, 'babelhost'));
+    await chown(cache, stranger, stranger);
+    expect((await bundle.run('a')).stdout).toBe('hello, a\n');
+    expect(await readdir(precious)).toEqual([]);
   });
 });
