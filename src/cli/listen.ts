@@ -5,6 +5,7 @@ import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { whyReplaceable } from './socket-path.ts';
 
 export interface Listener extends AsyncDisposable {
   readonly path: string;
@@ -21,11 +22,12 @@ export interface ListenOptions {
 
 /**
  * Listens at a path.
- * @throws BabelhostError `conflict` where another host listens there, or where something lies there that is no socket;
- * `notFound` where its folder is missing or may not be written
+ * @throws BabelhostError `conflict` where another host listens there, where something lies there that is no socket, or
+ * where others could listen in its place; `notFound` where its folder is missing or may not be written
  */
 export async function listen(file: string, options: ListenOptions): Promise<Listener> {
   const absolute = path.resolve(file);
+  await requireOwnFolder(absolute);
   await removeStale(absolute);
   // A client that has sent all its requests may close its end and still wait for the answers.
   const server = createServer({ allowHalfOpen: true }, options.onClient);
@@ -66,6 +68,18 @@ async function bind(server: Server, file: string, onBound: (file: string) => voi
       { cause: error },
     );
   }
+}
+
+/** Nobody else can connect to the socket, but who may write to its folder can put another in its place. */
+async function requireOwnFolder(file: string): Promise<void> {
+  // A folder that is not there, binding tells of.
+  const reason = await whyReplaceable(file).catch(() => undefined);
+  if (reason === undefined) return;
+  throw new BabelhostError(
+    'conflict',
+    `Cannot listen at unix:${file}: ${reason}, and could get what clients ask there. Choose a folder that only you may write to.`,
+    { path: file, reason },
+  );
 }
 
 /** Removes a socket that nobody listens at any more. */

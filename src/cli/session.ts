@@ -7,6 +7,7 @@ import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
 import type { HostOptions } from '../host.ts';
 import type { Client } from '../protocol/client.ts';
 import type { GlobalOptions } from './options.ts';
+import { findSocket } from './socket-path.ts';
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
@@ -19,7 +20,7 @@ export interface Session extends AsyncDisposable {
 
 /**
  * Opens a session.
- * @throws BabelhostError `notFound` where no host listens, and what Host.start throws
+ * @throws BabelhostError `notFound` where no host listens, or not one of this user's; and what Host.start throws
  */
 export async function openSession(options: GlobalOptions): Promise<Session> {
   return options.connect === undefined ? await startHost(options) : await connectTo(options.connect);
@@ -81,17 +82,22 @@ async function startHost(options: GlobalOptions): Promise<Session> {
 
 async function connectTo(path: string): Promise<Session> {
   const { Client } = await import('../protocol/client.ts');
-  const socket = connectSocket(path);
+  const unreachable = (reason: string, cause?: unknown): BabelhostError =>
+    new BabelhostError(
+      'notFound',
+      `No host of yours can be reached at unix:${path} (${reason}); start one with 'babelhost serve --listen unix:${path}'.`,
+      { path, reason, code: systemErrorCode(cause) },
+      { cause },
+    );
+  let socket;
   try {
+    const { real, reason } = await findSocket(path);
+    if (reason !== undefined) throw unreachable(`${reason}, who would get what is asked there`);
+    socket = connectSocket(real);
     await once(socket, 'connect');
   } catch (error) {
-    const reason = systemErrorCode(error) === 'EACCES' ? 'it belongs to another user' : messageOf(error);
-    throw new BabelhostError(
-      'notFound',
-      `No host can be reached at unix:${path} (${reason}); start one with 'babelhost serve --listen unix:${path}'.`,
-      { path, code: systemErrorCode(error) },
-      { cause: error },
-    );
+    if (error instanceof BabelhostError) throw error;
+    throw unreachable(systemErrorCode(error) === 'EACCES' ? 'it belongs to another user' : messageOf(error), error);
   }
   return sessionOver(socket, new Client(socket, socket, { rawTrees: true, ownsInput: true }), async () => {
     socket.end();

@@ -6,6 +6,7 @@ export const isRoot = process.getuid?.() === 0;
 /** Globs of the test files that need root. */
 export const needRoot = [
   'test/cli/doctor.test.ts',
+  'test/cli/socket-path.test.ts',
   'test/container/!(user).test.ts',
   'test/container/*/*.test.ts',
   'test/images/{build,equality,registry,sharing}.test.ts',
