@@ -10,6 +10,7 @@ import { hostNameIsRefused } from './host-name.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
 import { defaultBase, findIdentity, userName, type Identity } from './owners.ts';
 import { ContainerRuntime } from './runtime.ts';
+import { findAdvisories } from './runtime-advisories.ts';
 import { findProgram } from './runtime-program.ts';
 import { readRuntimeVersion } from './runtime-version.ts';
 import { initPath } from './spec.ts';
@@ -22,6 +23,8 @@ export interface Finding {
   readonly found: string;
   /** A shell command that mends it, where one does. */
   readonly mend?: string;
+  /** Of a runtime: those that it has no fix of, as far as that can be told. */
+  readonly advisories?: readonly string[];
 }
 
 export interface MachineReport {
@@ -68,19 +71,28 @@ function examineBootstrap(): Finding {
   }
 }
 
-async function examineRuntime(name: string, needed: boolean): Promise<Finding> {
+async function examineRuntime(name: string, isUsed: boolean): Promise<Finding> {
   // A runtime that is named by its path came from somewhere else.
   const mending = name.includes('/') ? {} : { mend: `sudo apt-get install ${name}` };
   // The other runtime is a matter of choice.
-  const absent = needed ? 'missing' : 'ok';
+  const absent = isUsed ? 'missing' : 'ok';
   const program = findProgram(name);
-  if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(needed && mending) };
+  if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(isUsed && mending) };
   try {
     const { version, needed } = await readRuntimeVersion(program);
     if (version === undefined)
       return { name, state: absent, found: `${program} does not tell its version`, ...mending };
-    if (needed === undefined) return { name, state: 'ok', found: `${version} at ${program}` };
-    return { name, state: absent, found: `${version} at ${program}: ${needed} is needed`, ...mending };
+    const found = `${version} at ${program}`;
+    if (needed !== undefined) return { name, state: absent, found: `${found}: ${needed} is needed`, ...mending };
+    const advisories = await findAdvisories(program, version);
+    if (advisories.length === 0) return { name, state: 'ok', found };
+    return {
+      name,
+      state: isUsed ? 'weaker' : 'ok',
+      found: `${found}: neither its version nor its package tells of a fix of ${advisories.join(', ')} (docs/security.md has what they come to here); a newer release has them${name === 'runc' ? ', or use --runtime crun' : ''}`,
+      ...(!name.includes('/') && { mend: `sudo apt-get install --only-upgrade ${name}` }),
+      advisories,
+    };
   } catch (error) {
     return { name, state: absent, found: `${program} does not run: ${messageOf(error)}`, ...mending };
   }

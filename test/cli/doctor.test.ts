@@ -1,6 +1,6 @@
 // doctor: what a machine can do, as root, as an ordinary user, and where something is missing.
 import { spawn } from 'node:child_process';
-import { chmod, copyFile, mkdir } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bootstrapPath } from '../../src/native.ts';
@@ -41,7 +41,8 @@ describe('doctor', () => {
     const report = JSON.parse(stdout) as Report;
     expect(status).toBe(0);
     expect(report).toMatchObject({ able: true, isolation: { runtime: 'crun' } });
-    expect(report.findings.find(({ name }) => name === 'crun')).toMatchObject({ state: 'ok' });
+    // Or weaker, where it is older than a fix.
+    expect(report.findings.find(({ name }) => name === 'crun')?.state).not.toBe('missing');
   });
 
   it('says what is weaker for an ordinary user without a range of ids, and the command that mends it', async () => {
@@ -64,6 +65,26 @@ describe('doctor', () => {
       state: 'weaker',
       mend: expect.stringContaining('--add-subuids') as string,
     });
+  });
+
+  it('notes which fixes a runtime lacks, and does not fail for it', async () => {
+    const folder = await temporaryFolder();
+    const runtime = path.join(folder, 'runc');
+    const real = (await runProgram(['doctor', '--json'])).stdout;
+    const { found = '' } = (JSON.parse(real) as Report).findings.find(({ name }) => name === 'runc') ?? {};
+    const place = / at (\S+?)[:,]?(?: |$)/.exec(found)?.[1] ?? '';
+    // The machine's runtime, but for what it says of itself.
+    const script = (version: string) =>
+      `#!/bin/sh\n[ "$1" = --version ] && { echo "runc version ${version}"; exit; }\nexec ${place} "$@"\n`;
+    await writeFile(runtime, script('1.3.3'), { mode: 0o755 });
+    const old = await runProgram(['doctor', '--runtime', runtime]);
+    expect(old).toMatchObject({ status: 0, stdout: expect.stringContaining('babelhost can run here') as string });
+    expect(old.stdout).toMatch(/weaker +\S*\/runc +1\.3\.3 at .* a fix of CVE-2026-41579 \(docs\/security\.md/);
+    expect(old.stdout).not.toContain('only-upgrade /');
+    await writeFile(runtime, script('1.5.2'));
+    expect((await runProgram(['doctor', '--runtime', runtime])).stdout).toMatch(
+      /ok +\S*\/runc +1\.5\.2 at \S*\/runc\n/,
+    );
   });
 
   it('fails where a protection that is required is not in force', async () => {
