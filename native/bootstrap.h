@@ -86,8 +86,8 @@ struct lendable {
 void lend_lock(struct lendable lendable);
 
 /* stage.c */
-/* Mounts the stage, for what the runtime is to mount, on the folder `stage`. */
-void make_stage(const char *stage);
+/* Mounts the stage, for what the runtime is to mount, on the folder `stage`. `owner` is the id of the containers' root. */
+void make_stage(const char *stage, uid_t owner);
 /* Mounts a file system in memory on the host's folder, for its containers' bundles and the runtime's state. */
 void make_bundles(const char *directory, const char *name);
 

@@ -3,7 +3,9 @@
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
  *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--own-cgroup DIR] [--cgroup DIR]…
- *         [--ids FIRST:COUNT] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]]
+ *         [--ids FIRST:COUNT] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
+ *
+ * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given.
  *
  * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
  * end. The reaper (P) is process 1 of a pid namespace: whatever is started in that namespace, a half-made `runc init`
@@ -20,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -43,6 +46,7 @@ struct options {
   size_t cgroup_count;
   bool user_namespace;
   struct id_range ids, uids, gids;
+  uid_t owner;
 };
 
 static struct options parse_options(char **arguments) {
@@ -68,6 +72,8 @@ static struct options parse_options(char **arguments) {
       options.own_cgroup = value;
     } else if (strcmp(option, "--ids") == 0) {
       options.ids = parse_range(value);
+    } else if (strcmp(option, "--owner") == 0) {
+      options.owner = (uid_t)parse_number(value, 1, UINT_MAX - 1, option);
     } else if (strcmp(option, "--uids") == 0) {
       options.uids = parse_range(value);
     } else if (strcmp(option, "--gids") == 0) {
@@ -88,7 +94,7 @@ static struct options parse_options(char **arguments) {
 static void set_up_mounts(const struct options *options) {
   /* Slave: what the host mounts later is seen here, what is mounted here is not seen there. */
   if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) != 0) fail("cannot detach the mount namespace from the host's");
-  make_stage(options->stage);
+  make_stage(options->stage, options->owner);
   make_bundles(options->directory, options->name);
   if (options->cgroup2 != NULL && mount(options->cgroup2, "/sys/fs/cgroup", NULL, MS_BIND | MS_REC, NULL) != 0) {
     fail("cannot bind %s on /sys/fs/cgroup", options->cgroup2);

@@ -4,7 +4,11 @@
  * image store or above this program, and the runtime's mounts are made with that id; so what the runtime is to mount is
  * put here first. `rootfs` is a place that a root file system is bound on, in a mount namespace of its own (rootfs.c).
  * `init` is a copy of this program and not a bind of it: the program's file may have been replaced or removed since it
- * was executed, and what has no name cannot be bound. And the bundles (make_bundles).
+ * was executed, and what has no name cannot be bound. And nobody may read it: the kernel makes a process that executes
+ * what it may not read undumpable from its first instruction on (would_dump() in fs/exec.c), so that the other processes
+ * of its container never get at its memory, not even while they hold it with SIGSTOP. It belongs to the containers' root,
+ * because only who has privileges where the file's owner has an id may look at such a process: crun looks for a
+ * container's namespaces when it has none any more but in the container's own. And the bundles (make_bundles).
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -16,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void make_stage(const char *stage) {
+void make_stage(const char *stage, uid_t owner) {
   int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   struct stat status;
   if (program < 0 || fstat(program, &status) != 0) fail("cannot open this program");
@@ -26,13 +30,14 @@ void make_stage(const char *stage) {
   int fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail("cannot open %s", stage);
   if (mkdirat(fd, "rootfs", 0755) != 0) fail("cannot make %s/rootfs", stage);
-  int target = openat(fd, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+  int target = openat(fd, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0111);
   if (target < 0) fail("cannot make %s/init", stage);
   for (off_t copied = 0; copied < status.st_size;) {
     ssize_t length = sendfile(target, program, &copied, (size_t)(status.st_size - copied));
     if (length < 0) fail("cannot copy this program to %s/init", stage);
     if (length == 0) fail_plainly("cannot copy this program to %s/init: its file is shorter than it was", stage);
   }
+  if (owner != 0 && fchown(target, owner, owner) != 0) fail("cannot give %s/init to the containers' root", stage);
   if (close(target) != 0) fail("cannot copy this program to %s/init", stage);
   close(program);
   close(fd);

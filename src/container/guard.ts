@@ -6,7 +6,7 @@ import { Socket } from 'node:net';
 import path from 'node:path';
 import { readLines } from './control.ts';
 import { explainBootstrapFailure } from './failures.ts';
-import type { Identity } from './owners.ts';
+import { idMappings, type Identity } from './owners.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
@@ -175,6 +175,7 @@ function guardArguments(options: GuardOptions): string[] {
   } else {
     args.push('--user-namespace');
   }
+  if (identity.kind !== 'own') args.push('--owner', String(idMappings(identity).uids.first));
   if (identity.kind === 'granted') {
     for (const [option, range] of [
       ['--uids', identity.uids],

@@ -55,6 +55,7 @@ export async function examineMachine(runtime = 'runc', required: readonly string
       Promise.resolve(examineIds(identity)),
       Promise.resolve(examineCgroups(layout, isolation)),
       examineOverlay(),
+      examineDumps(),
       ...(required.length === 0 ? [] : [Promise.resolve(examineRequired(isolation, required))]),
     ]);
     return { findings, isolation };
@@ -200,5 +201,19 @@ async function examineOverlay(): Promise<Finding> {
     state: 'weaker',
     found: 'not loaded: containers with writable layers need it, drivers do not',
     mend: 'sudo modprobe overlay',
+  };
+}
+
+/** A process that executes what it may not read has closed memory (native/stage.c), unless the kernel is told otherwise. */
+async function examineDumps(): Promise<Finding> {
+  const name = 'dumps';
+  const setting = await readFile('/proc/sys/fs/suid_dumpable', 'utf8').catch(() => '');
+  if (setting.trim() !== '1')
+    return { name, state: 'ok', found: 'processes of babelhost in containers are closed to others' };
+  return {
+    name,
+    state: 'weaker',
+    found: 'fs.suid_dumpable is 1: processes of a container can get into those that babelhost starts beside them',
+    mend: 'sudo sysctl -w fs.suid_dumpable=2',
   };
 }

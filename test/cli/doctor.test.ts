@@ -27,6 +27,7 @@ describe('doctor', () => {
       'ids',
       'cgroups',
       'overlay',
+      'dumps',
       'memory',
       'seccomp',
     ]) {
@@ -85,6 +86,22 @@ describe('doctor', () => {
     expect((await runProgram(['doctor', '--runtime', runtime])).stdout).toMatch(
       /ok +\S*\/runc +1\.5\.2 at \S*\/runc\n/,
     );
+  });
+
+  it('says where the kernel leaves the memory of processes open that should be closed, and the command that mends it', async () => {
+    const setting = path.join(await temporaryFolder(), 'suid_dumpable');
+    await writeFile(setting, '1\n');
+    const bound = `mount --bind ${setting} /proc/sys/fs/suid_dumpable && exec "$@"`;
+    const doctor = [process.execPath, mainProgram, 'doctor', '--json'];
+    const child = spawn('unshare', ['--mount', 'sh', '-c', bound, 'sh', ...doctor], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const { status, stdout } = await collect(child);
+    expect(status).toBe(0);
+    expect((JSON.parse(stdout) as Report).findings.find(({ name }) => name === 'dumps')).toMatchObject({
+      state: 'weaker',
+      mend: 'sudo sysctl -w fs.suid_dumpable=2',
+    });
   });
 
   it('fails where a protection that is required is not in force', async () => {
