@@ -152,8 +152,8 @@ pid_t read_pid_file(const char *path);
 /* Finds out about a process of our namespace. False, with errno, if that is impossible; one that is gone is no fault. */
 bool identify(int host_proc, pid_t process, struct identity *identity);
 /*
- * SIGKILL for a process of our namespace, and for no other that has its id by now. False, with errno, if it cannot be
- * ended; one that is gone is no fault.
+ * SIGKILL for a process of our namespace with its children, and for no other that has one of their ids by now. False,
+ * with errno, if it cannot be ended; one that is gone is no fault.
  */
 bool kill_identified(pid_t process, unsigned long long start);
 
@@ -177,9 +177,10 @@ struct starter {
   int own_cgroup;
 };
 /* Descriptors below this one are given to what the starter starts. */
-enum { FIRST_OWN_DESCRIPTOR = 6 };
+enum { FIRST_OWN_DESCRIPTOR = 6, GIVEN_DESCRIPTORS = 4 };
 struct request {
-  int control, stdio[3];
+  /* The starter's channel, and what the container's process has: stdin, stdout, stderr and its own channel. */
+  int channel, given[GIVEN_DESCRIPTORS];
   char **arguments;
   const char *content;
   size_t content_length;

@@ -14,7 +14,7 @@
 struct connection connections[MOST_CONNECTIONS];
 size_t connection_count = 0;
 
-/* A descriptor to let go of where there is no other, so that whoever asks can be told. */
+/* A descriptor to let go of where there is no other, so that whoever asks can be heard, and told. */
 static int reserve = -1;
 
 char kind_of(const struct connection *connection) { return connection->header[ID + 1]; }
@@ -46,7 +46,7 @@ void drop_with_mates(size_t index) {
 /* Takes what the header says. False if it is none. */
 static bool read_header(struct connection *connection) {
   connection->header[HEADER] = '\0';
-  if (connection->header[ID] != ' ' || strchr("c012k", kind_of(connection)) == NULL) return false;
+  if (connection->header[ID] != ' ' || strchr("c0123k", kind_of(connection)) == NULL) return false;
   if (sscanf(connection->header + ID + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
   size_t length = (size_t)connection->strings + connection->content;
   if (length > MOST_REQUEST || is_request(connection) != (connection->strings > 0)) return false;
@@ -75,26 +75,29 @@ bool read_on(struct connection *connection) {
   return true;
 }
 
-bool take_connections(int sockets) {
+/* False, with errno, if there is none, or none that can be taken. */
+static bool take_connection(int sockets) {
   static unsigned long long taken = 0;
+  int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) return false;
+  connections[connection_count++] = (struct connection){.fd = fd, .order = taken++, .want = HEADER};
+  return true;
+}
+
+bool take_connections(int sockets) {
   if (reserve < 0) reserve = fcntl(sockets, F_DUPFD_CLOEXEC, FIRST_OWN_DESCRIPTOR);
   while (connection_count < MOST_CONNECTIONS) {
-    int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0) {
-      connections[connection_count++] = (struct connection){.fd = fd, .order = taken++, .want = HEADER};
-      continue;
-    }
-    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (take_connection(sockets) || errno == EINTR || errno == ECONNABORTED) continue;
     return errno == EAGAIN;
   }
   return true;
 }
 
-void refuse(int control, const char *step) {
-  complaints = control;
+void refuse(int channel, const char *step) {
+  complaints = channel;
   complain_of(step);
   complaints = STDERR_FILENO;
-  write_line(control, "ended %d\n", EXIT_FAILED);
+  write_line(channel, "ended %d\n", EXIT_FAILED);
 }
 
 void refuse_connections(int sockets) {
@@ -102,19 +105,15 @@ void refuse_connections(int sockets) {
   const int cause = errno;
   bool refused = false;
   for (size_t i = 0; i < connection_count; i++) {
-    struct connection *control = &connections[i];
-    if (kind_of(control) != 'c' || !is_complete(control)) continue;
+    struct connection *request = &connections[i];
+    if (kind_of(request) != 'c' || !is_complete(request)) continue;
     errno = cause;
     /* The host closes it then, and its mates. */
-    if (!control->refused) refuse(control->fd, step);
-    control->refused = refused = true;
+    if (!request->refused) refuse(request->fd, step);
+    request->refused = refused = true;
   }
-  if (refused || reserve < 0) return;
+  if (refused || reserve < 0 || connection_count == MOST_CONNECTIONS) return;
   close(reserve);
   reserve = -1;
-  int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
-  if (fd < 0) return;
-  errno = cause;
-  refuse(fd, step);
-  close(fd);
+  take_connection(sockets);
 }

@@ -27,7 +27,7 @@ struct connection {
 extern struct connection connections[MOST_CONNECTIONS];
 extern size_t connection_count;
 
-/* What its header says that it is: c, 0, 1, 2 or k; a zero byte before that is known. */
+/* What its header says that it is: c, 0 to 3, or k; a zero byte before that is known. */
 char kind_of(const struct connection *connection);
 /* Whether all of it is there. */
 bool is_complete(const struct connection *connection);
@@ -37,11 +37,12 @@ bool read_on(struct connection *connection);
 bool take_connections(int sockets);
 /*
  * For where it is (errno), and nothing is at work whose end would change that: says so to those who wait for their mates,
- * which are among the connections that cannot be taken, or to the one that came first.
+ * which are among the connections that cannot be taken; or takes one more, in place of a descriptor that was kept for it.
+ * That is such a one, or its mate, which goes when that has been told.
  */
 void refuse_connections(int sockets);
-/* Says on a control channel why nothing was started (errno). */
-void refuse(int control, const char *step);
+/* Says on a starter's channel why nothing was started (errno). */
+void refuse(int channel, const char *step);
 /* These let the last one take the place of one that goes. The first leaves its descriptor open. */
 void forget_connection(size_t index);
 void drop_connection(size_t index);

@@ -5,9 +5,9 @@
  * --data and --processes set RLIMIT_DATA and RLIMIT_NPROC for the driver. A runtime that set them would be the first to
  * be short of them: runc's own process in the container is a Go program, with threads and a heap.
  *
- * Descriptor 3 is the control channel. Written to it: "started" once the driver has been executed; then "exited N" or
- * "signaled N"; or, if it could not be executed, "failed ERRNAME CMD". Read from it: "signal N", sent on to the
- * driver's process group; its end means that the host is gone or wants the container gone, so this process exits.
+ * Descriptor 3 is the container's channel. Written to it: "started" once the driver has been executed; then "exited N" or
+ * "signaled N"; or, if it could not be executed, "failed ERRNAME". Read from it: "signal N", sent on to the driver's
+ * process group; its end means that the host is gone or wants the driver gone, so this process kills it and exits.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -26,14 +26,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONTROL = 3 };
+enum { CHANNEL = 3 };
 
 /* Signals that somebody outside may send to process 1 and mean for the driver. */
 static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH};
 
 static void report(const char *format, const char *word, int number) {
   /* A host that does not listen any more is gone; the end of the channel tells us so in a moment. */
-  write_line(CONTROL, format, word, number);
+  write_line(CHANNEL, format, word, number);
 }
 
 static int receive_signals(sigset_t *before) {
@@ -80,7 +80,7 @@ static pid_t start_driver(char **command, const struct limits *limits, const sig
   }
   if (cause == 0) return driver;
   const char *name = strerrorname_np(cause);
-  write_line(CONTROL, "failed %s %s\n", name == NULL ? "?" : name, command[0]);
+  write_line(CHANNEL, "failed %s\n", name == NULL ? "UNKNOWN" : name);
   _exit(EXIT_NOT_EXECUTED);
 }
 
@@ -114,13 +114,17 @@ static void take_signals(int fd, pid_t driver) {
   reap(driver);
 }
 
-/* Takes the host's lines from the control channel; exits at its end. */
+/* Takes the host's lines from the channel; at its end, kills the driver and exits. */
 static void take_requests(pid_t driver) {
   static char line[64];
   static size_t length = 0;
-  ssize_t added = read(CONTROL, line + length, sizeof line - 1 - length);
+  ssize_t added = read(CHANNEL, line + length, sizeof line - 1 - length);
   if (added < 0 && (errno == EINTR || errno == EAGAIN)) return;
-  if (added <= 0) _exit(EXIT_SIGNALED + SIGKILL);
+  if (added <= 0) {
+    /* The kernel sees to it where we are process 1; a process that joined a container is not. */
+    signal_driver(driver, SIGKILL);
+    _exit(EXIT_SIGNALED + SIGKILL);
+  }
   length += (size_t)added;
   line[length] = '\0';
   for (char *end; (end = memchr(line, '\n', length)) != NULL;) {
@@ -144,9 +148,9 @@ int init_main(char **arguments) {
     *target = (rlim_t)parse_number(option_value(&arguments), 1, LONG_MAX, option);
   }
   if (arguments[0] == NULL || arguments[1] == NULL) fail_usage("init needs -- and the command");
-  /* What the driver runs as has our id: without this it could open our descriptors in /proc/1/fd, or trace us. */
+  /* What the driver runs as has our id and must not trace us. So we are already (stage.c), if fs.suid_dumpable is not 1. */
   if (prctl(PR_SET_DUMPABLE, 0) != 0) fail("cannot become undumpable");
-  if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) != 0) fail("the control channel is not there");
+  if (fcntl(CHANNEL, F_SETFD, FD_CLOEXEC) != 0) fail("the container's channel is not there");
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) fail("cannot ignore SIGPIPE");
   sigset_t before;
   int signals = receive_signals(&before);
@@ -155,8 +159,8 @@ int init_main(char **arguments) {
   close(STDIN_FILENO);
   close(STDOUT_FILENO);
   close(STDERR_FILENO);
-  write_line(CONTROL, "started\n");
-  struct pollfd polled[2] = {{.fd = CONTROL, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+  write_line(CHANNEL, "started\n");
+  struct pollfd polled[2] = {{.fd = CHANNEL, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
   for (;;) {
     if (poll(polled, 2, -1) < 0) {
       if (errno == EINTR) continue;

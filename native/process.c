@@ -38,19 +38,25 @@ pid_t read_pid_file(const char *path) {
   return -1;
 }
 
-/* Finds out when a process was started, in the kernel's ticks since its boot; 0 if it is gone. False, with errno, if not. */
-static bool find_start(pid_t process, unsigned long long *start) {
+/* Numbers of the fields of /proc/PID/stat. */
+enum { PARENT = 4, START = 22 };
+
+/* Reads a field of /proc/PID/stat that is no zero; 0 if the process is gone. False, with errno, if that is impossible. */
+static bool find_field(pid_t process, int field, unsigned long long *value) {
   char path[32], text[1024];
-  *start = 0;
+  *value = 0;
   snprintf(path, sizeof path, "/proc/%d/stat", process);
   if (!read_text(AT_FDCWD, path, text, sizeof text)) return errno == ENOENT || errno == ESRCH;
-  /* The second field is the program's name, which may hold anything; the start is the twenty-second. */
+  /* The second field is the program's name, which may hold anything. */
   char *rest = strrchr(text, ')');
-  for (int field = 2; field < 22 && rest != NULL; field++) rest = strchr(rest + 1, ' ');
-  if (rest != NULL && sscanf(rest, " %llu", start) == 1 && *start != 0) return true;
+  for (int at = 2; at < field && rest != NULL; at++) rest = strchr(rest + 1, ' ');
+  if (rest != NULL && sscanf(rest, " %llu", value) == 1 && *value != 0) return true;
   errno = EINVAL;
   return false;
 }
+
+/* Finds out when a process was started, in the kernel's ticks since its boot. As find_field(). */
+static bool find_start(pid_t process, unsigned long long *start) { return find_field(process, START, start); }
 
 bool identify(int host_proc, pid_t process, struct identity *identity) {
   char path[64], text[512];
@@ -69,6 +75,29 @@ bool identify(int host_proc, pid_t process, struct identity *identity) {
   return true;
 }
 
+/*
+ * SIGKILL for the children of a process of one thread that was started at `start`. Each is held first; that it was that
+ * process's child is so if the process still is the one meant after it was seen to be the child's parent. One that
+ * cannot be killed ends with its container.
+ */
+static void kill_children(pid_t process, unsigned long long start) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", process, process);
+  if (!read_text(AT_FDCWD, path, text, sizeof text)) return;
+  char *rest;
+  for (char *at = text;; at = rest) {
+    pid_t child = (pid_t)strtol(at, &rest, 10);
+    if (rest == at) return;
+    int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    unsigned long long parent, found;
+    if (pidfd >= 0 && find_field(child, PARENT, &parent) && parent == (unsigned long long)process &&
+        find_start(process, &found) && found == start) {
+      syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    }
+    if (pidfd >= 0) close(pidfd);
+  }
+}
+
 bool kill_identified(pid_t process, unsigned long long start) {
   if (process <= 1 || start == 0) {
     errno = EINVAL;
@@ -79,6 +108,7 @@ bool kill_identified(pid_t process, unsigned long long start) {
   if (pidfd < 0) return errno == ESRCH;
   unsigned long long found;
   bool done = find_start(process, &found);
+  if (done && found == start) kill_children(process, start);
   if (done && found == start) done = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 || errno == ESRCH;
   int cause = errno;
   close(pidfd);

@@ -1,7 +1,7 @@
 /*
  * One request to start a container, or a process in one: the part that a child of the starter does (start.c). The child
  * joins the container's cgroups, writes the runtime's configuration, puts the root file system in its place, and
- * executes the OCI runtime with the container's stdin, stdout and stderr and the control channel as its descriptor 3.
+ * executes the OCI runtime with the container's stdin, stdout and stderr, and the container's channel as descriptor 3.
  *
  *   PIDFILE [--cgroup DIR [--make] [--set FILE VALUE | --try FILE VALUE]…]… [--config FILE]
  *           [--rootfs DIR [--bound | [--ids FIRST:COUNT --to FIRST] [--layer DIR [--owner ID]]]] -- RUNTIME ARG…
@@ -22,8 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the runtime finds: the container's stdio, the control channel (its --preserve-fds 1). Ours end at its exec. */
-enum { RUNTIME_CONTROL = 3, OWN_CONTROL = 4, OWN_RUNTIME = 5 };
+/* Behind what the container's process is given (the runtime's --preserve-fds 1). They end when the runtime is executed. */
+enum { OWN_CHANNEL = GIVEN_DESCRIPTORS, OWN_RUNTIME };
 
 /*
  * By the descriptors that the guard opened before it mounted anything: what its namespace shows as /sys/fs/cgroup may
@@ -109,10 +109,9 @@ static void move_descriptor(int from, int to, int flags) {
 
 /* The starter's descriptors are all above those that are given here. */
 static void give_descriptors(const struct starter *starter, const struct request *request) {
-  move_descriptor(request->control, RUNTIME_CONTROL, 0);
-  move_descriptor(request->control, OWN_CONTROL, O_CLOEXEC);
-  complaints = OWN_CONTROL;
-  for (int i = 0; i < 3; i++) move_descriptor(request->stdio[i], i, 0);
+  move_descriptor(request->channel, OWN_CHANNEL, O_CLOEXEC);
+  complaints = OWN_CHANNEL;
+  for (int i = 0; i < GIVEN_DESCRIPTORS; i++) move_descriptor(request->given[i], i, 0);
   if (starter->runtime >= 0) move_descriptor(starter->runtime, OWN_RUNTIME, O_CLOEXEC);
   close_from(starter->runtime >= 0 ? OWN_RUNTIME + 1 : OWN_RUNTIME);
 }
@@ -129,7 +128,7 @@ _Noreturn static void execute_runtime(const struct starter *starter, char **comm
 
 _Noreturn void serve_request(const struct starter *starter, const struct request *request) {
   struct root root = {.user_namespace = starter->user_namespace};
-  complaints = request->control;
+  complaints = request->channel;
   char **arguments = request->arguments + 1;
   for (;; arguments++) {
     const char *option = *arguments;

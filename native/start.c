@@ -3,17 +3,20 @@
  * them, and is so small that starting a process costs little; a fork of the host, with its heap, costs more than all
  * that the bootstrap does. It takes requests on a socket in the host's folder, where nobody but the host can connect.
  *
- * Four connections make one start: the control channel and the container's stdin, stdout and stderr. Each begins with a
- * header, "ID KIND STRINGS CONTENT\n": a ULID; one of c, 0, 1 and 2; and, for the control channel, the lengths of the
- * request's arguments (each ended by a zero byte) and of its content, which follow. What the arguments are, request.c
- * tells. After the header the connections are the container's own: no process stands between it and the host.
+ * Five connections make one start: the starter's channel, and what the container's process is to have as its descriptors
+ * 0 to 3, the last of which is the container's channel (init.c). Each begins with a header, "ID KIND STRINGS CONTENT\n": a
+ * ULID; c for the starter's channel, else the descriptor; and, for the starter's channel, the lengths of the request's
+ * arguments (each ended by a zero byte) and of its content, which follow. What the arguments are, request.c tells. After
+ * the header those of the container's process are its own: no process stands between it and the host.
  *
- * Written to the control channel: "process HOST GUARD START" once the runtime has done its work, the id of the container's
- * process 1 as the host and as the guard's namespace have it (HOST is 0 if it has ended already), and when it was started.
- * Else what the bootstrap has to complain of, and "ended STATUS", the runtime's status. When the host closes its end before
- * that, the runtime is killed.
+ * Nothing of a container ever has the starter's channel: what is said there about processes, only the starter can have
+ * said. Written to it: "process HOST GUARD START" once the runtime has done its work, the id of the container's process 1
+ * as the host and as the guard's namespace have it (HOST is 0 if it has ended already), and when it was started. Else what
+ * the bootstrap has to complain of, and "ended STATUS", the runtime's status. It ends with the start; when the host closes
+ * its end before that, the runtime is killed.
  *
- * A connection of the kind k, with GUARD and START as its arguments, kills that process; nothing is answered.
+ * A connection of the kind k, with GUARD and START as its arguments, kills that process and its children; nothing is
+ * answered.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -46,30 +49,35 @@ static char **split(char *strings, size_t length) {
   return arguments;
 }
 
-/* Finds the connections that belong to the control channel at `index`. False if some are still to come. */
+/* Finds the connections that belong to the starter's channel at `index`. False if some are still to come. */
 static bool find_mates(size_t index, struct request *request) {
-  const struct connection *control = &connections[index];
-  *request = (struct request){.control = control->fd, .stdio = {-1, -1, -1}};
+  const struct connection *channel = &connections[index];
+  size_t found = 0;
+  *request = (struct request){.channel = channel->fd, .given = {-1, -1, -1, -1}};
   for (size_t i = 0; i < connection_count; i++) {
     const struct connection *other = &connections[i];
-    if (i == index || !is_complete(other) || memcmp(other->header, control->header, ID) != 0) continue;
-    if (strchr("012", kind_of(other)) != NULL) request->stdio[kind_of(other) - '0'] = other->fd;
+    if (i == index || !is_complete(other) || memcmp(other->header, channel->header, ID) != 0) continue;
+    if (strchr("0123", kind_of(other)) == NULL) continue;
+    int *given = &request->given[kind_of(other) - '0'];
+    found += *given < 0;
+    *given = other->fd;
   }
-  return request->stdio[0] >= 0 && request->stdio[1] >= 0 && request->stdio[2] >= 0;
+  return found == GIVEN_DESCRIPTORS;
 }
 
-/* Begins the start whose control channel is at `index`; it and its mates are no longer ours then. */
+/* Begins the start whose channel is at `index`; it and its mates are no longer ours then. */
 static void begin_request(const struct starter *starter, size_t index, struct request *request) {
-  const struct connection *control = &connections[index];
-  request->arguments = split(control->body, control->strings);
-  request->content = control->body + control->strings;
-  request->content_length = control->content;
+  const struct connection *channel = &connections[index];
+  request->arguments = split(channel->body, channel->strings);
+  request->content = channel->body + channel->strings;
+  request->content_length = channel->content;
   begin_start(starter, request);
   free(request->arguments);
   forget_connection(index);
-  for (size_t i = connection_count; i-- > 0;) {
-    int fd = connections[i].fd;
-    if (fd == request->stdio[0] || fd == request->stdio[1] || fd == request->stdio[2]) drop_connection(i);
+  for (size_t given = 0; given < GIVEN_DESCRIPTORS; given++) {
+    for (size_t i = connection_count; i-- > 0;) {
+      if (connections[i].fd == request->given[given]) drop_connection(i);
+    }
   }
 }
 
@@ -107,20 +115,20 @@ static void kill_asked(void) {
   }
 }
 
-/* Fills `polled`: the socket for new connections, the starts with their control channels, the connections. */
+/* Fills `polled`: the socket for new connections, the starts with their channels, the connections. */
 static size_t list_polled(struct pollfd *polled, int sockets) {
   size_t count = 0;
   polled[count++] = (struct pollfd){.fd = connection_count < MOST_CONNECTIONS ? sockets : -1, .events = POLLIN};
   for (size_t i = 0; i < start_count; i++) {
     polled[count++] = (struct pollfd){.fd = starts[i].pidfd, .events = POLLIN};
-    polled[count++] = (struct pollfd){.fd = starts[i].killed ? -1 : starts[i].control, .events = POLLRDHUP};
+    polled[count++] = (struct pollfd){.fd = starts[i].killed ? -1 : starts[i].channel, .events = POLLRDHUP};
   }
   for (size_t i = 0; i < connection_count; i++) {
     /*
-     * One that waits for its mates is no longer read from, but seen to end, which is told unasked; half an end of the
-     * control channel means as much. What a container is to read may have ended already.
+     * One that waits for its mates is no longer read from, but seen to end, which is told unasked; half an end of a
+     * channel means as much. What a container is to read may have ended already.
      */
-    short half = kind_of(&connections[i]) == 'c' ? POLLRDHUP : 0;
+    short half = kind_of(&connections[i]) == 'c' || kind_of(&connections[i]) == '3' ? POLLRDHUP : 0;
     short events = is_complete(&connections[i]) ? half : POLLIN;
     polled[count++] = (struct pollfd){.fd = connections[i].fd, .events = events};
   }

@@ -53,8 +53,8 @@ void begin_start(const struct starter *starter, struct request *request) {
   struct start *start = &starts[start_count];
   char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
   if (pid_file == NULL) {
-    refuse(request->control, "cannot take the request");
-    close(request->control);
+    refuse(request->channel, "cannot take the request");
+    close(request->channel);
     return;
   }
   want_cgroup_lock();
@@ -67,13 +67,13 @@ void begin_start(const struct starter *starter, struct request *request) {
     if (runtime > 0) wait_for(runtime);
     free(pid_file);
     errno = cause;
-    refuse(request->control, runtime < 0 ? "cannot fork to start a container" : "cannot watch the runtime");
-    close(request->control);
+    refuse(request->channel, runtime < 0 ? "cannot fork to start a container" : "cannot watch the runtime");
+    close(request->channel);
     return;
   }
   *start = (struct start){.runtime = runtime,
                           .pidfd = pidfd,
-                          .control = request->control,
+                          .channel = request->channel,
                           .begun = now_in_ms(),
                           .pid_file = pid_file};
   start_count++;
@@ -82,7 +82,7 @@ void begin_start(const struct starter *starter, struct request *request) {
 static void report(const struct starter *starter, const struct start *start, int status) {
   char step[512];
   struct identity process;
-  complaints = start->control;
+  complaints = start->channel;
   if (status == 0) {
     pid_t written = read_pid_file(start->pid_file);
     if (written < 0) snprintf(step, sizeof step, "cannot read %.480s", start->pid_file);
@@ -90,10 +90,10 @@ static void report(const struct starter *starter, const struct start *start, int
       complain_of(written < 0 ? step : "cannot tell the container's process");
       status = EXIT_FAILED;
     } else {
-      write_line(start->control, "process %d %d %llu\n", process.host, process.guard, process.start);
+      write_line(start->channel, "process %d %d %llu\n", process.host, process.guard, process.start);
     }
   }
-  if (status != 0) write_line(start->control, "ended %d\n", status);
+  if (status != 0) write_line(start->channel, "ended %d\n", status);
   complaints = STDERR_FILENO;
 }
 
@@ -101,7 +101,7 @@ void finish_start(const struct starter *starter, size_t index) {
   struct start *start = &starts[index];
   report(starter, start, exit_status_of(wait_for(start->runtime)));
   close(start->pidfd);
-  close(start->control);
+  close(start->channel);
   free(start->pid_file);
   *start = starts[--start_count];
 }

@@ -8,7 +8,7 @@ enum { MOST_STARTS = 1024 };
 
 struct start {
   pid_t runtime;
-  int pidfd, control;
+  int pidfd, channel;
   /* In ms of a clock that is never set. */
   long long begun;
   bool killed;
@@ -18,7 +18,7 @@ struct start {
 extern struct start starts[MOST_STARTS];
 extern size_t start_count;
 
-/* Begins a start, or says on its control channel why it cannot be begun. The channel is taken over. */
+/* Begins a start, or says on its channel why it cannot be begun. The channel is taken over. */
 void begin_start(const struct starter *starter, struct request *request);
 /* Tells the host how a start has ended, whose runtime has; the last one takes its place. */
 void finish_start(const struct starter *starter, size_t index);

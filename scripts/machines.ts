@@ -29,7 +29,11 @@ const machines: readonly Machine[] = [
   {
     name: 'v2',
     arguments: 'systemd.unified_cgroup_hierarchy=1',
-    tests: [...cgroups, ...['hostile', 'nested', 'session'].map(testFile), 'test/container/lifecycle'],
+    tests: [
+      ...cgroups,
+      ...['hostile', 'hostile-neighbours', 'nested', 'session'].map(testFile),
+      'test/container/lifecycle',
+    ],
   },
   {
     name: 'hybrid',

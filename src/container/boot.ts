@@ -54,7 +54,7 @@ export async function bootContainer(
     ids?.[Symbol.dispose]();
     const explained =
       error instanceof LaunchFailure
-        ? await explainLaunch(error, context, files.log)
+        ? await explainLaunch(error, context, options.process.args[0] ?? '', files.log)
         : explainSystemError('start a container', error);
     if (launching) await deleteContainer(context, files, options.id);
     await removeRemains(context, files, options.id);

@@ -3,10 +3,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
 import { countOutOfMemory, readUsage, type ContainerCgroups } from './cgroup.ts';
-import type { ExecutedProcess } from './execute.ts';
+import type { ExecutedProcess, ExecutionKind } from './execute.ts';
 import type { ContainerExit } from './exit.ts';
 import type { ContainerId } from './id.ts';
-import type { ContainerProcess } from './spec.ts';
+import { initPath, type ContainerProcess } from './spec.ts';
 
 export interface ContainerUsage {
   /** Memory of all its processes, page cache included, in bytes; undefined where no cgroup counts it. */
@@ -40,6 +40,12 @@ export interface Container extends AsyncDisposable {
    * @throws BabelhostError `containerFailed`, also when the container has ended; `timeout`; the signal's reason
    */
   execute(process: ContainerProcess & { readonly user: string }, signal?: AbortSignal): Promise<ExecutedProcess>;
+  /**
+   * Starts the bootstrap in it, with arguments for it, as a process by itself: as `execute`, without a process of ours
+   * between. Signals do not reach it, but for the SIGKILL of its `kill`.
+   * @throws as `execute`
+   */
+  executeBootstrap(args: readonly string[], user: string, signal?: AbortSignal): Promise<ExecutedProcess>;
   /** Ends every process in it with SIGKILL. Resolves when they are gone and nothing of it is left. */
   kill(): Promise<ContainerExit>;
 }
@@ -56,7 +62,11 @@ export interface ContainerParts {
   readonly exited: Promise<ContainerExit>;
   readonly removed: Promise<void>;
   readonly signal: (signal: number) => void;
-  readonly execute: Container['execute'];
+  readonly execute: (
+    process: ContainerProcess & { readonly user: string },
+    kind: ExecutionKind,
+    signal: AbortSignal | undefined,
+  ) => Promise<ExecutedProcess>;
   readonly end: () => void;
 }
 
@@ -104,11 +114,11 @@ export class RunningContainer implements Container {
   }
 
   async execute(...[process, signal]: Parameters<Container['execute']>): Promise<ExecutedProcess> {
-    if (this.#ended) {
-      const message = `The container ${this.id} has ended: no process can be started in it.`;
-      throw new BabelhostError('containerFailed', message, { id: this.id });
-    }
-    return this.#parts.execute(process, signal);
+    return this.#execute(process, 'command', signal);
+  }
+
+  async executeBootstrap(...[args, user, signal]: Parameters<Container['executeBootstrap']>): Promise<ExecutedProcess> {
+    return this.#execute({ args: [initPath, ...args], env: {}, cwd: '/', user }, 'bootstrap', signal);
   }
 
   async kill(): Promise<ContainerExit> {
@@ -120,6 +130,14 @@ export class RunningContainer implements Container {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+  }
+
+  async #execute(...[process, kind, signal]: Parameters<ContainerParts['execute']>): Promise<ExecutedProcess> {
+    if (this.#ended) {
+      const message = `The container ${this.id} has ended: no process can be started in it.`;
+      throw new BabelhostError('containerFailed', message, { id: this.id });
+    }
+    return this.#parts.execute(process, kind, signal);
   }
 
   /** As a call, because the compiler takes a field to be what it was before an await. */

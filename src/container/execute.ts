@@ -1,23 +1,29 @@
 // A further process in a container that runs: joins its namespaces, limits and seccomp filter through the runtime's
-// `exec`, under a process of ours (native/init.c) that reports how it ended. It ends at the latest with its container.
+// `exec`; a command under a process of ours (native/init.c) that reports how it ended. It ends at the latest with its
+// container, whose other processes may do to it what they like: stop it, kill it, but not see or change its memory.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { BootContext, BootOptions } from './boot-context.ts';
 import { joiningArguments } from './cgroup-placement.ts';
-import { exitOf, type ContainerExit } from './exit.ts';
+import { confirmedEnd, endOf, exitOf, type ContainerExit } from './exit.ts';
 import { explainSystemError } from './failures.ts';
+import type { GuestProcess } from './guard-reports.ts';
 import { newContainerId } from './id.ts';
 import { resourceLimits, substituteLimits } from './isolation.ts';
+import { keepKilling } from './kill.ts';
 import { launch, LaunchFailure, type Launched } from './launch.ts';
 import { explainLaunch } from './launch-failure.ts';
 import { executeArguments } from './runtime-program.ts';
 import { processSpec, type ContainerProcess } from './spec.ts';
 import { processUser } from './user.ts';
 
+/** What is executed: a command, under a process of ours, or the bootstrap itself as one. */
+export type ExecutionKind = 'command' | 'bootstrap';
+
 /** A process that was started in a running container. */
 export interface ExecutedProcess {
-  /** The host's id of the process of ours that it runs under. */
+  /** The host's id of the process of ours that it runs under, or that it is. */
   readonly pid: number;
   readonly stdin: Writable;
   readonly stdout: Readable;
@@ -26,6 +32,11 @@ export interface ExecutedProcess {
   readonly exited: Promise<ContainerExit>;
   /** Sends a signal to the process and its group. */
   signal(signal: number): void;
+  /**
+   * Ends it with SIGKILL, whatever the container's processes do to it; children of its own that have left its group stay
+   * until the container ends. Resolves when it is gone.
+   */
+  kill(): Promise<ContainerExit>;
 }
 
 /** A container as its boot left it. */
@@ -35,6 +46,8 @@ export interface ExecutionPlace {
   /** Where the runtime keeps its state. */
   readonly state: string;
   readonly bundle: string;
+  /** Ends the container, one of whose processes has written a line in the place of ours. */
+  readonly endForFault: (line: string) => void;
 }
 
 /**
@@ -44,6 +57,7 @@ export interface ExecutionPlace {
 export async function executeInContainer(
   place: ExecutionPlace,
   process: ContainerProcess & { readonly user: string },
+  kind: ExecutionKind,
   signal: AbortSignal | undefined,
 ): Promise<ExecutedProcess> {
   const { context, options, state } = place;
@@ -54,12 +68,13 @@ export async function executeInContainer(
   const pidFile = path.join(folder, 'pid');
   const specification = path.join(folder, 'process.json');
   const endBoot = context.reapings.beginBoot();
+  let guest: GuestProcess | undefined;
   try {
     const spec = processSpec({
       process,
       user: await processUser(context.identity, options.rootfs, process.user),
       rlimits: resourceLimits(options.limits, context.highestLimits),
-      initArguments: substituteLimits(context.placement, options.limits),
+      initArguments: kind === 'command' ? substituteLimits(context.placement, options.limits) : undefined,
       oomScoreAdj: context.oomScoreAdj,
     });
     const launched = await launch({
@@ -70,12 +85,19 @@ export async function executeInContainer(
         ...['--', ...executeArguments(context.runtime, { state, log, pidFile, specification }, options.id)],
       ],
       content: JSON.stringify(spec),
+      silent: kind === 'bootstrap',
       timeoutMs: context.bootTimeoutMs,
       signal,
+      onProcess: (started) => {
+        guest = started;
+      },
     });
-    return follow(context, folder, launched);
+    return follow(place, folder, launched, kind);
   } catch (error) {
-    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, log) : error;
+    if (guest !== undefined) endLeft(context, guest);
+    if (error instanceof LaunchFailure && error.report?.kind === 'fault') place.endForFault(error.report.line);
+    const command = process.args[0] ?? '';
+    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, command, log) : error;
     await rm(context.guard.seen(folder), { recursive: true, force: true });
     throw explainSystemError('start a process in a container', explained);
   } finally {
@@ -83,12 +105,29 @@ export async function executeInContainer(
   }
 }
 
-function follow(context: BootContext, folder: string, launched: Launched): ExecutedProcess {
-  const { control, process, stdin, stdout, stderr } = launched;
+/** Ends the process of a start that has failed, as it may have been kept from ending by itself. */
+function endLeft(context: BootContext, process: GuestProcess): void {
+  const stopKilling = keepKilling(context.guard, process, true);
+  void context.reapings.wait(process.guardPid).then(stopKilling);
+}
+
+function follow(place: ExecutionPlace, folder: string, launched: Launched, kind: ExecutionKind): ExecutedProcess {
+  const { context } = place;
+  const { channel, process, stdin, stdout, stderr } = launched;
   const letHostEnd = context.guard.keepHostAlive();
-  const exited = Promise.all([control.ended, context.reapings.wait(process.guardPid)])
-    .then((): ContainerExit => exitOf(launched.lastReport(), false, undefined))
+  let stopKilling: (() => void) | undefined;
+  let over = false;
+  const exited = context.reapings
+    .wait(process.guardPid)
+    .then(async (status): Promise<ContainerExit> => {
+      over = true;
+      stopKilling?.();
+      await channel.finish();
+      const report = kind === 'command' ? confirmedEnd(launched.lastReport(), status) : endOf(status);
+      return exitOf({ report, killed: stopKilling !== undefined });
+    })
     .finally(letHostEnd);
+  void launched.fault.then(place.endForFault);
   // With the container's bundle at the latest; a fault here is no fault of the process.
   void exited.then(() => rm(context.guard.seen(folder), { recursive: true, force: true }).catch(() => undefined));
   return {
@@ -98,7 +137,14 @@ function follow(context: BootContext, folder: string, launched: Launched): Execu
     stderr,
     exited,
     signal: (number) => {
-      control.signal(number);
+      channel.signal(number);
+    },
+    kill: () => {
+      if (!over && stopKilling === undefined) {
+        channel.close();
+        stopKilling = keepKilling(context.guard, process, kind === 'bootstrap');
+      }
+      return exited;
     },
   };
 }

@@ -5,12 +5,9 @@ import { countOutOfMemory } from './cgroup.ts';
 import { removeRemains, type ContainerFiles } from './container-files.ts';
 import { RunningContainer, type Container } from './container.ts';
 import { executeInContainer } from './execute.ts';
-import { exitOf, type ContainerExit } from './exit.ts';
-import { killProcess } from './kill.ts';
+import { confirmedEnd, exitOf, type ContainerExit } from './exit.ts';
+import { keepKilling } from './kill.ts';
 import type { Launched } from './launch.ts';
-
-/** How long process 1 has to end when its channel is closed, before it is killed, and before that is tried again. */
-const endPatienceMs = 2000;
 
 /** Follows a container that was started to its end, and removes what it leaves. */
 export function follow(
@@ -20,21 +17,25 @@ export function follow(
   launched: Launched,
 ): Container {
   const { id, limits } = options;
-  const { control, process } = launched;
+  const { channel, process } = launched;
   const cgroups = containerCgroups(context.placement, id);
   let killed = false;
   let over = false;
-  let patience: NodeJS.Timeout | undefined;
+  let stopKilling: (() => void) | undefined;
   let outOfTime: number | undefined;
+  let fault: string | undefined;
   const end = () => {
     // Where it has ended by itself there is nothing to end, and its ids are anybody's.
     if (killed || over) return;
     killed = true;
-    control.close();
-    patience = setInterval(() => {
-      killProcess(context.guard, process);
-    }, endPatienceMs);
+    channel.close();
+    stopKilling = keepKilling(context.guard, process);
   };
+  const endForFault = (line: string) => {
+    if (!killed && !over) fault = line;
+    end();
+  };
+  void launched.fault.then(endForFault);
   const { runTimeMs } = limits;
   const runTime =
     runTimeMs === 0
@@ -43,14 +44,15 @@ export function follow(
           if (!killed) outOfTime = runTimeMs;
           end();
         }, runTimeMs);
-  // Process 1 has said its last word, and the kernel has ended everything else before the guard could reap it.
-  const gone = Promise.all([control.ended, context.reapings.wait(process.guardPid)]);
-  const exited = gone.then(async (): Promise<ContainerExit> => {
+  // The kernel has ended everything else before the guard could reap process 1.
+  const exited = context.reapings.wait(process.guardPid).then(async (status): Promise<ContainerExit> => {
     over = true;
-    clearInterval(patience);
+    stopKilling?.();
     clearTimeout(runTime);
+    await channel.finish();
     const outOfMemory = (await countOutOfMemory(cgroups)) > 0 ? limits.memoryBytes : undefined;
-    const exit = exitOf(launched.lastReport(), killed, outOfMemory, outOfTime);
+    const report = confirmedEnd(launched.lastReport(), status);
+    const exit = exitOf({ report, killed, outOfMemory, outOfTime, fault });
     context.logger.debug({ container: id, pid: process.pid, exit }, 'a container has ended');
     return exit;
   });
@@ -67,10 +69,15 @@ export function follow(
     exited,
     removed,
     signal: (number) => {
-      control.signal(number);
+      channel.signal(number);
     },
-    execute: (further, abort) =>
-      executeInContainer({ context, options, state: files.state, bundle: files.bundle }, further, abort),
+    execute: (further, kind, abort) =>
+      executeInContainer(
+        { context, options, state: files.state, bundle: files.bundle, endForFault },
+        further,
+        kind,
+        abort,
+      ),
     end,
   });
 }

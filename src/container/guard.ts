@@ -4,8 +4,9 @@ import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_pr
 import { open, type FileHandle } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import path from 'node:path';
-import { readLines } from './control.ts';
 import { explainBootstrapFailure } from './failures.ts';
+import { longestGuardLine, parseGuardLine } from './guard-reports.ts';
+import { readLines } from './lines.ts';
 import { idMappings, type Identity } from './owners.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
@@ -90,27 +91,28 @@ export class Guard {
     let pid = 0;
     const lacks: { ids?: string; overlay?: string } = {};
     const ready = await new Promise<boolean>((resolve) => {
-      readLines(
-        child.stdout,
-        (line) => {
-          const [word, first, second, ...rest] = line.split(' ');
-          if (word === 'guard') {
-            pid = Number(first);
-            folder = open(`/proc/${pid}`, 'r');
-            // Awaited below; a guard that has failed meanwhile has its own, better words for it.
-            folder.catch(() => undefined);
-          } else if (word === 'lacks' && (first === 'ids' || first === 'overlay')) {
-            lacks[first] = rest.join(' ');
-          } else if (word === 'ready') {
-            resolve(true);
-          } else if (word === 'exited') {
-            options.onReaped(Number(first), Number(second));
-          }
-        },
-        () => {
-          resolve(false);
-        },
-      );
+      const ended = readLines(child.stdout, longestGuardLine, (line) => {
+        const report = parseGuardLine(line ?? '');
+        if (report === undefined) {
+          // Whatever it is that speaks there, no container is to depend on it.
+          complaints = `the guard said '${line?.slice(0, 100) ?? 'a line without end'}', which it never says`;
+          child.stdin.end();
+        } else if (report.kind === 'guard') {
+          pid = report.pid;
+          folder = open(`/proc/${pid}`, 'r');
+          // Awaited below; a guard that has failed meanwhile has its own, better words for it.
+          folder.catch(() => undefined);
+        } else if (report.kind === 'lacks') {
+          lacks[report.what] = report.reason;
+        } else if (report.kind === 'ready') {
+          resolve(true);
+        } else {
+          options.onReaped(report.guardPid, report.status);
+        }
+      });
+      void ended.then(() => {
+        resolve(false);
+      });
     });
     if (!ready || folder === undefined) {
       child.stdin.end();

@@ -112,8 +112,8 @@ export class HostSetting {
       cgroups: placement.hostFolders,
       ownCgroup: placement.maker === 'none' ? undefined : ownCgroup(this.#layout),
       cgroup2: cgroup2View(runtime.name, this.#layout),
-      onReaped: (pid) => {
-        reapings.reaped(pid);
+      onReaped: (pid, status) => {
+        reapings.reaped(pid, status);
       },
     });
     void guard.ended.then(() => {

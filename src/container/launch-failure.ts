@@ -6,18 +6,30 @@ import type { LaunchFailure } from './launch.ts';
 import { readRuntimeLog } from './runtime-program.ts';
 import { explainVersion } from './runtime-version.ts';
 
-/** Says why a container, or a process in one, could not be started. `log` is the runtime's, as it has the path. */
+/**
+ * Says why a container, or a process in one, could not be started.
+ * @param command what was to be executed in it
+ * @param log the runtime's, as it has the path
+ */
 export async function explainLaunch(
   failure: LaunchFailure,
   context: BootContext,
+  command: string,
   log: string,
 ): Promise<BabelhostError> {
   const { report, status } = failure;
   if (report?.kind === 'failed') {
     return new BabelhostError(
       'containerFailed',
-      `The image's command ${report.command} could not be executed: ${report.error}. ${executionAdvice(report.error)}`,
-      { reason: report.error, command: report.command },
+      `The image's command ${command} could not be executed: ${report.error}. ${executionAdvice(report.error)}`,
+      { reason: report.error, command },
+    );
+  }
+  if (report?.kind === 'fault') {
+    return new BabelhostError(
+      'containerFailed',
+      `A process of the container wrote '${report.line}' in the place of babelhost's own, and the container was ended: do not run that image.`,
+      { reason: 'protocolFault', line: report.line },
     );
   }
   const messages = await readRuntimeLog(context.guard.seen(log));

@@ -3,9 +3,11 @@
 // nothing stands between it and the host afterwards.
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
-import { ControlChannel, type ContainerReport, type GuestProcess } from './control.ts';
+import { ContainerChannel, type ContainerReport, type EndReport } from './control.ts';
+import { longestGuardLine, parseStarterLine, type GuestProcess } from './guard-reports.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
+import { finish, readLines } from './lines.ts';
 import { connectOutput } from './output.ts';
 import { connectToStarter, header } from './starter-connection.ts';
 
@@ -17,25 +19,34 @@ export interface LaunchOptions {
   readonly arguments: readonly string[];
   /** The content of the file that the option `--config` names. */
   readonly content: string;
+  /** Whether the process says nothing on its channel: it is not `bootstrap init`, and runs when the runtime has returned. */
+  readonly silent?: boolean;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Is told of the process as soon as it is known: where the launch fails then, it may have to be ended. */
+  readonly onProcess?: (process: GuestProcess) => void;
 }
+
+/** How long a runtime that was killed may take to be gone. */
+const killPatienceMs = 5000;
 
 export interface Launched {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  readonly control: ControlChannel;
+  readonly channel: ContainerChannel;
   /** Process 1 of the container, or the process of ours that another one runs under. */
   readonly process: GuestProcess;
   /** What process 1 said about the end of its child; undefined until then. */
-  readonly lastReport: () => ContainerReport | undefined;
+  readonly lastReport: () => EndReport | undefined;
+  /** Resolves with what was said in the place of process 1, if ever that happens. */
+  readonly fault: Promise<string>;
 }
 
 /** Why a launch failed, for whoever can read the runtime's log. */
 export class LaunchFailure extends Error {
   override readonly name = 'LaunchFailure';
-  /** What the bootstrap wrote to its stderr. */
+  /** What the bootstrap complained of. */
   readonly complaints: string;
   readonly status: number | null;
   /** What process 1 said, where it came so far: why the image's command could not be executed. */
@@ -54,39 +65,48 @@ export class LaunchFailure extends Error {
  * @throws LaunchFailure; BabelhostError `timeout`; the signal's reason if it is aborted
  */
 export async function launch(options: LaunchOptions): Promise<Launched> {
-  const { guard, id, signal } = options;
+  const { guard, id, silent = false, signal } = options;
   signal?.throwIfAborted();
   let guest: GuestProcess | undefined;
-  let executed = false;
+  let executed = silent;
   let lastReport: ContainerReport | undefined;
   let status: number | null = null;
   const complaints: string[] = [];
   const outcome = Promise.withResolvers<boolean>();
-  const onReport = (report: ContainerReport) => {
-    // In either order: one comes from process 1, the other from the starter, when the runtime has returned.
-    if (report.kind === 'process') guest = report;
-    else if (report.kind === 'started') executed = true;
-    else if (report.kind === 'complaint') complaints.push(report.text);
-    else if (report.kind === 'ended') status = report.status;
-    else lastReport = report;
-    if (status !== null) outcome.resolve(false);
+  const fault = Promise.withResolvers<string>();
+  const settle = () => {
+    if (status !== null || lastReport?.kind === 'fault') outcome.resolve(false);
     else if (executed && guest !== undefined) outcome.resolve(true);
   };
+  // In either order: one comes from process 1, the other from the starter, when the runtime has returned.
+  const onReport = (report: ContainerReport) => {
+    if (report.kind === 'started') executed = true;
+    else lastReport = report;
+    if (report.kind === 'fault') fault.resolve(report.line);
+    settle();
+  };
+  const onStarterLine = (line: string | undefined) => {
+    const report = parseStarterLine(line ?? '');
+    if (report?.kind === 'process') {
+      guest = report.process;
+      options.onProcess?.(guest);
+    } else if (report?.kind === 'ended') status = report.status;
+    else complaints.push(report?.text ?? 'the starter said what it never says');
+    settle();
+  };
 
-  // At the end of the channel the starter kills the runtime, and process 1, where it exists, ends too.
   let interruption: { readonly reason: unknown } | undefined;
   const interrupt = (reason: unknown) => {
     interruption ??= { reason };
-    control.close();
+    outcome.resolve(false);
   };
-  const [channel, stdin, stdout, stderr] = [
-    connectToStarter(guard, `${id} c ${header(options.arguments, options.content)}`, interrupt),
-    connectToStarter(guard, `${id} 0 ${header()}`, interrupt),
-    connectToStarter(guard, `${id} 1 ${header()}`, interrupt, connectOutput),
-    connectToStarter(guard, `${id} 2 ${header()}`, interrupt),
-  ];
-  const control = new ControlChannel(channel, onReport);
-  void control.ended.then(() => {
+  const connection = (kind: string, connectTo?: typeof connectOutput) =>
+    connectToStarter(guard, `${id} ${kind} ${header()}`, interrupt, connectTo);
+  const starter = connectToStarter(guard, `${id} c ${header(options.arguments, options.content)}`, interrupt);
+  const [stdin, stdout, stderr] = [connection('0'), connection('1', connectOutput), connection('2')];
+  const channel = new ContainerChannel(connection('3'), onReport, silent);
+  const started = readLines(starter, longestGuardLine, onStarterLine);
+  void Promise.all([started, channel.ended]).then(() => {
     outcome.resolve(false);
   });
   const onAbort = () => {
@@ -98,22 +118,26 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   }, options.timeoutMs);
   try {
     const running = await outcome.promise;
-    if (interruption !== undefined) throw interruption.reason;
-    if (!running || guest === undefined) {
-      // What process 1 has to say may still be on its way.
-      control.close();
-      await control.ended;
-      throw new LaunchFailure(complaints.join('\n'), status, lastReport);
+    if (running && guest !== undefined && interruption === undefined) {
+      const process = guest;
+      return { stdin, stdout, stderr, channel, process, lastReport: () => endReport(lastReport), fault: fault.promise };
     }
-    return { stdin, stdout, stderr, control, process: guest, lastReport: () => lastReport };
-  } catch (error) {
     for (const stream of [stdin, stdout, stderr]) stream.destroy();
-    control.close();
-    throw error;
+    // At the end of its channel the starter kills the runtime; at that of the container's, process 1 ends where it is there.
+    starter.end();
+    channel.close();
+    // The runtime is to be gone before anybody removes what it has made, and what process 1 has to say may be on its way.
+    await Promise.all([finish(starter, started, killPatienceMs), channel.finish()]);
+    if (interruption !== undefined) throw interruption.reason;
+    throw new LaunchFailure(complaints.join('\n'), status, lastReport);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+function endReport(report: ContainerReport | undefined): EndReport | undefined {
+  return report?.kind === 'exited' || report?.kind === 'signaled' ? report : undefined;
 }
 
 function bootTimeout(timeoutMs: number): BabelhostError {

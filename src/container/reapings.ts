@@ -1,24 +1,24 @@
-// Which processes the guard has reaped, for whoever waits for one of them. A container may end before its process id is
-// known here, so what nobody waits for is kept for as long as a container is being booted, and no longer.
+// Which processes the guard has reaped, and how they ended, for whoever waits for one of them. A container may end before
+// its process id is known here, so what nobody waits for is kept for as long as a container is being booted, and no longer.
 
 export class Reapings {
-  readonly #waiting = new Map<number, () => void>();
-  readonly #unclaimed = new Set<number>();
+  readonly #waiting = new Map<number, (status: number | undefined) => void>();
+  readonly #unclaimed = new Map<number, number>();
   #booting = 0;
   #allGone = false;
 
-  /** The guard has reaped a process: `pid` is its id in the guard's namespace. */
-  reaped(pid: number): void {
+  /** The guard has reaped a process: `pid` is its id in the guard's namespace, `status` as of wait(2). */
+  reaped(pid: number, status: number): void {
     const waiting = this.#waiting.get(pid);
     this.#waiting.delete(pid);
-    if (waiting !== undefined) waiting();
-    else if (this.#booting > 0) this.#unclaimed.add(pid);
+    if (waiting !== undefined) waiting(status);
+    else if (this.#booting > 0) this.#unclaimed.set(pid, status);
   }
 
   /** The guard is gone, and with it every process. */
   allGone(): void {
     this.#allGone = true;
-    for (const waiting of this.#waiting.values()) waiting();
+    for (const waiting of this.#waiting.values()) waiting(undefined);
     this.#waiting.clear();
   }
 
@@ -31,9 +31,11 @@ export class Reapings {
     };
   }
 
-  /** Resolves when the process has been reaped. */
-  wait(pid: number): Promise<void> {
-    if (this.#allGone || this.#unclaimed.delete(pid)) return Promise.resolve();
+  /** Resolves when the process has been reaped: with its status, or with undefined where the guard is gone. */
+  wait(pid: number): Promise<number | undefined> {
+    const status = this.#unclaimed.get(pid);
+    this.#unclaimed.delete(pid);
+    if (this.#allGone || status !== undefined) return Promise.resolve(status);
     return new Promise((resolve) => {
       this.#waiting.set(pid, resolve);
     });

@@ -17,8 +17,8 @@ export interface ProcessOptions {
   readonly process: ContainerProcess;
   readonly user: ContainerUser;
   readonly rlimits: readonly Rlimit[];
-  /** Options of process 1 (native/init.c). */
-  readonly initArguments: readonly string[];
+  /** Options of process 1 (native/init.c); undefined where it is not needed, as the process is one of ours itself. */
+  readonly initArguments: readonly string[] | undefined;
   readonly oomScoreAdj: number;
 }
 
@@ -111,7 +111,7 @@ export function processSpec({ process, user, rlimits, initArguments, oomScoreAdj
       gid: user.gid,
       ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
     },
-    args: [initPath, 'init', ...initArguments, '--', ...process.args],
+    args: initArguments === undefined ? process.args : [initPath, 'init', ...initArguments, '--', ...process.args],
     env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
     cwd: process.cwd,
     capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },

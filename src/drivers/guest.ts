@@ -10,6 +10,8 @@ export type GuestExit =
   | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
   /** It lived for longer than its limit. */
   | { readonly reason: 'outOfTime'; readonly limitMs: number }
+  /** One of its processes wrote a line in the place of the host's own. */
+  | { readonly reason: 'protocolFault'; readonly line: string }
   | { readonly reason: 'killed' };
 
 export interface Guest {
@@ -44,6 +46,8 @@ export function describeExit(exit: GuestExit): string {
       return `it used more memory than its limit of ${exit.limitBytes} bytes (limit: memoryBytes)`;
     case 'outOfTime':
       return `it lived for longer than its limit of ${exit.limitMs} ms`;
+    case 'protocolFault':
+      return `one of its processes wrote '${exit.line}' in the place of babelhost's own, and it was ended`;
     case 'killed':
       return 'it was ended';
   }

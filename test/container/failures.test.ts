@@ -221,8 +221,8 @@ describe('the starter', () => {
   /** How many descriptors it has: they follow on one another. */
   const descriptorsOf = async (process: string) => (await readdir(`/proc/${process}/fd`)).length;
 
-  // None of a start's four connections can be taken; some can; all, and the runtime cannot be watched.
-  it.each([0, 2, 4])('says that it is without file descriptors (%i left), until it has some again', async (left) => {
+  // None of a start's five connections can be taken; some can; all, and the runtime cannot be watched.
+  it.each([0, 2, 5])('says that it is without file descriptors (%i left), until it has some again', async (left) => {
     const place = await workplace(root);
     const host = await place.host({ bootTimeoutMs: 10_000 });
     expect(await hello(host)).toBe('hello\n');

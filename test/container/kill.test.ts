@@ -3,6 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { childrenOf } from '../../src/container/container.ts';
 import { ContainerRuntime, newContainerId } from '../../src/container/index.ts';
 import { header } from '../../src/container/starter-connection.ts';
 import { runcSettings, Workplace, type TestHost } from './settings.ts';
@@ -69,6 +70,26 @@ describe.each(runcSettings.filter(({ user }) => user === 'root' || user === 'gra
     });
   },
 );
+
+describe('a further process', () => {
+  it('is killed with its command where somebody has stopped both, and no other is', async () => {
+    await using place = await Workplace.make({ name: 'root', user: 'root', runtime: 'runc' });
+    await using runtime = await ContainerRuntime.open({ directory: place.directory });
+    const command = { args: ['sleep', '1000'], env: { PATH: '/bin' }, cwd: '/', user: '' };
+    const container = await runtime.boot({ rootfs: place.rootfs, process: command });
+    const own = await container.processes();
+    const [other, stopped] = [await container.execute(command), await container.execute(command)];
+    const pids = [stopped.pid, ...(await childrenOf(stopped.pid))];
+    expect(pids).toHaveLength(2);
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    expect(await stopped.kill()).toEqual({ reason: 'killed' });
+    // The second is process 1's by now, which has yet to reap it.
+    await expect.poll(() => container.processes()).toEqual(own);
+    expect(await childrenOf(other.pid)).toHaveLength(1);
+    expect(await other.kill()).toEqual({ reason: 'killed' });
+    await expect.poll(() => container.processes()).toEqual(own);
+  });
+});
 
 describe('a container that has ended by itself', () => {
   it('is not killed later on when that is asked for: its process id may be another’s by then', async () => {

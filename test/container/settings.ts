@@ -236,6 +236,14 @@ export class HostError extends Error {
   }
 }
 
+/** A further process in a container, when it has ended. */
+export interface Executed {
+  readonly pid: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exit: ContainerExit;
+}
+
 export type BootOptions = Partial<Omit<ContainerOptions, 'process'>> & {
   args: string[];
   env?: Record<string, string>;
@@ -322,6 +330,11 @@ export class TestHost {
       usage: () => call('usage') as Promise<ContainerUsage>,
       signal: (number: number) => call('signal', { number }),
       kill: () => call('kill') as Promise<ContainerExit>,
+      /** Executes a further command, or the bootstrap itself, to its end, or to that which it is given. */
+      execute: (further: readonly string[], killAfterMs?: number) =>
+        call('execute', { process: { ...process, args: further }, killAfterMs }) as Promise<Executed>,
+      executeBootstrap: (further: readonly string[], killAfterMs?: number) =>
+        call('executeBootstrap', { args: further, killAfterMs }) as Promise<Executed>,
     };
   }
 

@@ -1,5 +1,5 @@
-// Every system call of a guard that starts a container fails in turn: whoever asked for the container is told why there is
-// none, and the guard ends without leaving anything. With cgroups, and with a writable layer in a user namespace.
+// Every system call of a guard that starts a container and kills it fails in turn: whoever asked for the container is told
+// why there is none, and the guard ends without leaving anything. With cgroups, and with a writable layer in a user namespace.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, mkdtemp, mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup.ts';
 import { newContainerId } from '../../src/container/id.ts';
+import { header } from '../../src/container/starter-connection.ts';
 import { bootstrapPath } from '../../src/native.ts';
 import { allOf, environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
@@ -23,8 +24,9 @@ beforeEach(async () => {
   directory = path.join(folder, 'hosts');
   await mkdir(directory);
   await mkdir(path.join(folder, 'rootfs', 'dev'), { recursive: true });
-  // Does what a runtime does: leaves a process behind that has the pipes, and writes its id.
-  await writeFile(path.join(folder, 'runtime'), '#!/bin/sh\nsleep 0.01 & echo $! > "$1"\n', { mode: 0o755 });
+  // Does what a runtime does: leaves a process behind that has the pipes, here with a child, and writes its id.
+  const runtime = `#!/bin/sh\nsh -c 'sleep 1000; : ${folder}' & echo $! > "$1"\n`;
+  await writeFile(path.join(folder, 'runtime'), runtime, { mode: 0o755 });
 });
 
 afterEach(async () => {
@@ -32,24 +34,26 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Sends a request, with the connections that belong to it; what comes back on the control channel. */
+/**
+ * Sends a request, with the connections that belong to it, and has what was started killed. Resolves when that is so, or
+ * cannot be; with what came back on the starter's channel.
+ */
 async function request(socket: string, args: readonly string[], content: string): Promise<string> {
   const id = newContainerId();
-  const field = (number: number) => String(number).padStart(8);
-  const strings = args.map((argument) => `${argument}\0`).join('');
-  const open = (beginning: string) => {
+  const open = (kind: string, beginning: string) => {
     const connection = connect(socket);
     connection.on('error', () => undefined);
-    connection.write(beginning);
+    connection.write(`${id} ${kind} ${beginning}`);
     return connection;
   };
-  const control = open(`${id} c ${field(strings.length)} ${field(content.length)}\n${strings}${content}`);
-  const answer = allOf(control);
-  for (const kind of ['0', '1', '2']) {
-    const connection = open(`${id} ${kind} ${field(0)} ${field(0)}\n`);
-    // One that breaks off before the container is there takes the others with it.
-    connection.resume().on('close', () => control.end());
-  }
+  const starter = open('c', header(args, content));
+  const answer = allOf(starter);
+  const others = ['0', '1', '2', '3'].map((kind) => open(kind, header()));
+  // One that breaks off before the container is there takes the others with it.
+  for (const connection of others) connection.resume().on('close', () => starter.end());
+  const [, guardPid, start] = /^process \d+ (\d+) (\d+)$/m.exec(await answer) ?? [];
+  if (guardPid === undefined || start === undefined) return answer;
+  await allOf(open('k', header([guardPid, start])));
   return answer;
 }
 
@@ -163,7 +167,7 @@ describe('a start whose system calls fail', () => {
       await mkdir(path.join(layer, part), { recursive: true });
     }
     for (const owned of ['', 'upper', 'work']) await chown(path.join(layer, owned), 0, 0);
-    const ids = ['--user-namespace', '--uids', '1879048192:65536', '--gids', '1879048192:65536'];
+    const ids = ['--user-namespace', '--uids', '1879048192:65536', '--gids', '1879048192:65536', '--owner', '1'];
     const args = ['--rootfs', path.join(folder, 'rootfs'), '--layer', layer, '--owner', '1'];
     await failEach(startScenario(ids, args), 100);
   });

@@ -23,6 +23,7 @@ interface Followed {
   readonly pid: number;
   readonly exited: Promise<ContainerExit>;
   signal(signal: number): void;
+  kill(): Promise<unknown>;
 }
 
 export class TrackedProcess {
@@ -78,6 +79,11 @@ export class TrackedProcess {
   signal(signal: number): void {
     this.#process.signal(signal);
   }
+
+  /** Ends it with SIGKILL, whatever the container's processes do to it; a container's main process, with the container. */
+  kill(): void {
+    void this.#process.kill();
+  }
 }
 
 function describe(exit: ContainerExit): string {
@@ -92,6 +98,8 @@ function describe(exit: ContainerExit): string {
       return `It used more memory than its limit of ${exit.limitBytes} bytes (limit: memoryBytes).`;
     case 'outOfTime':
       return `It had run for as long as it may, ${exit.limitMs} ms (limit: runTimeMs).`;
+    case 'protocolFault':
+      return `One of its processes wrote '${exit.line}' in the place of babelhost's own, and it was ended.`;
     case 'killed':
       return 'It was ended from outside, or with its container.';
   }

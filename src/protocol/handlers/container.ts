@@ -98,7 +98,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
       if (wait !== true) return { process: wireProcess(process.state) };
       const end = (): void => {
         process.blame('Its client gave it up.');
-        process.signal(constants.signals.SIGKILL);
+        process.kill();
       };
       context.signal.addEventListener('abort', end, { once: true });
       if (context.signal.aborted) end();
