@@ -13,6 +13,9 @@ import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 /** How long the runtime may take to remove a half-made container. */
 const deletePatienceMs = 5000;
 
+/** How long another program may take: to count or remove the files of a layer takes a slow disk its time. */
+const programPatienceMs = 10 * 60_000;
+
 /** The options of `bootstrap run` that make it enter what the guard has made. */
 function identityArguments(identity: Identity): string[] {
   if (identity.kind === 'privileged') return [];
@@ -53,22 +56,25 @@ export async function deleteContainer(context: BootContext, files: ContainerFile
     );
     return;
   }
-  const { child, lifeline } = spawned;
   // A runtime that hung when it was to start may hang again.
-  const timer = setTimeout(() => lifeline.end(), deletePatienceMs);
-  await once(child, 'exit');
+  await endOf(spawned, deletePatienceMs);
+}
+
+/** Waits for a program's end; after `patienceMs` it is killed. */
+async function endOf({ child, lifeline }: Awaited<ReturnType<typeof spawnInGuard>>, patienceMs: number) {
+  const timer = setTimeout(() => lifeline.end(), patienceMs);
+  const [status] = (await once(child, 'close')) as [number | null];
   clearTimeout(timer);
   lifeline.destroy();
+  return status;
 }
 
 /** Runs a program in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
 export async function runInGuard(context: BootContext, command: readonly string[]) {
-  const { child, lifeline } = await spawnInGuard('run a program beside containers', context, command, 'pipe');
+  const spawned = await spawnInGuard('run a program beside containers', context, command, 'pipe');
   let output = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+  spawned.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output = (output + text).slice(-8192);
   });
-  const [status] = (await once(child, 'close')) as [number | null];
-  lifeline.destroy();
-  return { status, output };
+  return { status: await endOf(spawned, programPatienceMs), output };
 }

@@ -1,9 +1,9 @@
 // The OCI runtime: finding it, and the command lines that runc and crun both take.
-import { constants } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
 import path from 'node:path';
 import { BabelhostError } from '../errors.ts';
 import { mayUse } from './at-hand.ts';
+import { readAtMost } from './bounded-output.ts';
 
 export interface RuntimeProgram {
   /** 'runc', 'crun', or another program that takes runc's command line. */
@@ -106,14 +106,13 @@ export function deleteArguments(runtime: RuntimeProgram, files: { state: string;
   return [...globalArguments(runtime, files.state, files.log), 'delete', '--force', id];
 }
 
+/** The beginning of a runtime's log is enough to tell what it failed at, in bytes. */
+const mostLog = 64 * 1024;
+
 /** The messages of a runtime's log (--log-format json), errors only, oldest first. */
 export async function readRuntimeLog(file: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    return [];
-  }
+  const { bytes } = await readAtMost(createReadStream(file), mostLog);
+  const text = bytes.toString('utf8');
   return text.split('\n').flatMap((line) => {
     try {
       const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };

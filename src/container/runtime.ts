@@ -96,8 +96,8 @@ export class ContainerRuntime implements AsyncDisposable {
 
   /**
    * Runs a program of this machine where the containers' files belong to somebody who may remove and measure them: in
-   * the guard's namespaces, as their id 0.
-   * @returns what it wrote to stdout, and its exit status
+   * the guard's namespaces, as their id 0. After ten minutes it is killed.
+   * @returns what it wrote to stdout, and its exit status: not 0 where it was killed
    */
   async runBeside(command: readonly string[]): Promise<{ readonly status: number | null; readonly output: string }> {
     return runInGuard(await this.#host.prepare(), command);

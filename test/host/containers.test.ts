@@ -1,11 +1,16 @@
 // Containers through the protocol: made, changed, started, looked into, stopped and destroyed, in real ones.
+import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Params } from '../../src/protocol/methods.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { serveHost, type ServedHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+
+const meddlerSource = fileURLToPath(new URL('../container/fixtures/meddler.c', import.meta.url));
 
 let folder: string;
 let root: string;
@@ -384,6 +389,34 @@ describe('containers and hosts', () => {
     await expect
       .poll(async () => (await next.client.request('container/logs', { id })).chunks)
       .toEqual([{ stream: 'stdout', text: 'again\n' }]);
+  });
+
+  it('end with it in seconds, whatever their processes do to those that are started in them', async () => {
+    const meddler = path.join(folder, 'meddler');
+    await promisify(execFile)('cc', ['-static', '-O1', '-o', meddler, meddlerSource]);
+    await using attacked = serveHost(path.join(folder, 'attacked'), ['--drain', '500ms']);
+    const { client, child } = attacked;
+    const reference = `oci:${path.join(folder, 'image-toy')}:1`;
+    const { driver } = await client.request('driver/install', { reference });
+    for (const mode of ['halt', 'storm']) {
+      const args = ['/tmp/meddler', mode];
+      const { handle, id } = await client.request('container/create', { image: driver.digest, args });
+      const content = await readFile(meddler, 'base64');
+      const files = [{ path: '/tmp/meddler', content, encoding: 'base64' as const, mode: 0o755 }];
+      await client.request('container/copyTo', { handle, files });
+      await client.request('container/setRunState', { handle, runState: 'running' });
+      await client.request('container/commit', { handle });
+      await expect.poll(async () => (await client.request('container/logs', { id })).chunks).toHaveLength(1);
+      // They are never answered, or late: nobody waits for them.
+      client.request('container/copyFrom', { id, path: '/tmp/meddler' }).catch(() => undefined);
+      client.request('container/exec', { id, args: ['/bin/sh'], wait: true }).catch(() => undefined);
+      const { processes } = await client.request('container/state', { id });
+      for (const { pid } of processes) expect(await readFile(`/proc/${pid}/cmdline`, 'utf8')).toContain('/dev/init');
+    }
+    const begun = performance.now();
+    child.kill('SIGTERM');
+    expect(await attacked.ended).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(8000);
   });
 
   it('refuse to start without a protection that is required', async () => {

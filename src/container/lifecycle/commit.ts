@@ -114,7 +114,8 @@ async function carryOut(
     return;
   }
   if (runs && willRun && previous !== undefined && handle.files.length > 0) {
-    await copyIn(previous.container, previous.definition.entryPoint.user, handle.files, signal);
+    const { user } = previous.definition.entryPoint;
+    await copyIn(previous.container, user, handle.files, around.limits, signal);
   }
   // A container that is stopped cannot be started again as it was: so the definition is entered first, which can
   // fail, and the stopping, which cannot, comes after.

@@ -1,12 +1,14 @@
 // Files into a running container and out of it: by native/copy.c, executed in the container as its own user, so that no
-// link of the container's can lead to anything that is not its own.
+// link of the container's can lead to anything that is not its own. The container's processes may stop or kill it: it has
+// a limited time, and what it writes is counted.
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { BabelhostError } from '../../errors.ts';
 import type { Container } from '../container.ts';
 import type { ExecutedProcess } from '../execute.ts';
 import { initPath } from '../spec.ts';
+import { readAtMost, type BoundedOutput } from '../bounded-output.ts';
+import type { LifecycleLimits } from './limits.ts';
 
 export interface CopiedFile {
   /** Absolute, in the container. Its folder must be there. */
@@ -22,6 +24,12 @@ export function receivingFirst(args: readonly string[]): string[] {
 }
 
 const placed = Buffer.from('placed\n');
+
+/** Longer than what native/copy.c complains of, in bytes. */
+export const mostComplaints = 8192;
+
+/** The line with a file's mode, before its content. */
+const mostHeader = 5;
 
 /** Writes the records that native/copy.c reads. Resolves when the pipe has taken them, or when it is closed. */
 export async function sendFiles(stdin: Writable, files: readonly CopiedFile[]): Promise<void> {
@@ -57,94 +65,149 @@ export async function filesArePlaced(stdout: Readable): Promise<boolean> {
   }
 }
 
-type User = string;
-
-function copying(args: readonly string[], user: User) {
-  return { args: [initPath, ...args], env: {}, cwd: '/', user };
+/**
+ * Does a part of a copy that others may hold up: rejects as soon as the time for it is over or it is given up. `work` then
+ * goes on with nobody waiting for it.
+ * @param work is given the signal of either
+ * @throws BabelhostError `timeout`; the signal's reason
+ */
+export async function whileCopying<T>(
+  { copyMs }: LifecycleLimits,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const timer = setTimeout(() => {
+    over.abort(
+      new BabelhostError(
+        'timeout',
+        `The copy was not done within ${copyMs} ms and was given up (limit: copyMs): the container may be busy, or its processes hold it up.`,
+        { timeoutMs: copyMs, limit: 'copyMs' },
+      ),
+    );
+  }, copyMs);
+  const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => {
+    aborted.reject(either.reason as Error);
+  };
+  either.addEventListener('abort', onAbort);
+  try {
+    either.throwIfAborted();
+    return await Promise.race([work(either), aborted.promise]);
+  } finally {
+    clearTimeout(timer);
+    either.removeEventListener('abort', onAbort);
+  }
 }
 
 /**
  * Copies files into a running container, all or none.
- * @throws BabelhostError `notFound` where a folder is missing, `containerFailed` for anything else; the signal's reason
+ * @throws BabelhostError `notFound` where a folder is missing, `timeout`, `containerFailed` for anything else; the signal's
+ * reason
  */
 export async function copyIn(
   container: Container,
-  user: User,
+  user: string,
   files: readonly CopiedFile[],
+  limits: LifecycleLimits,
   signal?: AbortSignal,
 ): Promise<void> {
-  const process = await container.execute(copying(['put'], user), signal);
-  const complaints = buffer(process.stderr);
-  process.stdout.resume();
-  await interruptible(process, signal, async () => {
+  await copy(container, ['put'], user, limits, signal, async (process) => {
+    const outcome = outcomeOf(process, 0, 'copied into the container');
     await sendFiles(process.stdin, files);
     process.stdin.end();
-    await succeeded(process, complaints, 'copied into the container');
+    if ((await outcome).more) throw notOurs('copied into the container');
   });
 }
 
 /**
- * Reads a file of a running container.
- * @param most bytes
- * @throws BabelhostError `notFound`; `contentTooLarge`; `containerFailed`; the signal's reason
+ * Reads a file of a running container, `copyBytes` of it at the most.
+ * @throws BabelhostError `notFound`; `contentTooLarge`; `timeout`; `containerFailed`; the signal's reason
  */
 export async function copyOut(
   container: Container,
-  user: User,
+  user: string,
   path: string,
-  most: number,
+  limits: LifecycleLimits,
   signal?: AbortSignal,
 ): Promise<{ content: Buffer; mode: number }> {
-  const process = await container.execute(copying(['get', String(most), path], user), signal);
-  process.stdin.end();
-  const complaints = buffer(process.stderr);
-  // The container's program is ours, and writes `most` + 1 bytes at the most.
-  const output = buffer(process.stdout);
-  return await interruptible(process, signal, async () => {
-    await succeeded(process, complaints, 'copied out of the container');
-    const bytes = await output;
+  const { copyBytes: most } = limits;
+  return await copy(container, ['get', String(most), path], user, limits, signal, async (process) => {
+    process.stdin.end();
+    const { bytes, more } = await outcomeOf(process, mostHeader + most, 'copied out of the container');
     const header = bytes.indexOf(0x0a);
+    const mode = bytes.subarray(0, Math.max(header, 0)).toString('latin1');
     const content = bytes.subarray(header + 1);
-    if (content.length > most) {
+    if (more || content.length > most) {
       throw new BabelhostError(
         'contentTooLarge',
         `${path} has more than ${most} bytes: it is not copied (limit: copyBytes).`,
         { path, limitBytes: most, limit: 'copyBytes' },
       );
     }
-    return { content, mode: parseInt(bytes.subarray(0, header).toString('latin1'), 8) };
+    if (!/^[0-7]{1,4}$/.test(mode)) throw notOurs('copied out of the container');
+    return { content, mode: parseInt(mode, 8) };
   });
 }
 
-async function interruptible<T>(
-  process: ExecutedProcess,
+/** Executes native/copy.c and does `work` with it. Whatever becomes of that, the process is ended and not waited for. */
+async function copy<T>(
+  container: Container,
+  args: readonly string[],
+  user: string,
+  limits: LifecycleLimits,
   signal: AbortSignal | undefined,
-  work: () => Promise<T>,
+  work: (process: ExecutedProcess) => Promise<T>,
 ): Promise<T> {
-  const end = () => {
-    process.signal(9);
-  };
-  signal?.addEventListener('abort', end, { once: true });
-  if (signal?.aborted === true) end();
-  try {
-    return await work();
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', end);
-  }
+  return await whileCopying(limits, signal, async (either) => {
+    const process = await container.executeBootstrap(args, user, either);
+    const end = () => {
+      void process.kill();
+      for (const stream of [process.stdin, process.stdout, process.stderr]) stream.destroy();
+    };
+    either.addEventListener('abort', end);
+    try {
+      either.throwIfAborted();
+      return await work(process);
+    } finally {
+      either.removeEventListener('abort', end);
+      end();
+    }
+  });
 }
 
-async function succeeded(process: ExecutedProcess, complaints: Promise<Buffer>, what: string): Promise<void> {
-  const [exit, text] = await Promise.all([process.exited, complaints]);
-  if (exit.reason === 'exited' && exit.code === 0) return;
-  throw copyFailure(text.toString('utf8'), what);
+/**
+ * What a copying process wrote to stdout, once it has ended: well, or because it wrote more than that.
+ * @param most bytes
+ * @throws BabelhostError `notFound`, `containerFailed`
+ */
+async function outcomeOf(process: ExecutedProcess, most: number, what: string): Promise<BoundedOutput> {
+  const read = async (stream: Readable, bound: number) => {
+    const output = await readAtMost(stream, bound);
+    if (output.more) void process.kill();
+    return output;
+  };
+  const [output, complaints, exit] = await Promise.all([
+    read(process.stdout, most),
+    read(process.stderr, mostComplaints),
+    process.exited,
+  ]);
+  if (output.more || (exit.reason === 'exited' && exit.code === 0)) return output;
+  throw copyFailure(complaints, what);
+}
+
+/** The error where stdout has what native/copy.c never writes. */
+function notOurs(what: string): BabelhostError {
+  const reason = 'the copying process wrote what it never writes: another of the container has got into its place';
+  return new BabelhostError('containerFailed', `Nothing can be trusted to be ${what}: ${reason}.`, { reason });
 }
 
 /** The error for what native/copy.c says on stderr. */
-export function copyFailure(complaints: string, what: string): BabelhostError {
-  const reason = complaints.trim().split('\n').at(-1)?.replace('bootstrap: ', '') ?? '';
+export function copyFailure({ bytes, more }: BoundedOutput, what: string): BabelhostError {
+  const said = bytes.toString('utf8').trim().split('\n').at(-1)?.replace('bootstrap: ', '') ?? '';
+  const flooded = `the copying process wrote more than ${mostComplaints} bytes to its stderr and was ended`;
+  const reason = more ? flooded : said;
   const code = /\(([A-Z0-9]+)\)/.exec(reason)?.[1];
   return new BabelhostError(
     code === 'ENOENT' || code === 'ENOTDIR' ? 'notFound' : 'containerFailed',

@@ -60,6 +60,8 @@ export interface LifecycleLimits {
   /** Files that one handle, or the definition of one stopped container, may hold to be copied, and one file out. */
   readonly copyBytes: number;
   readonly copyFiles: number;
+  /** How long a copy may take, into a container or out of it, or into one that is being started. */
+  readonly copyMs: number;
   /** What is kept of a container's output, and of a further process's. */
   readonly logBytes: number;
   readonly processLogBytes: number;
@@ -76,6 +78,7 @@ export const defaultLifecycleLimits: LifecycleLimits = {
   handleMs: 10 * 60_000,
   copyBytes: 32 * 1024 ** 2,
   copyFiles: 1024,
+  copyMs: 30_000,
   logBytes: 1024 ** 2,
   processLogBytes: 256 * 1024,
   processes: 64,

@@ -197,12 +197,12 @@ export class ContainerRegistry implements AsyncDisposable {
 
   /**
    * Reads a file of a running container, with the rights of its own user.
-   * @throws BabelhostError `notFound`; `conflict` if it does not run; `contentTooLarge`; `containerFailed`
+   * @throws BabelhostError `notFound`; `conflict` if it does not run; `contentTooLarge`; `timeout`; `containerFailed`
    */
   async copyFrom(id: string, file: string, signal?: AbortSignal): Promise<{ content: Buffer; mode: number }> {
     checkPath(file, 'The path of a file');
     const run = await this.#containers.running(id);
-    return await copyOut(run.container, run.definition.entryPoint.user, file, this.limits.copyBytes, signal);
+    return await copyOut(run.container, run.definition.entryPoint.user, file, this.limits, signal);
   }
 
   /**

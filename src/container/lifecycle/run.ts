@@ -1,13 +1,21 @@
 // One run of a container: from its start to its end, with its further processes. Holds what the run needs (the image's
 // root, the mark that this host runs it) and lets it go at the end.
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { BabelhostError } from '../../errors.ts';
 import { uniqueId } from '../../unique-id.ts';
 import type { Logger } from '../../log.ts';
 import type { Container } from '../container.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { copyFailure, filesArePlaced, receivingFirst, sendFiles, type CopiedFile } from './copy.ts';
+import { readAtMost } from '../bounded-output.ts';
+import {
+  copyFailure,
+  filesArePlaced,
+  mostComplaints,
+  receivingFirst,
+  sendFiles,
+  whileCopying,
+  type CopiedFile,
+} from './copy.ts';
 import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
 import { bootLimits, fullLimits, type LifecycleLimits } from './limits.ts';
 import { OutputLog } from './output-log.ts';
@@ -98,7 +106,7 @@ export class Run {
         signal,
       );
       releases.push(() => container.kill());
-      if (files.length > 0) await place(container, files, signal);
+      if (files.length > 0) await whileCopying(around.limits, signal, () => place(container, files));
       container.stdin.end();
       return new Run(definition, folder, container, around, releases);
     } catch (error) {
@@ -192,22 +200,12 @@ export class Run {
 }
 
 /** Hands the files to the container's first program and waits until it says that they are in place. */
-async function place(container: Container, files: readonly CopiedFile[], signal?: AbortSignal): Promise<void> {
-  const end = () => {
-    void container.kill();
-  };
-  signal?.addEventListener('abort', end, { once: true });
-  try {
-    const done = filesArePlaced(container.stdout);
-    await sendFiles(container.stdin, files);
-    if (await done) return;
-    // No command of the image's has been executed yet: what comes on stderr is our own, and short.
-    const [complaints] = await Promise.all([text(container.stderr), container.exited]);
-    signal?.throwIfAborted();
-    throw copyFailure(complaints, 'copied into the container, and it was not started');
-  } finally {
-    signal?.removeEventListener('abort', end);
-  }
+async function place(container: Container, files: readonly CopiedFile[]): Promise<void> {
+  const done = filesArePlaced(container.stdout);
+  await sendFiles(container.stdin, files);
+  if (await done) return;
+  const complaints = await readAtMost(container.stderr, mostComplaints);
+  throw copyFailure(complaints, 'copied into the container, and it was not started');
 }
 
 /** What lies in a layer, in bytes of disk. Files of containers' own ids may be closed to us: measured beside them. */

@@ -205,7 +205,7 @@ export const containerMethods = {
         sizeBytes: z.int(),
         content: z.string().describe('In base64.'),
       }),
-    errors: ['notFound', 'conflict', 'contentTooLarge', 'containerFailed'],
+    errors: ['notFound', 'conflict', 'contentTooLarge', 'timeout', 'containerFailed'],
   }),
   'container/exec': method({
     summary: 'Starts a further process in a running container; what is not given is as in its entry point.',
