@@ -8,6 +8,12 @@ export interface OutputChunk {
   readonly text: string;
 }
 
+/** Small writes are joined up to this length, or a writer of single bytes would make the list the larger part of the log. */
+const joinedBytes = 4096;
+
+/** Where a process writes to both streams by turns nothing can be joined: there is one piece for so many bytes of the limit. */
+const bytesPerPiece = 64;
+
 export class OutputLog {
   readonly #limitBytes: number;
   readonly #chunks: { readonly stream: OutputStream; readonly bytes: Buffer }[] = [];
@@ -77,20 +83,24 @@ export class OutputLog {
   }
 
   #add(stream: OutputStream, bytes: Buffer): void {
-    // Small writes are joined, or a writer of single bytes would make the list itself the larger part.
     const last = this.#chunks.at(-1);
-    if (last?.stream === stream && last.bytes.length + bytes.length <= 4096) {
-      this.#chunks[this.#chunks.length - 1] = { stream, bytes: Buffer.concat([last.bytes, bytes]) };
+    if (last?.stream === stream && last.bytes.length + bytes.length <= joinedBytes) {
+      // In memory of its own: a part of a common buffer would keep all of that.
+      const joined = Buffer.allocUnsafeSlow(last.bytes.length + bytes.length);
+      joined.set(last.bytes);
+      joined.set(bytes, last.bytes.length);
+      this.#chunks[this.#chunks.length - 1] = { stream, bytes: joined };
     } else {
       this.#chunks.push({ stream, bytes });
     }
     this.#held += bytes.length;
-    while (this.#held > this.#limitBytes) {
+    const mostPieces = Math.ceil(this.#limitBytes / bytesPerPiece);
+    while (this.#held > this.#limitBytes || this.#chunks.length > mostPieces) {
       const [first] = this.#chunks;
       if (first === undefined) return;
-      const excess = this.#held - this.#limitBytes;
-      const cut = Math.min(excess, first.bytes.length);
-      if (cut === first.bytes.length) this.#chunks.shift();
+      const whole = first.bytes.length;
+      const cut = this.#chunks.length > mostPieces ? whole : Math.min(this.#held - this.#limitBytes, whole);
+      if (cut === whole) this.#chunks.shift();
       else this.#chunks[0] = { stream: first.stream, bytes: first.bytes.subarray(cut) };
       this.#held -= cut;
       this.#dropped += cut;
