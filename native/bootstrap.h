@@ -118,6 +118,8 @@ struct root {
   /* The ids that files have on disk, and the first of those that they are to have instead; none if count is 0. */
   struct id_range ids;
   unsigned shifted;
+  /* Whether STAGE/init is to be shifted, too. */
+  bool shifts_init;
   /* Bound instead of overlaid, where no overlay can be mounted. */
   bool bound;
   /* Whether we are in a user namespace. */
@@ -167,7 +169,7 @@ struct cgroup_parent {
 /* What the starter has from the guard. */
 struct starter {
   const char *stage;
-  bool user_namespace;
+  bool user_namespace, shifts_init;
   /* The socket that requests come on, the host's /proc, and the copy of the runtime (or -1). */
   int sockets, host_proc, runtime;
   const char *runtime_path;

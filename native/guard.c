@@ -3,19 +3,18 @@
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
  *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--own-cgroup DIR] [--cgroup DIR]…
- *         [--ids FIRST:COUNT] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
+ *         [--ids FIRST:COUNT [--shift-init]] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
  *
- * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given.
+ * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given. --ids are
+ * those that images' files have on disk, where containers may have others; with --shift-init, so may `init` (rootfs.c).
  *
  * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
  * end. The reaper (P) is process 1 of a pid namespace: whatever is started in that namespace, a half-made `runc init`
  * included, is killed by the kernel when P ends, and P ends with G. The mounts go with P's mount namespace. The starter
  * (start.c), a child of P, starts the containers; P ends when it does.
  *
- * --ids are those that images' files have on disk, where containers may have others (rootfs.c).
- *
- * On stdout: "guard PID" (P as the host sees it), what probe.c finds lacking, "ready", then "exited PID STATUS" for each orphan that P reaps: PID
- * as seen in P's namespace, STATUS as from wait(2). Process 1 of a container is such an orphan.
+ * On stdout: "guard PID" (P as the host sees it), what probe.c finds lacking, "ready", then "exited PID STATUS" for each
+ * orphan that P reaps: PID as seen in P's namespace, STATUS as from wait(2). Process 1 of a container is such an orphan.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -44,7 +43,7 @@ struct options {
   const char *directory, *name, *stage, *runtime, *cgroup2, *own_cgroup;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
-  bool user_namespace;
+  bool user_namespace, shift_init;
   struct id_range ids, uids, gids;
   uid_t owner;
 };
@@ -55,6 +54,10 @@ static struct options parse_options(char **arguments) {
     const char *option = *arguments;
     if (strcmp(option, "--user-namespace") == 0) {
       options.user_namespace = true;
+      continue;
+    }
+    if (strcmp(option, "--shift-init") == 0) {
+      options.shift_init = true;
       continue;
     }
     const char *value = option_value(&arguments);
@@ -115,6 +118,7 @@ static struct starter prepare_starter(const struct options *options, int sockets
   }
   struct starter starter = {.stage = options->stage,
                             .user_namespace = options->user_namespace,
+                            .shifts_init = options->shift_init,
                             .sockets = sockets,
                             .host_proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                             .runtime = copy_runtime(options->runtime),
@@ -158,8 +162,11 @@ _Noreturn static void be_reaper(const struct options *options, int go, int socke
   die_with_parent(go);
   struct starter prepared = prepare_starter(options, sockets);
   set_up_mounts(options);
-  struct root root = {.rootfs = options->directory, .user_namespace = options->user_namespace, .ids = options->ids};
-  root.shifted = root.ids.first + root.ids.count;
+  struct root root = {.rootfs = options->directory,
+                      .user_namespace = options->user_namespace,
+                      .ids = options->ids,
+                      .shifted = options->ids.first + options->ids.count,
+                      .shifts_init = options->shift_init};
   tell_lacks(root, options->stage);
   /* The lifeline is G's alone, and so is the folder's lock. */
   if (dup3(go, STDIN_FILENO, 0) < 0) fail("cannot let go of stdin");

@@ -27,6 +27,7 @@ static bool can_mount(const struct root *root, const char *stage, char *complain
   close(ends[0]);
   complaint[length > 0 ? length : 0] = '\0';
   complaint[strcspn(complaint, "\n")] = '\0';
+  if (length <= 0) snprintf(complaint, size, "bootstrap: it was not tried to the end");
   return exit_status_of(wait_for(child)) == 0;
 }
 

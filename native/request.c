@@ -127,7 +127,7 @@ _Noreturn static void execute_runtime(const struct starter *starter, char **comm
 }
 
 _Noreturn void serve_request(const struct starter *starter, const struct request *request) {
-  struct root root = {.user_namespace = starter->user_namespace};
+  struct root root = {.user_namespace = starter->user_namespace, .shifts_init = starter->shifts_init};
   complaints = request->channel;
   char **arguments = request->arguments + 1;
   for (;; arguments++) {

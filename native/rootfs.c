@@ -7,7 +7,8 @@
  * one takes on a file of the image is no other's, and /proc/self/mountinfo does not tell where the image lies.
  *
  * Where ids are given, the image's folder and the layer are mounted with their owners shifted (mount_setattr(2),
- * MOUNT_ATTR_IDMAP): what belongs to one range of ids on disk belongs to another, the container's own, as it sees it.
+ * MOUNT_ATTR_IDMAP): what belongs to one range of ids on disk belongs to another, the container's own, as it sees it. So
+ * is STAGE/init, where the runtime needs that its owner is the container's root (stage.c).
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -51,8 +52,8 @@ static void bind_read_only(const char *folder, const char *target) {
 }
 
 /*
- * Opens a folder, with its owners shifted where there is a map. It is mounted on `target` for that, since an overlay
- * takes only what is mounted in our namespace; what is mounted there next covers it.
+ * Opens a folder (or, with a map, a file), with its owners shifted where there is a map. It is mounted on `target` for
+ * that, since an overlay takes only what is mounted in our namespace; what is mounted there next covers it.
  */
 static int open_layer(const char *folder, const char *target, int id_map) {
   if (id_map < 0) return open_folder(AT_FDCWD, folder);
@@ -94,9 +95,8 @@ static void give_folders(const char *target, uid_t owner) {
  * least where nothing can be written: the second is the empty mount point. In a user namespace, overlay may not use
  * trusted.* attributes (overlayfs.rst, userxattr).
  */
-static void mount_overlay(const struct root *root, const char *target) {
+static void mount_overlay(const struct root *root, const char *target, int id_map) {
   int empty = open_folder(AT_FDCWD, target);
-  int id_map = root->ids.count > 0 ? make_id_map(root->ids, root->shifted) : -1;
   char choices[256], writable[128] = "";
   if (root->layer != NULL) {
     int layer = open_layer(root->layer, target, id_map);
@@ -111,13 +111,16 @@ static void mount_overlay(const struct root *root, const char *target) {
 }
 
 void mount_root(const struct root *root, const char *stage) {
-  char target[4096];
+  char target[4096], init[4096];
   snprintf(target, sizeof target, "%s/rootfs", stage);
+  snprintf(init, sizeof init, "%s/init", stage);
   if (unshare(CLONE_NEWNS) != 0) fail("cannot make a mount namespace");
+  int id_map = root->ids.count > 0 ? make_id_map(root->ids, root->shifted) : -1;
+  if (root->shifts_init && id_map >= 0) close(open_layer(init, init, id_map));
   if (root->bound) {
     bind_read_only(root->rootfs, target);
   } else {
-    mount_overlay(root, target);
+    mount_overlay(root, target, id_map);
   }
   if (root->owner != 0) give_folders(target, root->owner);
 }

@@ -8,6 +8,7 @@ import { explainBootstrapFailure } from './failures.ts';
 import { longestGuardLine, parseGuardLine } from './guard-reports.ts';
 import { readLines } from './lines.ts';
 import { idMappings, type Identity } from './owners.ts';
+import type { RuntimeProgram } from './runtime-program.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
@@ -17,8 +18,8 @@ export interface GuardOptions {
   readonly name: string;
   /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
   readonly stage: string;
-  /** The path of the runtime; a small one is copied, so as to be executed without ado. */
-  readonly runtime: string;
+  /** A small one is copied, so as to be executed without ado. */
+  readonly runtime: RuntimeProgram;
   readonly identity: Identity;
   /** Folders of cgroups that are this host's own, to be removed at its end. */
   readonly cgroups: readonly string[];
@@ -168,12 +169,14 @@ export class Guard {
 function guardArguments(options: GuardOptions): string[] {
   const { identity } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
-  args.push('--runtime', options.runtime);
+  args.push('--runtime', options.runtime.path);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.ownCgroup !== undefined) args.push('--own-cgroup', options.ownCgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (identity.kind === 'privileged') {
     if (identity.ranges > 0) args.push('--ids', `${identity.ids.first}:${identity.ids.count}`);
+    // runc looks for a container's namespaces as the machine's root, others as the container's.
+    if (identity.ranges > 0 && options.runtime.name !== 'runc') args.push('--shift-init');
   } else {
     args.push('--user-namespace');
   }

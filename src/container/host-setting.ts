@@ -107,7 +107,7 @@ export class HostSetting {
       directory,
       name,
       stage,
-      runtime: runtime.path,
+      runtime,
       identity: this.#identity,
       cgroups: placement.hostFolders,
       ownCgroup: placement.maker === 'none' ? undefined : ownCgroup(this.#layout),
