@@ -26,6 +26,7 @@ const shared = [
   'pino-log.ts',
   'read-pieces.ts',
   'regular-file.ts',
+  'remove-tree.ts',
   'unique-id.ts',
   'version.ts',
 ];

@@ -3,13 +3,15 @@
  * neither enter namespaces nor be process 1 of one, and it has no flock(2). Its faces:
  *
  *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
- *                     hold.c, remove.c; starts the containers, through an OCI runtime: start.c, starts.c, connections.c,
+ *                     hold.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c, starts.c, connections.c,
  *                     request.c, process.c, rootfs.c, runtime-copy.c, cgroup-lock.c
  *   bootstrap run     a program in those namespaces: run.c
  *   bootstrap init    process 1 of a container: init.c
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c, lend.c
  *   bootstrap put     files into a container, executed in it: copy.c
  *   bootstrap get     a file out of a container, executed in it: copy.c
+ *   bootstrap remove  a folder with whatever is in it: remove.c
+ *   bootstrap measure what a folder holds: measure.c
  *
  * Every system call is checked; whatever cannot be done ends the process with a sentence on stderr.
  */
@@ -154,11 +156,12 @@ int main(int count, char **arguments) {
     const char *name;
     int (*face)(char **);
   } faces[] = {{"guard", guard_main}, {"run", run_main}, {"init", init_main},
-               {"lock", lock_main},   {"put", put_main}, {"get", get_main}};
+               {"lock", lock_main},   {"put", put_main}, {"get", get_main},
+               {"remove", remove_main}, {"measure", measure_main}};
   /* As a list of processes shows it: the path that we were executed by may be /proc/PID/fd/N. */
   if (prctl(PR_SET_NAME, "bootstrap") != 0) fail("cannot name this process");
   for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
     if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);
   }
-  fail_usage("usage: bootstrap guard|run|init|lock|put|get …");
+  fail_usage("usage: bootstrap guard|run|init|lock|put|get|remove|measure …");
 }

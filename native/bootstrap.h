@@ -2,6 +2,7 @@
 #ifndef BABELHOST_BOOTSTRAP_H
 #define BABELHOST_BOOTSTRAP_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -16,6 +17,8 @@ int init_main(char **arguments);
 int lock_main(char **arguments);
 int put_main(char **arguments);
 int get_main(char **arguments);
+int remove_main(char **arguments);
+int measure_main(char **arguments);
 
 /*
  * Writes "bootstrap: MESSAGE (ERRNAME): what the errno means" to stderr and exits with EXIT_FAILED. The host takes the
@@ -203,6 +206,14 @@ void want_cgroup_lock(void);
 /* remove.c */
 /* Removes a folder and all in it, without following links. What is not there is no fault; others go to stderr. */
 void remove_folder(int parent, const char *name);
+/* Opens a folder in an open one. Fails, with errno, for a link and for what is mounted there. */
+int open_inside(int parent, const char *name);
+/* Whether an entry of an open folder is a folder: 1 or 0; -1, with errno, if that cannot be found out. */
+int is_folder(int parent, const struct dirent *entry);
+/* Whether a name is one that every folder has. */
+bool is_dots(const char *name);
+
+/* remove-cgroup.c */
 /* Removes an empty cgroup and the empty cgroups in it, waiting up to `patience` milliseconds for what still ends. */
 void remove_cgroup(const char *path, int patience);
 

@@ -21,6 +21,7 @@ import type { Metrics } from './telemetry/metrics.ts';
 
 // What `doctor` tells needs no host: it may be what keeps one from starting.
 export { examineMachine, type Finding, type MachineReport } from './container/index.ts';
+export { examineStore } from './examine-store.ts';
 
 export interface HostOptions {
   /** The folder of the store. `defaultRoot()` where it is not given. */

@@ -1,6 +1,7 @@
 // Programs that are run in the guard's namespaces, beside its containers (native/run.c).
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '../errors.ts';
 import type { BootContext } from './boot-context.ts';
@@ -14,7 +15,7 @@ import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 const deletePatienceMs = 5000;
 
 /** How long another program may take: to count or remove the files of a layer takes a slow disk its time. */
-const programPatienceMs = 10 * 60_000;
+const facePatienceMs = 10 * 60_000;
 
 /** The options of `bootstrap run` that make it enter what the guard has made. */
 function identityArguments(identity: Identity): string[] {
@@ -31,11 +32,11 @@ async function spawnInGuard(
   action: string,
   context: BootContext,
   command: readonly string[],
-  stdout: 'ignore' | 'pipe',
+  output: 'ignore' | 'pipe',
 ): Promise<{ readonly child: ChildProcess; readonly lifeline: Duplex }> {
   const args = ['run', ...identityArguments(context.identity), '--', ...command];
   const child = await spawnProcess(action, context.bootstrap, args, {
-    stdio: ['ignore', stdout, 'ignore', context.guard.processFolder.fd, 'pipe'],
+    stdio: ['ignore', output, output, context.guard.processFolder.fd, 'pipe'],
     env: runtimeEnvironment(),
   });
   const lifeline = child.stdio[4] as Duplex;
@@ -69,12 +70,29 @@ async function endOf({ child, lifeline }: Awaited<ReturnType<typeof spawnInGuard
   return status;
 }
 
-/** Runs a program in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
-export async function runInGuard(context: BootContext, command: readonly string[]) {
-  const spawned = await spawnInGuard('run a program beside containers', context, command, 'pipe');
+/** How a face of the bootstrap ended. */
+export interface BesideResult {
+  /** Null if it was killed. */
+  readonly status: number | null;
+  /** What it wrote to stdout and to stderr, up to `outputLength` characters of each. */
+  readonly output: string;
+  readonly complaint: string;
+}
+
+const outputLength = 8192;
+
+/** Executes a face of the bootstrap in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
+export async function runInGuard(context: BootContext, face: readonly string[]): Promise<BesideResult> {
+  // The guard's own copy: other paths of it lead nowhere in there.
+  const command = [path.join(context.stage, 'init'), ...face];
+  const spawned = await spawnInGuard('do something beside containers', context, command, 'pipe');
   let output = '';
+  let complaint = '';
   spawned.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    output = (output + text).slice(-8192);
+    output = (output + text).slice(0, outputLength);
   });
-  return { status: await endOf(spawned, programPatienceMs), output };
+  spawned.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(0, outputLength);
+  });
+  return { status: await endOf(spawned, facePatienceMs), output, complaint };
 }

@@ -7,7 +7,7 @@ import type { Container } from './container.ts';
 import { bootWithHostName, defaultHostName } from './host-name.ts';
 import { HostSetting } from './host-setting.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
-import { runInGuard } from './in-guard.ts';
+import { runInGuard, type BesideResult } from './in-guard.ts';
 import type { IsolationReport } from './isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { makeMountPoints } from './mount-points.ts';
@@ -95,12 +95,12 @@ export class ContainerRuntime implements AsyncDisposable {
   }
 
   /**
-   * Runs a program of this machine where the containers' files belong to somebody who may remove and measure them: in
+   * Executes a face of the bootstrap where the containers' files belong to somebody who may remove and measure them: in
    * the guard's namespaces, as their id 0. After ten minutes it is killed.
-   * @returns what it wrote to stdout, and its exit status: not 0 where it was killed
+   * @throws BabelhostError `runtimeMissing`, `containerFailed` where that cannot be
    */
-  async runBeside(command: readonly string[]): Promise<{ readonly status: number | null; readonly output: string }> {
-    return runInGuard(await this.#host.prepare(), command);
+  async runBeside(face: readonly string[]): Promise<BesideResult> {
+    return runInGuard(await this.#host.prepare(), face);
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { Logger } from '../log.ts';
 import { readInside } from './unpack/read-inside.ts';
 import { silentLogger } from '../log.ts';
+import type { Unremoved } from '../remove-tree.ts';
 import path from 'node:path';
 import { arrivedBlob } from './arriving-blob.ts';
 import type { BuildOptions } from './build/build-into-store.ts';
@@ -19,7 +20,7 @@ import { findEntry, notInStore } from './store/find-image.ts';
 import { readIndex, type IndexEntry } from './store/index-file.ts';
 import { applyAccess } from './store/access.ts';
 import { makeLayout, makeLayoutFiles, readOwnFile, storeLayout, type StoreAccess } from './store/layout.ts';
-import { allLive, sweepDeadSessions } from './store/session.ts';
+import { allLive } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
@@ -88,9 +89,7 @@ export class ImageStore implements AsyncDisposable {
     if (!made || !(await allLive(layout))) {
       await core.locked(async (workspace) => {
         await makeLayoutFiles(layout, workspace.path);
-        if (await sweepDeadSessions(layout, core.session.id)) {
-          await core.collect(await readIndex(layout), workspace);
-        }
+        if (await core.sweep()) await core.collectIfSound(await readIndex(layout), workspace);
       });
     }
     return new ImageStore(core);
@@ -104,6 +103,11 @@ export class ImageStore implements AsyncDisposable {
   /** The mode of files that others put into the root, and that are open to whom the store is. */
   get fileMode(): number {
     return this.#core.layout.fileMode;
+  }
+
+  /** What could not be removed of images and of work in progress, since this was opened. */
+  get unremoved(): readonly Unremoved[] {
+    return [...this.#core.unremoved.values()];
   }
 
   /**
@@ -178,7 +182,7 @@ export class ImageStore implements AsyncDisposable {
   /** Removes images that have neither name nor annotation, and whatever no image refers to. */
   async prune(): Promise<Pruned> {
     return await this.#core.locked(async (workspace) => {
-      await sweepDeadSessions(this.#core.layout, this.#core.session.id);
+      await this.#core.sweep();
       const before = await readIndex(this.#core.layout);
       const entries = before.filter(
         ({ names, annotations }) => names.length > 0 || Object.keys(annotations).length > 0,

@@ -1,6 +1,6 @@
 // doctor: what a machine can do, as root, as an ordinary user, and where something is missing.
 import { spawn } from 'node:child_process';
-import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bootstrapPath } from '../../src/native.ts';
@@ -28,6 +28,7 @@ describe('doctor', () => {
       'cgroups',
       'overlay',
       'dumps',
+      'store',
       'memory',
       'seccomp',
     ]) {
@@ -111,6 +112,20 @@ describe('doctor', () => {
     const wanting = await runProgram(['doctor', '--require', 'seccomp,magic']);
     expect(wanting.status).toBe(1);
     expect(wanting.stdout).toMatch(/missing +required +'magic' is required, but there is no such protection/);
+  });
+
+  it('makes no store, and fails where there is one that cannot be opened', async () => {
+    const folder = await temporaryFolder();
+    const root = path.join(folder, 'root');
+    const none = await runProgram(['doctor', '--root', root]);
+    expect(none.stdout).toMatch(new RegExp(`^ {2}. ok +store +none yet at ${root}$`, 'm'));
+    expect(none.status).toBe(0);
+    expect(await readdir(folder)).toEqual([]);
+    await mkdir(root);
+    for (const file of ['oci-layout', 'tmp']) await writeFile(path.join(root, file), '');
+    const broken = await runProgram(['doctor', '--root', root]);
+    expect(broken.stdout).toMatch(new RegExp(`^ {2}. missing +store +${root} cannot be opened: `, 'm'));
+    expect(broken.status).toBe(1);
   });
 
   it('says what is missing and how to get it, and fails', async () => {

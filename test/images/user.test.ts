@@ -22,11 +22,11 @@ async function asNobody(program: string, ...args: string[]): Promise<string> {
 }
 
 describe.runIf(isRoot)('an ordinary user', () => {
-  it('removes trees with closed folders, of which the rest goes while these are opened', async () => {
+  it('removes trees with closed folders', async () => {
     const scratch = await temporaryFolder();
     await chown(scratch, nobody, nobody);
     const program = path.join(scratch, 'program.mts');
-    const removal = fileURLToPath(new URL('../../src/images/store/remove-tree.ts', import.meta.url));
+    const removal = fileURLToPath(new URL('../../src/remove-tree.ts', import.meta.url));
     await writeFile(
       program,
       `import { chmod, mkdir } from 'node:fs/promises';
@@ -34,11 +34,10 @@ import { removeTree } from ${JSON.stringify(removal)};
 const tree = process.argv[2];
 await mkdir(tree + '/closed/inner', { recursive: true });
 await chmod(tree + '/closed', 0);
-for (let index = 0; index < 200; index += 1) await mkdir(tree + '/' + index + '/inner', { recursive: true });
-await removeTree(tree);
+console.log(JSON.stringify(await removeTree(tree)));
 `,
     );
-    await asNobody(program, path.join(scratch, 'tree'));
+    expect(await asNobody(program, path.join(scratch, 'tree'))).toBe('undefined');
     expect(await readdir(scratch)).toEqual(['program.mts']);
   });
 

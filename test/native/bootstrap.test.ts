@@ -28,7 +28,7 @@ describe('the bootstrap', () => {
       .filter((name) => name.endsWith('.c'))
       .map((name) => path.join(native, name));
     await execute('cc', ['-g', '-O1', '-o', program, ...sources]);
-    // Not guard and run: valgrind does not know pidfd_open.
+    // Not guard and run, nor remove and measure: valgrind does not know pidfd_open and openat2.
     const valgrind = ['valgrind', '-q', '--error-exitcode=99', '--leak-check=full', program];
     const file = path.join(folder, 'file');
     expect(await runWith([...valgrind, 'lock', path.join(folder, 'lock')], '')).toEqual({
@@ -59,6 +59,12 @@ describe('the bootstrap', () => {
     [['put', 'x'], /put takes -- and a command/],
     [['get', '5'], /get needs a size and a path/],
     [['get', 'much', '/x'], /the size is a number/],
+    [['remove'], /usage: bootstrap remove PATH/],
+    [['remove', 'relative'], /remove needs an absolute path/],
+    [['remove', '/tmp/'], /remove needs an absolute path/],
+    [['remove', '/tmp/..'], /remove needs an absolute path/],
+    [['measure', '1', '/tmp'], /usage: bootstrap measure FILES BYTES FOLDER/],
+    [['measure', '1', 'much', '/tmp'], /BYTES is a number/],
     [['dance'], /usage: bootstrap guard/],
     [[], /usage: bootstrap guard/],
   ])('refuses wrong usage: %j', async (args, message) => {

@@ -11,6 +11,7 @@ import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { identifySocket, noteSocket } from '../../src/container/listened-socket.ts';
+import { systemErrorCode } from '../../src/errors.ts';
 import { bootstrapPath } from '../../src/native.ts';
 import { environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
@@ -52,7 +53,13 @@ const guardScenario: Scenario = async (command) => {
     if (!chunk.includes('ready')) return;
     // One that failed before it left its folder, which this guard has taken over: hosts' names are no other's, this one is.
     rmSync(path.join(directory, 'host', 'listened'), { force: true });
-    noteSocket(path.join(directory, 'host'), identifySocket(socket));
+    try {
+      noteSocket(path.join(directory, 'host'), identifySocket(socket));
+    } catch (error) {
+      // One whose waiting for us fails has removed its folder by now, and cannot know of the socket.
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      rmSync(socket);
+    }
     child.stdin.end();
   });
   const complaint = text(child.stderr);

@@ -16,6 +16,7 @@ const calls = [
   'accept4',
   'bind',
   'chdir',
+  'chmod',
   'clone',
   'close_range',
   'dup2',
@@ -30,12 +31,14 @@ const calls = [
   'fstat',
   'getdents64',
   'listen',
+  'lseek',
   'memfd_create',
   'mkdir',
   'mkdirat',
   'mount',
   'newfstatat',
   'openat',
+  'openat2',
   'pidfd_open',
   'pidfd_send_signal',
   'pipe2',
@@ -143,6 +146,15 @@ export async function runWith(command: readonly string[], input: string): Promis
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment, ...hung });
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
+  const [complaint, answer] = [text(child.stderr), text(child.stdout)];
+  const [status] = (await once(child, 'close')) as [number | null];
+  return { status, complaint: await complaint, answer: await answer };
+}
+
+/** Runs a command to its end with nothing on its stdin, which does not end either for whoever only watches it. */
+export async function runQuietly(command: readonly string[], timeout = patienceMs): Promise<Result> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment, ...hung, timeout });
   const [complaint, answer] = [text(child.stderr), text(child.stdout)];
   const [status] = (await once(child, 'close')) as [number | null];
   return { status, complaint: await complaint, answer: await answer };

@@ -1,5 +1,6 @@
-// doctor: what this machine can do, what is weaker than it could be, what is missing, and the command that mends it. The
-// one command that asks no host: it must answer where none can start.
+// doctor: what this machine can do, what is weaker than it could be, what is missing, what is left in the store, and the
+// command that mends it. The one command that asks no host: it must answer where none can start.
+import path from 'node:path';
 import type { Finding, MachineReport } from '../../host.ts';
 import { command, type Context } from '../command.ts';
 import { onOneLine, type Style } from '../text.ts';
@@ -16,8 +17,10 @@ export default command({
   },
 
   async run({ global, output }) {
-    const { examineMachine } = await import('../../host.ts');
-    const report = await examineMachine(global.runtime, global.require);
+    const { defaultRoot, examineMachine, examineStore } = await import('../../host.ts');
+    const { findings, isolation } = await examineMachine(global.runtime, global.require);
+    const store = await examineStore(path.resolve(global.root ?? defaultRoot()), global.runtime);
+    const report = { findings: [...findings, ...store], isolation };
     const able = report.findings.every(({ state }) => state !== 'missing');
     if (global.json) output.json({ able, ...report });
     else print(report, able, output);

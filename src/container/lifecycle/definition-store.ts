@@ -7,12 +7,13 @@
 //
 // A generation is entered by link(2), which fails where another process has entered it before: commits of several hosts
 // on one store exclude each other without a lock. What is half made has a name that begins with a dot and has its maker
-// in it, and is removed once that process is gone.
+// in it, and is removed once that process is gone. What is destroyed is renamed, and removed by whoever comes to it.
 import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
-import { uniqueId } from '../../unique-id.ts';
 import type { Logger } from '../../log.ts';
+import { logUnremoved, type Unremoved } from '../../remove-tree.ts';
+import { uniqueId } from '../../unique-id.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { OwnerMap } from '../owners.ts';
 import type { CopiedFile } from './copy.ts';
@@ -20,12 +21,15 @@ import { parseDefinition, type Definition, type PendingFile } from './definition
 import { namesIn, syncFolder } from './folder.ts';
 import { makerLives, makerName } from './maker.ts';
 
+/** Destroyed containers are named so until their files are removed. */
+const gonePrefix = '.gone-';
+
 /** What a store needs of the machine. */
 export interface StoreSurroundings {
   readonly folder: string;
   readonly owners: OwnerMap;
-  /** Removes a folder with files of containers' own ids in it. */
-  readonly removeLayer: (folder: string) => Promise<void>;
+  /** Removes a container's folder, in whose layer there may be files of containers' own ids. */
+  readonly removeTree: (folder: string) => Promise<Unremoved | undefined>;
   readonly logger: Logger;
 }
 
@@ -50,21 +54,39 @@ export class DefinitionStore {
     return path.join(this.#surroundings.folder, id);
   }
 
-  /** Removes what processes left half made that have died. */
-  async sweep(): Promise<void> {
+  /**
+   * Removes what processes left half made that have died, and destroyed containers of which something is left.
+   * @returns what cannot be removed: the next sweep tries again
+   */
+  async sweep(): Promise<Unremoved[]> {
+    const left: Unremoved[] = [];
     for (const name of await namesIn(this.#surroundings.folder)) {
       const folder = path.join(this.#surroundings.folder, name);
-      if (name.startsWith('.')) {
-        if (!(await makerLives(name))) await this.#removeTree(folder);
-        continue;
+      try {
+        const swept = await this.#sweepable(name);
+        if (swept !== undefined) left.push(...(await this.#removeTree(swept)));
+      } catch (error) {
+        const unremoved = { path: folder, reasons: [messageOf(error)] };
+        logUnremoved(this.#surroundings.logger, unremoved);
+        left.push(unremoved);
       }
-      const staged = (await namesIn(folder)).filter((each) => each.startsWith('.'));
-      const dead = [];
-      for (const each of staged) if (!(await makerLives(each))) dead.push(each);
-      for (const each of dead) await rm(path.join(folder, each), { force: true });
-      const abandoned = dead.length > 0 && dead.length === staged.length;
-      if (abandoned && (await this.#newest(folder)) === undefined) await this.#removeTree(folder);
     }
+    return left;
+  }
+
+  /** The path of an entry of the folder that is nobody's. Of one that is a container's, removes what is half made in it. */
+  async #sweepable(name: string): Promise<string | undefined> {
+    const folder = path.join(this.#surroundings.folder, name);
+    // Whoever destroys it may be at it: who comes second leaves it to the first (native/remove.c).
+    if (name.startsWith(gonePrefix)) return folder;
+    if (name.startsWith('.')) return (await makerLives(name)) ? undefined : folder;
+    const staged = (await namesIn(folder)).filter((each) => each.startsWith('.'));
+    const dead = [];
+    for (const each of staged) if (!(await makerLives(each))) dead.push(each);
+    const abandoned = dead.length > 0 && dead.length === staged.length;
+    if (abandoned && (await this.#newest(folder)) === undefined) return await this.#takeAway(folder);
+    for (const each of dead) await rm(path.join(folder, each), { force: true });
+    return undefined;
   }
 
   /** All ids, oldest first. */
@@ -147,17 +169,23 @@ export class DefinitionStore {
     }
   }
 
-  /** Takes a container away, in one instant; its files go after that. */
+  /** Takes a container away, in one instant; its files go after that. What cannot go is told in the log, and swept later. */
   async remove(id: ContainerId): Promise<void> {
-    const gone = path.join(this.#surroundings.folder, `.gone-${await makerName()}`);
+    const gone = await this.#takeAway(this.folderOf(id));
+    if (gone !== undefined) await this.#removeTree(gone);
+  }
+
+  /** Renames a container's folder, so that it is none any more. Returns its path then; undefined if it was gone. */
+  async #takeAway(folder: string): Promise<string | undefined> {
+    const gone = path.join(this.#surroundings.folder, `${gonePrefix}${await makerName()}`);
     try {
-      await rename(this.folderOf(id), gone);
+      await rename(folder, gone);
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return;
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
     await syncFolder(this.#surroundings.folder);
-    await this.#removeTree(gone);
+    return gone;
   }
 
   /** A new container's folder has a staged file from its first instant: that tells whose it is. */
@@ -207,9 +235,11 @@ export class DefinitionStore {
     return newest;
   }
 
-  async #removeTree(folder: string): Promise<void> {
-    if ((await namesIn(path.join(folder, 'layer'))).length > 0) await this.#surroundings.removeLayer(folder);
-    await rm(folder, { recursive: true, force: true });
+  async #removeTree(folder: string): Promise<Unremoved[]> {
+    const unremoved = await this.#surroundings.removeTree(folder);
+    if (unremoved === undefined) return [];
+    logUnremoved(this.#surroundings.logger, unremoved);
+    return [unremoved];
   }
 }
 

@@ -1,4 +1,4 @@
-// The limits of containers that are handled through definitions: those of every container, with one that only somebody
+// The limits of containers that are handled through definitions: those of every container, with two that only somebody
 // who follows a container can keep; and the bounds of the lifecycle itself.
 import { BabelhostError } from '../../errors.ts';
 import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
@@ -6,9 +6,11 @@ import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
 export interface RunLimits extends Limits {
   /** What its writable layer may hold, in bytes. Looked at every `layerCheckMs`: a fast writer gets a little further. */
   readonly layerBytes: number;
+  /** Files, folders and links in it, each of which takes an inode of the disk. Looked at together with `layerBytes`. */
+  readonly layerFiles: number;
 }
 
-export const defaultRunLimits: RunLimits = { ...defaultLimits, layerBytes: 1024 ** 3 };
+export const defaultRunLimits: RunLimits = { ...defaultLimits, layerBytes: 1024 ** 3, layerFiles: 262_144 };
 
 /** Limits as a client gives them: -1 stands for the default, and what is not named stays as it is. */
 export type LimitChanges = { readonly [Name in keyof RunLimits]?: number | undefined };
@@ -34,11 +36,14 @@ export function changeLimits(own: Partial<RunLimits>, changes: LimitChanges): Pa
  */
 export function fullLimits(own: Partial<RunLimits>): RunLimits {
   const limits = { ...defaultRunLimits, ...own };
-  const { layerBytes, ...rest } = limits;
+  const { layerBytes, layerFiles, ...rest } = limits;
   checkLimits(rest);
-  if (!Number.isSafeInteger(layerBytes) || layerBytes <= 0) {
-    const message = `The limit layerBytes is a positive number, not ${layerBytes}.`;
-    throw new BabelhostError('containerFailed', message, { name: 'layerBytes', value: layerBytes });
+  for (const [name, value] of Object.entries({ layerBytes, layerFiles })) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new BabelhostError('containerFailed', `The limit ${name} is a positive number, not ${value}.`, {
+      name,
+      value,
+    });
   }
   return limits;
 }

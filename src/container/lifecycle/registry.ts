@@ -1,6 +1,7 @@
 // The containers of a host: their definitions, their runs, and the handles through which they are changed.
 import { BabelhostError } from '../../errors.ts';
 import { silentLogger, type Logger } from '../../log.ts';
+import type { Unremoved } from '../../remove-tree.ts';
 import { defaultHostName } from '../host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
@@ -21,6 +22,7 @@ import {
 import type { OutputChunk } from './output-log.ts';
 import { listContainers, stateOf, type ContainerState, type ContainerSummary } from './overview.ts';
 import { recordEntryPoint, recordFiles, recordLimits } from './recording.ts';
+import { removeBeside } from './remove-beside.ts';
 import type { RootSource } from './run.ts';
 import { RunningMark } from './running-mark.ts';
 import { SerialQueues } from './serial-queues.ts';
@@ -52,6 +54,8 @@ export interface HandleInfo {
 
 export class ContainerRegistry implements AsyncDisposable {
   readonly limits: LifecycleLimits;
+  /** What is left of containers and could not be removed when this was opened. */
+  readonly unremoved: readonly Unremoved[];
   readonly #runtime: ContainerRuntime;
   readonly #containers: Containers;
   readonly #handles: Handles;
@@ -59,29 +63,28 @@ export class ContainerRegistry implements AsyncDisposable {
   readonly #queues = new SerialQueues();
   readonly #closing = new AbortController();
 
-  private constructor(options: RegistryOptions, store: DefinitionStore, limits: LifecycleLimits) {
+  private constructor(
+    options: RegistryOptions,
+    store: DefinitionStore,
+    limits: LifecycleLimits,
+    unremoved: readonly Unremoved[],
+  ) {
     const { runtime, roots, logger = silentLogger() } = options;
     this.limits = limits;
+    this.unremoved = unremoved;
     this.#runtime = runtime;
     this.#containers = new Containers(store, runtime);
     this.#handles = new Handles(limits);
     this.#around = { runtime, roots, limits, logger, containers: this.#containers, handles: this.#handles };
   }
 
-  /** Opens the definitions of a store and removes what was left half made. Starts nothing. */
+  /** Opens the definitions of a store and removes what was left half made, as far as it can be. Starts no container. */
   static async open(options: RegistryOptions): Promise<ContainerRegistry> {
     const { folder, runtime, logger = silentLogger() } = options;
-    const store = new DefinitionStore({
-      folder,
-      owners: runtime.owners,
-      logger,
-      removeLayer: async (layer) => {
-        // As the containers' root, which may own folders that are closed to an ordinary user.
-        if (runtime.owners.kind === 'single') await runtime.runBeside(['rm', '-rf', '--', layer]);
-      },
-    });
-    await store.sweep();
-    return new ContainerRegistry(options, store, { ...defaultLifecycleLimits, ...options.limits });
+    const removeTree = (container: string) => removeBeside(runtime, container);
+    const store = new DefinitionStore({ folder, owners: runtime.owners, logger, removeTree });
+    const unremoved = await store.sweep();
+    return new ContainerRegistry(options, store, { ...defaultLifecycleLimits, ...options.limits }, unremoved);
   }
 
   /**
@@ -162,7 +165,7 @@ export class ContainerRegistry implements AsyncDisposable {
   }
 
   /**
-   * Removes a container with all it has written.
+   * Removes a container with all it has written; of that, what cannot be removed is told in the log.
    * @throws BabelhostError `notFound`; `conflict` if it runs
    */
   async destroy(id: string): Promise<void> {

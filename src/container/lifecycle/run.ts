@@ -17,7 +17,7 @@ import {
   type CopiedFile,
 } from './copy.ts';
 import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
-import { bootLimits, fullLimits, type LifecycleLimits } from './limits.ts';
+import { bootLimits, fullLimits, type LifecycleLimits, type RunLimits } from './limits.ts';
 import { OutputLog } from './output-log.ts';
 import { RunningMark } from './running-mark.ts';
 import { TrackedProcess } from './tracked-process.ts';
@@ -65,7 +65,7 @@ export class Run {
     this.main = new TrackedProcess(definition.id, true, args, container, log);
     this.processes.set(this.main.id, this.main);
     const stopWatching = definition.writable
-      ? this.#watch(path.join(folder, 'layer'), fullLimits(definition.limits).layerBytes)
+      ? this.#watch(path.join(folder, 'layer'), fullLimits(definition.limits))
       : undefined;
     this.ended = this.main.ended.then(async () => {
       stopWatching?.();
@@ -175,16 +175,17 @@ export class Run {
     for (const { id } of ended.slice(0, -this.#surroundings.limits.processes)) this.processes.delete(id);
   }
 
-  /** Keeps the limit that nothing else keeps. */
-  #watch(layer: string, layerBytes: number): () => void {
+  /** Keeps the limits that nothing else keeps. */
+  #watch(layer: string, runLimits: RunLimits): () => void {
     const { runtime, limits, logger } = this.#surroundings;
     let measuring = false;
     const look = async () => {
       if (measuring) return;
       measuring = true;
       try {
-        if ((await measureLayer(runtime, layer)) <= layerBytes) return;
-        this.main.blame(`Its writable layer held more than its limit of ${layerBytes} bytes (limit: layerBytes).`);
+        const excess = await excessOf(runtime, layer, runLimits);
+        if (excess === undefined) return;
+        this.main.blame(`Its writable layer held more than its limit of ${excess}.`);
         await this.container.kill();
       } catch (error) {
         logger.warn({ err: error, container: this.definition.id }, 'a writable layer could not be measured');
@@ -208,13 +209,22 @@ async function place(container: Container, files: readonly CopiedFile[]): Promis
   throw copyFailure(complaints, 'copied into the container, and it was not started');
 }
 
-/** What lies in a layer, in bytes of disk. Files of containers' own ids may be closed to us: measured beside them. */
-async function measureLayer(runtime: ContainerRuntime, layer: string): Promise<number> {
-  const { output } = await runtime.runBeside(['du', '-s', '--block-size=1', path.join(layer, 'upper')]);
-  // A file that goes while it is counted makes for another exit status, not for another sum.
-  const bytes = Number.parseInt(output, 10);
-  if (Number.isNaN(bytes)) throw new Error(`du wrote '${output}'`);
-  return bytes;
+/**
+ * Measures a layer, beside the containers: its files may be closed to us (native/measure.c).
+ * @returns the limit that it is over, as a sentence has it, if it is over one
+ */
+async function excessOf(
+  runtime: ContainerRuntime,
+  layer: string,
+  { layerBytes, layerFiles }: RunLimits,
+): Promise<string | undefined> {
+  const face = ['measure', String(layerFiles), String(layerBytes), path.join(layer, 'upper')];
+  const { status, output, complaint } = await runtime.runBeside(face);
+  if (status !== 0) throw new Error(complaint.trim() || 'its measuring was interrupted');
+  const [files = NaN, bytes = NaN] = output.split(' ').map(Number);
+  if (bytes > layerBytes) return `${layerBytes} bytes (limit: layerBytes)`;
+  if (files > layerFiles) return `${layerFiles} files and folders (limit: layerFiles)`;
+  return undefined;
 }
 
 async function release(releases: Releases, logger: Logger, container: string): Promise<void> {

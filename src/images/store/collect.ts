@@ -2,10 +2,11 @@
 // or layers/ but under it, so what is unreferenced now is nobody's.
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { messageOf } from '../../errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { IndexEntry } from './index-file.ts';
 import type { StoreLayout } from './layout.ts';
-import { namesIn } from './session.ts';
+import { namesIn, type OnUnremoved } from './session.ts';
 import type { DocumentCache } from './stored-image.ts';
 
 /** What was taken out. */
@@ -17,7 +18,8 @@ export interface Collected {
 
 /**
  * Moves everything unreferenced into `trash` (a folder of the same file system, to be removed once the lock is let go):
- * a rename each, however large. A rootfs or layer with a lease stays until the last lease ends.
+ * a rename each, however large. A rootfs or layer with a lease stays until the last lease ends. What cannot be moved is
+ * told, and stays unreferenced for the next time.
  * @throws BabelhostError `storageDirty` if an image of the index cannot be read: then nothing is taken out, as what that
  * image needs is not known.
  */
@@ -26,6 +28,7 @@ export async function collectUnreferenced(
   entries: readonly IndexEntry[],
   documents: DocumentCache,
   trash: string,
+  onUnremoved: OnUnremoved,
 ): Promise<Collected> {
   const blobs = new Set<string>();
   const layers = new Set<string>();
@@ -46,11 +49,16 @@ export async function collectUnreferenced(
       if (wanted(name)) continue;
       await mkdir(trash, { recursive: true, mode: 0o700 });
       const file = path.join(folder, name);
-      if (folder === layout.blobs) {
-        bytes += (await lstat(file)).size;
-        digests.push(`sha256:${name}` as Digest);
+      const { size } = await lstat(file);
+      try {
+        await rename(file, path.join(trash, `${kind}-${name}`));
+      } catch (error) {
+        onUnremoved({ path: file, reasons: [messageOf(error)] });
+        continue;
       }
-      await rename(file, path.join(trash, `${kind}-${name}`));
+      if (folder !== layout.blobs) continue;
+      bytes += size;
+      digests.push(`sha256:${name}` as Digest);
     }
   };
   await sweep(layout.blobs, (name) => blobs.has(name));

@@ -4,6 +4,7 @@ import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, isBabelhostError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
+import { logUnremoved, type Unremoved } from '../../remove-tree.ts';
 import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
@@ -15,7 +16,7 @@ import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
 import { blobPath, syncFolder, type StoreLayout } from './layout.ts';
 import { Leases } from './leases.ts';
 import type { PreparedLock } from './lock.ts';
-import { namesIn, Session, type Workspace } from './session.ts';
+import { namesIn, Session, sweepDeadSessions, type Workspace } from './session.ts';
 import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts';
 
 export interface StoreSettings {
@@ -44,11 +45,13 @@ export class StoreCore {
   readonly session: Session;
   readonly documents: DocumentCache;
   readonly leases: Leases;
+  /** What could not be removed so far, by its path. */
+  readonly unremoved = new Map<string, Unremoved>();
 
   constructor(settings: StoreSettings) {
     this.settings = settings;
     this.layout = settings.layout;
-    this.session = new Session(settings.layout, settings.lockTimeoutMs);
+    this.session = new Session(settings.layout, settings.lockTimeoutMs, this.#onUnremoved);
     this.documents = new DocumentCache(settings.layout);
     this.leases = new Leases(settings.layout, this.session);
   }
@@ -109,14 +112,25 @@ export class StoreCore {
       await Promise.all([layout.blobs, layout.rootfs, layout.layers].map(syncFolder));
     }
     await writeIndex(layout, change.entries, workspace.path);
+    return await this.collectIfSound(change.entries, workspace);
+  }
+
+  /** Removes what dead processes have left, under the lock; see sweepDeadSessions. */
+  async sweep(): Promise<boolean> {
+    return await sweepDeadSessions(this.layout, this.session.id, this.#onUnremoved);
+  }
+
+  /**
+   * As `collect`, behind something that is done. That another image is damaged, and nothing can be taken out for it, is
+   * told by whatever reads that image, and by prune.
+   */
+  async collectIfSound(entries: readonly IndexEntry[], workspace: Workspace): Promise<Collected> {
     try {
-      return await this.collect(change.entries, workspace);
+      return await this.collect(entries, workspace);
     } catch (error) {
-      // The change is made. That another image is damaged, and nothing can be taken out for it, is told by whatever
-      // reads that image, and by prune.
       if (!isBabelhostError(error, 'storageDirty')) throw error;
       this.settings.logger.warn(
-        { root: layout.root, error: error.message },
+        { root: this.layout.root, error: error.message },
         'unreferenced files are left in the store',
       );
       return { digests: [], bytes: 0 };
@@ -126,7 +140,8 @@ export class StoreCore {
   /** Takes out what `entries` do not refer to, under the lock. */
   async collect(entries: readonly IndexEntry[], workspace: Workspace): Promise<Collected> {
     this.documents.keep(new Set(entries.map(({ digest }) => digest)));
-    return await collectUnreferenced(this.layout, entries, this.documents, path.join(workspace.path, 'trash'));
+    const trash = path.join(workspace.path, 'trash');
+    return await collectUnreferenced(this.layout, entries, this.documents, trash, this.#onUnremoved);
   }
 
   /**
@@ -214,6 +229,11 @@ export class StoreCore {
     await this.locked((workspace) => rename(rootfs, path.join(workspace.path, 'other-owners')));
     return false;
   }
+
+  readonly #onUnremoved = (unremoved: Unremoved): void => {
+    this.unremoved.set(unremoved.path, unremoved);
+    logUnremoved(this.settings.logger, unremoved);
+  };
 
   /** Where an image's root file system is, or will be. */
   rootfs(digest: Digest): string {

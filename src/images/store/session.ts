@@ -1,11 +1,12 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
 import { readdirSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
-import { uniqueId } from '../../unique-id.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { onFirstUse } from '../../on-first-use.ts';
+import { removeTree, type Unremoved } from '../../remove-tree.ts';
+import { uniqueId } from '../../unique-id.ts';
 import { exists } from '../exists.ts';
 import { childHolds, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
@@ -19,7 +20,9 @@ import {
   type LockOptions,
   type PreparedLock,
 } from './lock.ts';
-import { removeTree } from './remove-tree.ts';
+
+/** Told of what could not be removed. */
+export type OnUnremoved = (unremoved: Unremoved) => void;
 
 /** How long the holder of a lock may take to notice that its process has died, in milliseconds. */
 const noticeTimeoutMs = 1000;
@@ -29,15 +32,17 @@ export class Session {
   readonly #id = onFirstUse(uniqueId);
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
+  readonly #onUnremoved: OnUnremoved;
   #lock: Promise<LendingLock> | undefined;
   #workspaces = 0;
   /** Workspaces that are removed after their users have gone on. */
   readonly #removals = new Set<Promise<void>>();
   #closed = false;
 
-  constructor(layout: StoreLayout, lockTimeoutMs: number) {
+  constructor(layout: StoreLayout, lockTimeoutMs: number, onUnremoved: OnUnremoved) {
     this.#layout = layout;
     this.#lockTimeoutMs = lockTimeoutMs;
+    this.#onUnremoved = onUnremoved;
   }
 
   get id(): string {
@@ -98,18 +103,26 @@ export class Session {
         later = true;
       },
       [Symbol.asyncDispose]: async () => {
-        const removal = removeTree(folder);
+        const removal = this.#removeWorkspace(folder);
         if (!later) await removal;
         else {
           this.#removals.add(removal);
-          // A failure stays there for the end of the session to tell; what is left is swept after that.
-          removal.then(
-            () => this.#removals.delete(removal),
-            () => undefined,
-          );
+          void removal.then(() => this.#removals.delete(removal));
         }
       },
     };
+  }
+
+  async #removeWorkspace(folder: string): Promise<void> {
+    const unremoved = await removeTree(folder);
+    if (unremoved === undefined) return;
+    // By a name that is no session's, so that every sweep tries again, and not only those after this session's end.
+    const left = path.join(this.#layout.tmp, `left.${uniqueId()}`);
+    const moved = await rename(folder, left).then(
+      () => true,
+      () => false,
+    );
+    this.#onUnremoved(moved ? { ...unremoved, path: left } : unremoved);
   }
 
   /** Ends the session: its files must be gone by now, or on their way. */
@@ -118,10 +131,9 @@ export class Session {
     // That it could not be taken was told to whoever needed it.
     const lock = await this.#lock?.catch(() => undefined);
     if (lock === undefined) return;
-    const removed = await Promise.allSettled(this.#removals);
+    await Promise.all(this.#removals);
     await rm(path.join(this.#layout.sessions, this.id), { force: true });
     await lock.release();
-    for (const one of removed) if (one.status === 'rejected') throw one.reason;
   }
 }
 
@@ -163,35 +175,47 @@ export async function allLive(layout: StoreLayout): Promise<boolean> {
 
 /**
  * Removes what processes left that are no more: their workspaces, their leases, their sessions.
+ * @param onUnremoved - told of what stays there for the next sweep.
  * @returns whether there was any, so that the store may hold unreferenced files too.
  */
-export async function sweepDeadSessions(layout: StoreLayout, own: string): Promise<boolean> {
+export async function sweepDeadSessions(layout: StoreLayout, own: string, onUnremoved: OnUnremoved): Promise<boolean> {
   let found = false;
+  const tried = new Set<string>();
+  const remove = async (work: string) => {
+    tried.add(work);
+    const unremoved = await removeTree(path.join(layout.tmp, work));
+    if (unremoved !== undefined) onUnremoved(unremoved);
+    return unremoved === undefined;
+  };
   for (const session of namesIn(layout.sessions)) {
     if (session === own) continue;
     const lock = await lockOfDead(path.join(layout.sessions, session));
     if (lock === undefined) continue;
     found = true;
-    // With its lock in our hands nobody else sweeps it; the session's file goes last, so that dying here loses nothing.
-    for (const lease of namesIn(layout.leases)) {
-      if (lease.endsWith(`.${session}`)) await rm(path.join(layout.leases, lease), { force: true });
+    const file = path.join(layout.sessions, session);
+    try {
+      // With its lock in our hands nobody else sweeps it; the session's file goes last, so that dying here loses nothing.
+      for (const lease of namesIn(layout.leases)) {
+        if (lease.endsWith(`.${session}`)) await rm(path.join(layout.leases, lease), { force: true });
+      }
+      for (const work of namesIn(layout.tmp)) {
+        if (work.startsWith(`${session}.`)) await remove(work);
+      }
+      await rm(file, { force: true });
+    } catch (error) {
+      onUnremoved({ path: file, reasons: [messageOf(error)] });
+    } finally {
+      await lock.release();
     }
-    for (const work of namesIn(layout.tmp)) {
-      if (work.startsWith(`${session}.`)) await removeTree(path.join(layout.tmp, work));
-    }
-    await rm(path.join(layout.sessions, session), { force: true });
-    await lock.release();
   }
   // What belongs to no session at all (someone removed a session's file by hand) has no owner to wait for.
   const living = new Set(namesIn(layout.sessions));
   for (const work of namesIn(layout.tmp)) {
     const session = work.split('.')[0] ?? '';
-    if (session === own || living.has(session)) continue;
-    const folder = path.join(layout.tmp, work);
+    if (session === own || living.has(session) || tried.has(work)) continue;
     // A session is made before its first workspace: look again, it may have begun since we looked.
     if (exists(path.join(layout.sessions, session))) continue;
-    found = true;
-    await removeTree(folder);
+    if (await remove(work)) found = true;
   }
   return found;
 }

@@ -39,6 +39,7 @@ export const limitChanges = onFirstUse(() => ({
   temporaryBytes: limit('The size of /tmp and of /dev/shm, in bytes each'),
   runTimeMs: limit('How long it may run after a start, in milliseconds; 0 for as long as it likes'),
   layerBytes: limit('What its writable layer may hold, in bytes'),
+  layerFiles: limit('Files and folders that its writable layer may hold'),
 }));
 
 const handleInfo = onFirstUse(() =>

@@ -131,9 +131,9 @@ describe('definitions', () => {
     await expect(make({ env: { 'A=B': 'c' } })).rejects.toMatchObject(refused);
     await expect(make({ cwd: 'relative' })).rejects.toMatchObject(refused);
     await expect(make({ args: ['x'.repeat(131_073)] })).rejects.toMatchObject(refused);
-    await expect(registry.create({ image: 'none', entryPoint, limits: { memoryBytes: 0 } })).rejects.toMatchObject(
-      refused,
-    );
+    for (const limits of [{ memoryBytes: 0 }, { layerBytes: 0 }, { layerFiles: 1.5 }]) {
+      await expect(registry.create({ image: 'none', entryPoint, limits })).rejects.toMatchObject(refused);
+    }
     await expect(registry.create({ image: 'none', entryPoint, hostname: 'a b' })).rejects.toMatchObject(refused);
   });
 });
