@@ -56,15 +56,12 @@ export interface Rlimit {
  * Files of /proc that tell of the host, or change it: runc's and containerd's list, what newer kernels added, and what no
  * interpreter reads. cpuinfo, filesystems, loadavg, meminfo, stat, uptime and version are read by many, and stay.
  */
-const maskedPaths = [
-  ...`acpi asound buddyinfo cmdline config.gz consoles crypto devices diskstats driver interrupts iomem ioports kallsyms
+const maskedPaths =
+  `acpi asound buddyinfo cmdline config.gz consoles crypto devices diskstats driver interrupts iomem ioports kallsyms
   kcore key-users keys kmsg latency_stats locks mdstat misc modules mtrr pagetypeinfo partitions pressure sched_debug
   schedstat scsi slabinfo softirqs swaps timer_list timer_stats tty vmallocinfo vmstat zoneinfo`
     .split(/\s+/)
-    .map((name) => `/proc/${name}`),
-  '/sys/devices/virtual/powercap',
-  '/sys/firmware',
-];
+    .map((name) => `/proc/${name}`);
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /**
