@@ -105,7 +105,8 @@ bool kill_identified(pid_t process, unsigned long long start) {
   }
   /* Held first and looked at then: what is looked at is what is held, or something younger. */
   int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
-  if (pidfd < 0) return errno == ESRCH;
+  /* The last two: its id is a thread's by now. */
+  if (pidfd < 0) return errno == ESRCH || errno == EINVAL || errno == ENOENT;
   unsigned long long found;
   bool done = find_start(process, &found);
   if (done && found == start) kill_children(process, start);
