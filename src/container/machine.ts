@@ -43,7 +43,8 @@ export async function examineMachine(runtime = 'runc', required: readonly string
   const layout = readCgroupLayout();
   const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
   try {
-    await using host = await ContainerRuntime.open({ directory, runtime });
+    // Apart from the root file system: whatever lies beside hosts' folders is swept by the guard, which may be late.
+    await using host = await ContainerRuntime.open({ directory: path.join(directory, 'hosts'), runtime });
     const isolation = await host.isolation();
     const findings = await Promise.all([
       Promise.resolve(examineBootstrap()),
