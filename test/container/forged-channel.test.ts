@@ -25,7 +25,7 @@ async function boot(command: 'run' | 'exec', instead: string): Promise<Container
     `#!/bin/sh
 for word in "$@"; do [ "$last" = --pid-file ] && file=$word; last=$word; done
 case "$*" in
-  *" ${command} "*) sh -c '${instead}' & echo $! > "$file";;
+  *" ${command} "*) sh -c '${instead}' <&0 & echo $! > "$file";;
   *) exec runc "$@";;
 esac
 `,
@@ -49,7 +49,8 @@ describe('a container whose process 1 does not say what it should', () => {
   });
 
   it('is ended from outside when it says so later', async () => {
-    const container = await boot('run', `echo started >&3; echo ${forged} >&3; exec sleep 1000`);
+    const container = await boot('run', `echo started >&3; read line; echo ${forged} >&3; exec sleep 1000`);
+    container.stdin.write('now\n');
     expect(await container.exited).toEqual(fault);
   });
 
@@ -79,8 +80,9 @@ describe('a further process that does not say what it should', () => {
   });
 
   it('ends the container later on, too', async () => {
-    const container = await boot('exec', `echo started >&3; echo ${forged} >&3; exec sleep 1000`);
+    const container = await boot('exec', `echo started >&3; read line; echo ${forged} >&3; exec sleep 1000`);
     const executed = await container.execute(process);
+    executed.stdin.write('now\n');
     expect(await container.exited).toEqual(fault);
     expect(await executed.kill()).toEqual({ reason: 'killed' });
   });
