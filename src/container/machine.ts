@@ -200,7 +200,7 @@ async function examineOverlay(): Promise<Finding> {
   return {
     name,
     state: 'weaker',
-    found: 'not loaded: containers with writable layers need it, drivers do not',
+    found: 'not loaded: writable layers need it, and that drivers of one image see no locks of each other',
     mend: 'sudo modprobe overlay',
   };
 }
