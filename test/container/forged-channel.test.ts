@@ -23,9 +23,10 @@ async function boot(command: 'run' | 'exec', instead: string): Promise<Container
   await writeFile(
     file,
     `#!/bin/sh
+exec 5<&0
 for word in "$@"; do [ "$last" = --pid-file ] && file=$word; last=$word; done
 case "$*" in
-  *" ${command} "*) sh -c '${instead}' <&0 & echo $! > "$file";;
+  *" ${command} "*) sh -c '${instead}' <&5 5<&- & echo $! > "$file";;
   *) exec runc "$@";;
 esac
 `,
