@@ -6,20 +6,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Client } from '../../src/protocol/client.ts';
+import { shellLayer } from './driver-images.ts';
 
 const source = fileURLToPath(new URL('../container/fixtures/attempts.c', import.meta.url));
 
 const recipe = `name = "test/attacks:1"
 compression = "none"
 directories = ["/tmp", "/proc", "/dev"]
-[[layer]]
-[[layer.executables]]
-name = "busybox"
-to = "/bin/sh"
-[[layer.executables]]
-name = "busybox"
-to = "/bin/busybox"
-[[layer.files]]
+${shellLayer}[[layer.files]]
 from = "attempts"
 to = "/bin/attempts"
 mode = "0755"

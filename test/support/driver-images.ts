@@ -33,6 +33,16 @@ export interface ScriptDriver {
   readonly version?: string;
 }
 
+/** Lines of a recipe: a layer with busybox and its shell. */
+export const shellLayer = `[[layer]]
+[[layer.executables]]
+name = "busybox"
+to = "/bin/sh"
+[[layer.executables]]
+name = "busybox"
+to = "/bin/busybox"
+`;
+
 /** Builds a driver image in `folder` and returns its reference. */
 export async function buildScriptDriver(folder: string, driver: ScriptDriver): Promise<string> {
   const { language, script, version = '1' } = driver;
@@ -48,14 +58,7 @@ export async function buildScriptDriver(folder: string, driver: ScriptDriver): P
     `name = "test/${language}:${version}"
 compression = "none"
 directories = ["/tmp", "/proc", "/dev", "/sys"]
-[[layer]]
-[[layer.executables]]
-name = "busybox"
-to = "/bin/sh"
-[[layer.executables]]
-name = "busybox"
-to = "/bin/busybox"
-[[layer]]
+${shellLayer}[[layer]]
 [[layer.files]]
 from = "native"
 to = "/opt/driver/bin/native"
