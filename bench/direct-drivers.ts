@@ -71,7 +71,7 @@ export class DirectDrivers implements AsyncDisposable {
 /** Where a root has a driver's image unpacked, and its configuration. */
 async function unpackedImage(root: string, language: string): Promise<{ rootfs: string; config: ImageConfig }> {
   await using runtime = await ContainerRuntime.open({ directory: path.join(root, 'containers') });
-  await using store = await ImageStore.open(root, { owners: runtime.owners });
+  await using store = await ImageStore.open(root, { owners: runtime.owners, access: 'everyone' });
   const images = await store.list();
   const image = images.find(({ annotations }) => annotations['io.babelhost.driver.language'] === language);
   if (image === undefined) throw new Error(`no ${language} driver is installed`);

@@ -11,7 +11,9 @@ abstract class StreamClient {
   protected readonly output: Writable;
   readonly #chunks: Buffer[] = [];
   #length = 0;
-  protected readonly waiting: Waiting[] = [];
+  #hasEnded = false;
+  /** Requests without an answer yet, by their number, in the order they were sent. */
+  protected readonly waiting = new Map<number, Waiting>();
 
   constructor(input: Readable, output: Writable) {
     this.output = output;
@@ -21,7 +23,8 @@ abstract class StreamClient {
       this.receive(chunk);
     });
     input.once('end', () => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error('the other side has ended'));
+      this.#hasEnded = true;
+      for (const { reject } of this.waiting.values()) reject(new Error('the other side has ended'));
     });
   }
 
@@ -46,17 +49,22 @@ abstract class StreamClient {
     this.#length = rest.length;
   }
 
-  protected enqueue(): Promise<unknown> {
+  protected enqueue(id: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
+      if (this.#hasEnded) reject(new Error('the other side has ended'));
+      else this.waiting.set(id, { resolve, reject });
     });
   }
 }
 
 /** Speaks the native protocol to one driver. */
 export class DriverClient extends StreamClient {
+  #asked = 0;
+  #answered = 0;
+
   parse(content: string, hints: object): Promise<unknown> {
-    const answer = this.enqueue();
+    this.#asked += 1;
+    const answer = this.enqueue(this.#asked);
     this.output.write(`${JSON.stringify({ content, encoding: 'utf8', ...hints })}\n`);
     return answer;
   }
@@ -66,7 +74,9 @@ export class DriverClient extends StreamClient {
     const all = this.join();
     const end = all.indexOf(0x0a);
     this.drop(all, end + 1);
-    this.waiting.shift()?.resolve(JSON.parse(all.toString('utf8', 0, end)));
+    this.#answered += 1;
+    this.waiting.get(this.#answered)?.resolve(JSON.parse(all.toString('utf8', 0, end)));
+    this.waiting.delete(this.#answered);
   }
 }
 
@@ -74,15 +84,12 @@ export class DriverClient extends StreamClient {
 export class HostClient extends StreamClient {
   #ids = 0;
   #needed = 0;
-  readonly #byId = new Map<number, Waiting>();
 
   async request(method: string, params: object): Promise<unknown> {
     this.#ids += 1;
     const id = this.#ids;
     const content = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, method, params }));
-    const answer = new Promise((resolve, reject) => {
-      this.#byId.set(id, { resolve, reject });
-    });
+    const answer = this.enqueue(id);
     this.output.cork();
     this.output.write(`Content-Length: ${content.length}\r\n\r\n`);
     this.output.write(content);
@@ -108,8 +115,9 @@ export class HostClient extends StreamClient {
         error?: unknown;
       };
       this.drop(all, end);
-      const waiting = message.id === undefined ? undefined : this.#byId.get(message.id);
-      if (message.id !== undefined) this.#byId.delete(message.id);
+      if (message.id === undefined) continue;
+      const waiting = this.waiting.get(message.id);
+      this.waiting.delete(message.id);
       if (message.error !== undefined) waiting?.reject(new Error(JSON.stringify(message.error)));
       else waiting?.resolve(message.result);
     }

@@ -10,7 +10,6 @@ import { chosen, help, options } from './options.ts';
 import { measurePool } from './pool.ts';
 import { measureProcessorTime } from './processor-time.ts';
 import { measurePython } from './python.ts';
-import { measureRelays } from './relays.ts';
 import { report, type Figure } from './report.ts';
 import { makeRoot } from './setting.ts';
 import { measureStart } from './start.ts';
@@ -19,7 +18,6 @@ import { measureThroughput } from './throughput.ts';
 
 const measurements: ReadonlyMap<string, (root: string) => Promise<Figure[]>> = new Map([
   ['latency', measureLatency],
-  ['relays', measureRelays],
   ['throughput', measureThroughput],
   ['files', measureFiles],
   ['python', measurePython],

@@ -1,4 +1,4 @@
-// What bench/relay.c does, as a program of Node's: the least that a host can do that is one.
+// Passes bytes on between a client and a driver, each answer once its line is whole: the least that a host of Node's can do.
 import { spawn } from 'node:child_process';
 
 const [command, ...parameters] = process.argv.slice(2);
