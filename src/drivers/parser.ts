@@ -6,7 +6,6 @@ import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import { FileRoom } from './file-room.ts';
-import { LargeSources } from './large-sources.ts';
 import type { DriverLimits } from './limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from './native-protocol.ts';
 import type { ParseObserver, TraceSpan } from './observer.ts';
@@ -57,7 +56,6 @@ export class Parser {
   readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
   readonly #cache: AnswerCache;
   readonly #sources: Sources;
-  readonly #largeSources = new LargeSources();
   /** What the requests of each client hold of files. */
   readonly #rooms = new WeakMap<RequestSource, FileRoom>();
   readonly #observer: ParseObserver | undefined;
@@ -121,7 +119,6 @@ export class Parser {
       'uri' in source
         ? await this.#sources.file(source.uri, request, lease)
         : this.#sources.given(source.content, request);
-    this.#largeSources.count(loaded.contentBytes);
     const found = await this.#driverFor(request, loaded);
     const mode = request.mode ?? 'native';
     request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
