@@ -42,10 +42,8 @@ export const parts: Readonly<Record<string, Part>> = {
       'drivers/manifest-schema.ts',
       'drivers/native-protocol.ts',
       'drivers/pool.ts',
-      'drivers/source-text.ts',
       'images/store/lock.ts',
       'images/documents.ts',
-      'protocol/undecoded-source.ts',
     ],
   },
   // With the log's first line, or a tenth of a second after the start (src/log.ts).

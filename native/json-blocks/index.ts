@@ -14,8 +14,6 @@ import { compared, deepest, overwritten, piece, pieceBytes, separators, stack } 
 import { isEscape, scalarEnd } from './tokens';
 import { anyOf, behind, digits, joined, leadsOn, places } from './vectors';
 
-export { quote, quoteAddress, quoteBytes, spare, textEnd } from './text';
-
 /** What goes before the next byte; the scanner has the same numbers. */
 const beforeValue: u32 = 1;
 const beforeName: u32 = 2;

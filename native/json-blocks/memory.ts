@@ -25,12 +25,6 @@ export const compared: usize = memory.data<u8>([
 export const separators: usize = memory.data(256);
 /** For each byte: 1 if it may follow a backslash (`u` has its own rule). */
 export const escapes: usize = memory.data(256);
-/** For each control character: 1 if it has an escape of two bytes. */
-export const controls: usize = memory.data(256);
-/** For each byte: 1 if JSON.stringify writes it after a backslash (`u` has its own rule). */
-export const shortEscapes: usize = memory.data(256);
-/** For each byte: what JSON.stringify writes after a backslash in its place; 0 where it writes \u00XX, or the byte. */
-export const escapeLetters: usize = memory.data(256);
 
 function mark(table: usize, characters: string): void {
   for (let index = 0; index < characters.length; index += 1) {
@@ -39,15 +33,3 @@ function mark(table: usize, characters: string): void {
 }
 mark(separators, ' ,:[]{}"');
 mark(escapes, '"\\/bfnrt');
-mark(shortEscapes, '"\\bfnrt');
-mark(controls, '\b\t\n\f\r');
-function letter(character: string, after: string): void {
-  store<u8>(escapeLetters + character.charCodeAt(0), after.charCodeAt(0));
-}
-letter('"', '"');
-letter('\\', '\\');
-letter('\b', 'b');
-letter('\t', 't');
-letter('\n', 'n');
-letter('\f', 'f');
-letter('\r', 'r');

@@ -2,7 +2,6 @@
 // interpreter that its first line names, its extension. The data is the package `linguist-languages`, generated from
 // github-linguist; it is loaded when first needed, because many clients name their language.
 import type { Language } from 'linguist-languages';
-import { endsOf, type SourceEnds } from './source-ends.ts';
 
 interface Tables {
   /** Names and aliases, lower case. */
@@ -14,13 +13,16 @@ interface Tables {
 
 let tables: Promise<Tables> | undefined;
 
+/** How much of a source's beginning and end is looked at, in characters. */
+const endLength = 2048;
+
 const modelineLines = 5;
 
 export interface Source {
   /** A file's name or path; the last part counts. */
   readonly filename?: string;
-  /** The content, as much of it as there is at hand, or its ends. */
-  readonly content?: string | SourceEnds;
+  /** The content, as much of it as there is at hand. */
+  readonly content?: string;
 }
 
 /**
@@ -31,7 +33,8 @@ export async function detectLanguages(source: Source): Promise<string[]> {
   tables ??= loadTables();
   const { names, filenames, extensions, interpreters } = await tables;
   const { content = '' } = source;
-  const { head, tail } = typeof content === 'string' ? endsOf(content) : content;
+  const head = content.slice(0, endLength);
+  const tail = content.slice(-endLength);
   const modeline = modelineLanguage(head) ?? (tail === head ? undefined : modelineLanguage(tail));
   const named = modeline === undefined ? undefined : names.get(modeline.toLowerCase());
   if (named !== undefined) return [normalise(named.name)];

@@ -1,6 +1,6 @@
-// How much of files a client's requests may hold at once. Who names a file sends a hundred bytes, for which the host holds
-// all of it, up to six times as long in JSON, until a driver has answered. A thousand such requests, and a driver that does
-// not read, would take all memory there is: so large files wait until others of the same client are done with.
+// How much of files a client's requests may hold at once. A request that names a file has a hundred bytes, for which the host
+// holds all of it, as text and in JSON, until a driver has answered. A thousand such requests, and a driver that does not
+// read, would take all memory there is: so large files wait until others of the same client are done with.
 import type { Cancellation } from './cancellation.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
 
@@ -9,6 +9,14 @@ export const fileRoomBytes = 256 * 1024 * 1024;
 
 /** Smaller files wait for nothing: how many requests a client may have at once bounds them (protocol/back-pressure.ts). */
 export const smallFileBytes = 256 * 1024;
+
+/**
+ * What a file comes to in memory, before it is known to have characters that are longer in JSON: text of up to two bytes for
+ * each of its own, and the line for its driver.
+ */
+export function bytesInMemory(fileBytes: number): number {
+  return 3 * fileBytes;
+}
 
 interface Waiting {
   readonly bytes: number;
@@ -103,7 +111,7 @@ export class FileLease implements Disposable {
     this.#signal = signal;
   }
 
-  /** Whether a file of so many bytes may be read now. */
+  /** Whether a file that comes to so many bytes may be read now. */
   tryTake(bytes: number): boolean {
     if (bytes <= smallFileBytes || bytes <= this.#bytes) return true;
     if (!this.#room.tryTake(bytes - this.#bytes)) return false;
@@ -112,7 +120,7 @@ export class FileLease implements Disposable {
   }
 
   /**
-   * Waits until a file of so many bytes may be read.
+   * Waits until a file that comes to so many bytes may be read.
    * @throws BabelhostError `timeout`; CancelledError
    */
   async take(bytes: number): Promise<void> {
@@ -122,7 +130,7 @@ export class FileLease implements Disposable {
     this.#bytes = bytes;
   }
 
-  /** Tells what is held in the end: a file is longer as JSON. */
+  /** Tells what is held now: some characters are longer in JSON. */
   holds(bytes: number): void {
     const now = bytes <= smallFileBytes ? 0 : bytes;
     if (now !== this.#bytes) this.#room.change(now - this.#bytes);

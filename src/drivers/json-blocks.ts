@@ -20,8 +20,6 @@ export const inName = 64;
 export const objectMark = 0xff;
 export const arrayMark = 0;
 
-const quote = 0x22;
-
 /** A block has this many bytes; fewer are not looked at. */
 export const blockBytes = 64;
 
@@ -39,12 +37,7 @@ interface Exports {
   readonly stackLength: { readonly value: number };
   readonly state: { readonly value: number };
   readonly depth: { readonly value: number };
-  readonly spare: { readonly value: number };
   scan(from: number, length: number, before: number, levels: number, floor: number, limit: number): number;
-  textEnd(length: number): number;
-  readonly quoteAddress: { readonly value: number };
-  readonly quoteBytes: { readonly value: number };
-  quote(length: number): number;
 }
 
 export class JsonBlocks {
@@ -53,14 +46,10 @@ export class JsonBlocks {
   readonly #piece: Uint8Array;
   /** The kinds of the open containers, the outermost first. */
   readonly #stack: Uint8Array;
-  /** The end of the piece, where text lies that is to become a string. */
-  readonly #text: Uint8Array;
   /** What goes before the byte at which the last call stopped. */
   state = 0;
   /** How many containers are open there. */
   depth = 0;
-  /** After `textEnd`. */
-  spare = 0;
   /** Offset in the chunk of the piece's first byte; -1 where there is no piece of the chunk under way. */
   #pieceStart = -1;
   #pieceEnd = 0;
@@ -80,9 +69,8 @@ export class JsonBlocks {
       );
     }
     this.#exports = new WebAssembly.Instance(module).exports as Exports;
-    const { memory, pieceAddress, pieceLength, stackAddress, stackLength, quoteAddress, quoteBytes } = this.#exports;
+    const { memory, pieceAddress, pieceLength, stackAddress, stackLength } = this.#exports;
     this.#piece = new Uint8Array(memory.buffer, pieceAddress.value, pieceLength.value);
-    this.#text = new Uint8Array(memory.buffer, quoteAddress.value, quoteBytes.value);
     // Level 0 is outside of everything, and has no kind.
     this.#stack = new Uint8Array(memory.buffer, stackAddress.value + 1, stackLength.value);
   }
@@ -127,58 +115,9 @@ export class JsonBlocks {
     copy(this.#stack, stack, this.depth);
     return start + end;
   }
-
-  /**
-   * Goes over the rest of a string, for as long as it is written as JSON.stringify writes strings. `spare` then tells how
-   * many bytes more its escapes have than the text that they stand for. Whether it is UTF-8 is not looked at.
-   * @returns where its closing quote stands; -1 where it has none, or is written otherwise
-   */
-  textEnd(chunk: Uint8Array, index: number): number {
-    this.begin();
-    this.spare = 0;
-    for (let at = index; at < chunk.length;) {
-      const end = Math.min(at + this.#piece.length, chunk.length);
-      this.#piece.set(chunk.subarray(at, end));
-      const stopped = at + this.#exports.textEnd(end - at);
-      this.spare += this.#exports.spare.value;
-      if (chunk[stopped] === quote) return stopped;
-      // An escape that the end of a piece cuts is looked at again.
-      if (stopped === at) return -1;
-      at = stopped;
-    }
-    return -1;
-  }
-
-  /**
-   * The JSON string of a text, as JSON.stringify writes it.
-   * @param text in UTF-8, which is not looked at
-   * @returns a view of memory that is nobody else's
-   */
-  quote(text: Uint8Array): Buffer {
-    this.begin();
-    // A source has a line end, which takes two bytes, for every 30 bytes or so.
-    let string = Buffer.allocUnsafeSlow(text.length + (text.length >> 3) + 16);
-    let length = 0;
-    string[length++] = quote;
-    for (let at = 0; at < text.length;) {
-      const part = text.subarray(at, at + this.#text.length);
-      this.#text.set(part);
-      at += part.length;
-      const count = this.#exports.quote(part.length);
-      if (length + count + 1 > string.length) {
-        const larger = Buffer.allocUnsafeSlow((length + count + 1 + text.length - at) * 2);
-        string.copy(larger, 0, 0, length);
-        string = larger;
-      }
-      string.set(this.#piece.subarray(0, count), length);
-      length += count;
-    }
-    string[length++] = quote;
-    return string.subarray(0, length);
-  }
 }
 
-/** The one that answers and sources are checked with. */
+/** The one that answers are checked with. */
 export const jsonBlocks = onFirstUse(() => new JsonBlocks());
 
 /** For the few bytes that there mostly are, quicker than a view and `set`. */

@@ -6,13 +6,12 @@ import { takeMemory } from '../read-pieces.ts';
 import { AnswerMemory } from './answer-memory.ts';
 import { JsonScanner, type Span } from './json-scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
-import type { SourceText } from './source-text.ts';
 
 export type Encoding = 'utf8' | 'base64';
 
 /** What is asked of a driver. */
 export interface NativeRequest {
-  readonly content: string | SourceText;
+  readonly content: string;
   readonly encoding: Encoding;
   readonly filename?: string | undefined;
 }
@@ -42,7 +41,6 @@ export interface AnswerLimits {
 /** The members other than the tree together may be this long: errors are for people, and are decoded. */
 const envelopeBytes = 16 * 1024 * 1024;
 
-const contentMember = Buffer.from('{"content":');
 const nullBytes = Buffer.from('null');
 const nothing = Buffer.alloc(0);
 
@@ -52,23 +50,16 @@ const nothing = Buffer.alloc(0);
  */
 export function encodeRequest({ content, encoding, filename }: NativeRequest, language: string, to: Manifest): Buffer {
   const { features } = to;
-  let line = `,"encoding":"${encoding}"`;
-  if (features.includes(hintFeatures.language)) line += `,"language":${JSON.stringify(language)}`;
-  if (filename !== undefined && features.includes(hintFeatures.filename)) {
-    line += `,"filename":${JSON.stringify(filename)}`;
-  }
-  line += '}\n';
-  if (typeof content === 'string') {
-    const text = `{"content":${JSON.stringify(content)}${line}`;
-    const whole = takeMemory(Buffer.byteLength(text));
-    whole.write(text);
-    return whole;
-  }
-  const tail = Buffer.from(line, 'utf8');
-  const bytes = takeMemory(contentMember.length + content.length + tail.length);
-  contentMember.copy(bytes);
-  tail.copy(bytes, content.moveTo(bytes, contentMember.length));
-  return bytes;
+  const request = {
+    content,
+    encoding,
+    ...(features.includes(hintFeatures.language) && { language }),
+    ...(features.includes(hintFeatures.filename) && { filename }),
+  };
+  const text = `${JSON.stringify(request)}\n`;
+  const line = takeMemory(Buffer.byteLength(text));
+  line.write(text);
+  return line;
 }
 
 /** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */

@@ -13,13 +13,12 @@ import type { Pools } from './pools.ts';
 import type { RequestTiming } from './request.ts';
 import type { Priority, RequestSource } from './request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
-import type { SourceText } from './source-text.ts';
 import { Sources, type LoadedSource } from './sources.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
 export interface ParseRequest {
-  readonly source: { readonly content: string | SourceText } | { readonly uri: string };
+  readonly source: { readonly content: string } | { readonly uri: string };
   readonly encoding?: Encoding | undefined;
   readonly language?: string | undefined;
   readonly filename?: string | undefined;
@@ -129,8 +128,8 @@ export class Parser {
       onDriver?.(driver);
       checkMode(mode, driver);
       const line = encodeRequest(loaded, found.asked, driver.manifest);
-      // What came with its request is counted where that is read.
-      if ('uri' in source) lease.holds(line.length);
+      // What came with its request is counted where that is read. A string has two bytes at most for each character.
+      if ('uri' in source) lease.holds(2 * loaded.content.length + line.length);
       try {
         answer = await this.#ask(driver, line, request, timing, signal);
       } catch (error) {
@@ -207,7 +206,7 @@ export class Parser {
     }
     const startedAt = performance.now();
     const candidates = await detectLanguages({
-      content: loaded.ends(),
+      content: loaded.text,
       ...(loaded.filename !== undefined && { filename: loaded.filename }),
     });
     this.#observer?.detected(candidates[0], performance.now() - startedAt);

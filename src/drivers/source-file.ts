@@ -7,7 +7,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { open, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
-import type { FileLease } from './file-room.ts';
+import { bytesInMemory, type FileLease } from './file-room.ts';
 import { CancelledError } from './request.ts';
 
 /** Not to wait for a writer where the path is a FIFO's. */
@@ -104,7 +104,7 @@ export class SourceFiles {
     try {
       const stats = fstatSync(descriptor);
       check(stats);
-      if (stats.size > largestAtOnce || !lease.tryTake(stats.size)) return undefined;
+      if (stats.size > largestAtOnce || !lease.tryTake(bytesInMemory(stats.size))) return undefined;
       const bytes = Buffer.allocUnsafe(stats.size);
       let filled = 0;
       while (filled < bytes.length) {
@@ -141,7 +141,7 @@ async function readByThreads(file: string, check: (stats: Stats) => void, lease:
     const found = await readWhereThereIsRoom(file, check, lease);
     if (typeof found !== 'number') return found;
     // Nothing is open while it waits: as many requests may wait as there are descriptors.
-    await lease.take(found);
+    await lease.take(bytesInMemory(found));
   }
 }
 
@@ -155,7 +155,7 @@ async function readWhereThereIsRoom(
   try {
     const stats = await handle.stat();
     check(stats);
-    if (!lease.tryTake(stats.size)) return stats.size;
+    if (!lease.tryTake(bytesInMemory(stats.size))) return stats.size;
     const bytes = Buffer.allocUnsafe(stats.size);
     let filled = 0;
     while (filled < bytes.length) {

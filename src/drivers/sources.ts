@@ -3,19 +3,17 @@ import { isUtf8 } from 'node:buffer';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf } from '../errors.ts';
 import type { Encoding } from './native-protocol.ts';
-import { endsOf, endsOfBytes, type SourceEnds } from './source-ends.ts';
-import { smallFileBytes, type FileLease } from './file-room.ts';
+import type { FileLease } from './file-room.ts';
 import { SourceFiles } from './source-file.ts';
-import { SourceText } from './source-text.ts';
 
 /** A source with what is known of it. */
 export interface LoadedSource {
-  readonly content: string | SourceText;
+  readonly content: string;
   readonly encoding: Encoding;
   readonly contentBytes: number;
   readonly filename: string | undefined;
-  /** What its language is detected by. */
-  readonly ends: () => SourceEnds;
+  /** The text that its language is detected by: of base64, only the beginning. */
+  readonly text: string;
 }
 
 /** What a request says of its source. */
@@ -37,24 +35,13 @@ export class Sources {
    * A source that came with its request.
    * @throws BabelhostError `contentTooLarge`, `invalidEncoding`
    */
-  given(source: string | SourceText, { encoding = 'utf8', filename }: Described): LoadedSource {
-    if (typeof source !== 'string' && encoding === 'utf8') {
-      this.#checkSize(source.bytes);
-      return { content: source, encoding, contentBytes: source.bytes, filename, ends: () => endsOf(source.text) };
-    }
-    const content = textOf(source);
+  given(content: string, { encoding = 'utf8', filename }: Described): LoadedSource {
     const contentBytes = encoding === 'utf8' ? Buffer.byteLength(content) : Buffer.byteLength(content, 'base64');
     this.#checkSize(contentBytes);
     if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
       throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
     }
-    return {
-      content,
-      encoding,
-      contentBytes,
-      filename,
-      ends: () => endsOf(encoding === 'utf8' ? content : headOf(content)),
-    };
+    return { content, encoding, contentBytes, filename, text: encoding === 'utf8' ? content : headOf(content) };
   }
 
   /**
@@ -71,7 +58,7 @@ export class Sources {
     const filename = described.filename ?? file;
     if (described.encoding === 'base64') {
       const content = bytes.toString('base64');
-      return { content, encoding: 'base64', contentBytes: bytes.length, filename, ends: () => endsOf(headOf(content)) };
+      return { content, encoding: 'base64', contentBytes: bytes.length, filename, text: headOf(content) };
     }
     if (!isUtf8(bytes)) {
       throw new BabelhostError(
@@ -80,9 +67,8 @@ export class Sources {
         { uri, encoding: 'utf8' },
       );
     }
-    // What is called later keeps what it needs: of a large file, no more than its ends.
-    const ends = bytes.length > smallFileBytes ? always(endsOfBytes(bytes)) : laterOf(bytes);
-    return { content: SourceText.of(bytes), encoding: 'utf8', contentBytes: bytes.length, filename, ends };
+    const content = bytes.toString('utf8');
+    return { content, encoding: 'utf8', contentBytes: bytes.length, filename, text: content };
   }
 
   #checkSize(contentBytes: number): void {
@@ -94,21 +80,6 @@ export class Sources {
       { contentBytes, limitBytes },
     );
   }
-}
-
-const laterOf =
-  (bytes: Buffer): (() => SourceEnds) =>
-  () =>
-    endsOfBytes(bytes);
-
-const always =
-  (ends: SourceEnds): (() => SourceEnds) =>
-  () =>
-    ends;
-
-/** The text of a source, decoded where it was not. */
-function textOf(source: string | SourceText): string {
-  return typeof source === 'string' ? source : source.text;
 }
 
 /** As much of base64 content as detection looks at. */

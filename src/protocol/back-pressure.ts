@@ -2,7 +2,6 @@
 // the host. What a client makes the host keep is bounded by this.
 import type { Readable, Writable } from 'node:stream';
 import type { RequestSource } from '../drivers/request-queue.ts';
-import type { SourceText } from '../drivers/source-text.ts';
 
 /** A client that has left more than this unread, in bytes, is not served before it reads. */
 const unreadBytes = 64 * 1024 * 1024;
@@ -24,7 +23,7 @@ export class BackPressure implements RequestSource {
   readonly #output: Writable;
   /** Why the client is not read from now: each reason suffices. */
   readonly #full = new Set<Reason>();
-  /** Bytes of sources in requests that are being worked on. */
+  /** Of the requests that are being worked on. */
   #heldBytes = 0;
 
   /** @param onRoom called when a client that had left answers unread has read them */
@@ -67,9 +66,9 @@ export class BackPressure implements RequestSource {
 }
 
 /** What a request holds while it is worked on, in bytes or nearly so. */
-export function heldBytes({ content, uri, uris }: Readonly<Record<string, unknown>>, source?: SourceText): number {
-  if (source !== undefined) return requestBytes + source.length;
-  if (typeof content === 'string') return requestBytes + content.length;
+export function heldBytes({ content, uri, uris }: Readonly<Record<string, unknown>>): number {
+  // As text, of up to two bytes for each character, and in the line for the driver.
+  if (typeof content === 'string') return requestBytes + 2 * content.length + Buffer.byteLength(content);
   if (typeof uri === 'string') return fileBytes;
   return requestBytes + (Array.isArray(uris) ? 100 * uris.length : 0);
 }

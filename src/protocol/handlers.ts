@@ -101,10 +101,10 @@ export const handlers: Handlers<HandledMethod> = {
   },
 };
 
-function parseRequest(params: CheckedParams<'parse'>, { client, id, span, source }: RequestContext): ParseRequest {
+function parseRequest(params: CheckedParams<'parse'>, { client, id, span }: RequestContext): ParseRequest {
   const { content, uri = '', encoding, language, filename, mode, timeoutMs } = params;
   return {
-    source: content === undefined ? { uri } : { content: source ?? content },
+    source: content === undefined ? { uri } : { content },
     client,
     priority: 'interactive',
     id,

@@ -3,18 +3,9 @@
 import { Canceller, type Cancellation } from '../drivers/cancellation.ts';
 import type { TraceSpan } from '../drivers/observer.ts';
 import type { RequestSource } from '../drivers/request-queue.ts';
-import type { SourceText } from '../drivers/source-text.ts';
 import type { WorkDoneProgress } from './client.ts';
 import type { RequestContext } from './handlers.ts';
 import { ProgressReporter } from './progress.ts';
-
-/** Where a message has its source, if that was left undecoded. */
-export const undecoded = Symbol('undecoded source');
-
-/** A message whose source may be undecoded: `params.content` is then another string, which stands for it. */
-export interface WithSource {
-  [undecoded]?: SourceText;
-}
 
 /** Sends `$/progress`; resolves when the client's stream has taken it. */
 export type SendProgress = (token: string | number, value: unknown) => Promise<void>;
@@ -30,11 +21,8 @@ export class ServedRequest implements RequestContext {
   #controller: AbortController | undefined = undefined;
   #progress: ProgressReporter | undefined = undefined;
 
-  readonly source: SourceText | undefined;
-
   /** @param id what the log calls it */
-  constructor(client: RequestSource, id: string, source: SourceText | undefined, sendProgress: SendProgress) {
-    this.source = source;
+  constructor(client: RequestSource, id: string, sendProgress: SendProgress) {
     this.client = client;
     this.id = id;
     this.#sendProgress = sendProgress;

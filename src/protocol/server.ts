@@ -28,9 +28,8 @@ import type { Method } from './method.ts';
 import { isMethodName, methods, type CheckedParams, type Result } from './methods.ts';
 import { ParentWatch } from './parent-watch.ts';
 import { frameError, invalidParams, responseError } from './responses.ts';
-import { ServedRequest, undecoded, type WithSource } from './served-request.ts';
+import { ServedRequest } from './served-request.ts';
 import type { HostServices } from './services.ts';
-import { decodeWithSource } from './undecoded-source.ts';
 
 export interface ServerOptions {
   /** The largest message that is taken from the client, in bytes. */
@@ -63,7 +62,6 @@ export class ServerConnection {
   readonly #byId = new Map<string | number, ServedRequest>();
   /** Told when no request is in flight any more. */
   #onIdle: (() => void)[] = [];
-  #hasParsed = false;
   #shutdown = false;
   #gone = false;
   #end: (end: ConnectionEnd) => void = () => undefined;
@@ -91,9 +89,6 @@ export class ServerConnection {
     });
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
-      // What looks at sources is loaded with the first driver, which the first source is not to wait for.
-      decode: (content, memory) =>
-        this.#hasParsed ? decodeWithSource(content, memory) : (JSON.parse(content.toString('utf8')) as unknown),
       ownsChunks: input instanceof Socket,
       onFault: (fault) => {
         this.#pressure.read(this.#writer.pending);
@@ -141,16 +136,15 @@ export class ServerConnection {
   }
 
   /** Answers a request. Never rejects. */
-  async #serve({ id, method, params, [undecoded]: source }: RequestMessage & WithSource): Promise<void> {
+  async #serve({ id, method, params }: RequestMessage): Promise<void> {
     this.#called += 1;
-    const request = new ServedRequest(this.#pressure, `${this.#name}-${this.#called}`, source, this.#sendProgress);
+    const request = new ServedRequest(this.#pressure, `${this.#name}-${this.#called}`, this.#sendProgress);
     if (id !== null) this.#byId.set(id, request);
     if (method !== 'shutdown') this.#inFlight.add(request);
     let result: unknown;
     let failure: ResponseError<unknown> | undefined;
     try {
       result = await this.#call(method, params ?? {}, request);
-      this.#hasParsed ||= method === 'parse';
     } catch (error) {
       failure = responseError(error, this.#logger);
     }
@@ -192,7 +186,7 @@ export class ServerConnection {
 
   async #handle(name: HandledMethod, params: Record<string, unknown>, request: ServedRequest): Promise<unknown> {
     request.takeTokens(params);
-    const bytes = heldBytes(params, request.source);
+    const bytes = heldBytes(params);
     this.#pressure.hold(bytes);
     const span = this.#services.tracer?.start(name, params['_meta'] as TraceContext | undefined);
     if (span !== undefined) {

@@ -13,6 +13,7 @@ describe('the detection of a language', () => {
     ['by an Emacs modeline', { filename: 'x.txt', content: '# -*- mode: Python; coding: utf-8 -*-\n' }, ['python']],
     ['by a short Emacs modeline', { content: '// -*- TypeScript -*-' }, ['typescript']],
     ['by a Vim modeline at the end', { content: `${'x\n'.repeat(5000)}# vim: set ts=4 ft=python et:\n` }, ['python']],
+    ['not by a modeline far from both ends', { content: `${'x'.repeat(2048)} vim: ft=python ${'x'.repeat(2048)}` }, []],
     ['with what remains open', { filename: 'a.h' }, ['c', 'cpp', 'objective-c']],
     ['with prose first', { filename: 'README.md' }, ['markdown', 'gcc-machine-description']],
     ['with the language that editors know first', { filename: 'a.rs' }, ['rust', 'renderscript', 'xml']],

@@ -3,7 +3,6 @@ import type { Cancellation } from '../../drivers/cancellation.ts';
 import type { TraceSpan } from '../../drivers/observer.ts';
 import { CancelledError } from '../../drivers/request.ts';
 import type { RequestSource } from '../../drivers/request-queue.ts';
-import type { SourceText } from '../../drivers/source-text.ts';
 import type { Progress } from '../../images/index.ts';
 import type { CheckedParams, FileResult, MethodName, Result } from '../methods.ts';
 import type { ProgressReporter } from '../progress.ts';
@@ -22,8 +21,6 @@ export interface RequestContext {
   /** The same as an AbortSignal, for what takes nothing else. */
   readonly signal: AbortSignal;
   readonly progress: ProgressReporter;
-  /** The source, where it was left undecoded: the parameters' content then only stands for it. */
-  readonly source: SourceText | undefined;
   /** Streams to the request's partialResultToken; resolves when the client's stream has taken it. */
   readonly sendPartialResult: ((results: readonly FileResult[]) => Promise<void>) | undefined;
 }

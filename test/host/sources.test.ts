@@ -1,4 +1,4 @@
-// Sources on their way through a host: the first of a connection is decoded, the others are not; drivers see no difference.
+// Sources on their way through a host: a driver reads what the client sent, in whichever way that was written.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -68,16 +68,13 @@ describe('a source on its way through a host', () => {
     ['with escapes that need not be', '"\\u0041\\/\\ud83d\\ude00\\u00E9"'],
     ['with half a character', '"a\\ud800b"'],
     ['of 200 KB', JSON.stringify('"line"\n\té'.repeat(20_000))],
-  ])('reaches the driver the same where it is the first and where it is not: %s', async (_what, literal) => {
+  ])('reaches the driver as it was sent: %s', async (_what, literal) => {
     using client = await RawClient.open();
-    const content = JSON.parse(literal) as string;
-    for (let round = 0; round < 3; round += 1) {
-      const { result } = await client.ask(literal);
-      expect(result?.uast).toEqual({ content, encoding: 'utf8' });
-    }
+    const { result } = await client.ask(literal);
+    expect(result?.uast).toEqual({ content: JSON.parse(literal) as string, encoding: 'utf8' });
   });
 
-  it('is refused with the same words where it is too long, is not base64, or stands beside a uri', async () => {
+  it('is refused where it is too long, is not base64, or stands beside a uri', async () => {
     using client = await RawClient.open();
     const mirror = '"language":"mirror"';
     const refused: [string, string][] = [
@@ -87,18 +84,15 @@ describe('a source on its way through a host', () => {
       ['"x"', `${mirror},"unknown":1`],
       ['"x"', '"filename":"x.unknown-language"'],
     ];
-    const before = [];
-    for (const [literal, more] of refused) before.push(await client.ask(literal, more));
-    expect(before.map(({ error }) => error?.data)).toMatchObject([
+    const answers = [];
+    for (const [literal, more] of refused) answers.push(await client.ask(literal, more));
+    expect(answers.map(({ error }) => error?.data)).toMatchObject([
       { kind: 'contentTooLarge', contentBytes: 1_200_000 },
       { kind: 'invalidEncoding' },
       { kind: 'invalidParams' },
       { kind: 'invalidParams' },
       { kind: 'languageNotDetected' },
     ]);
-    expect(await client.ask('"x"')).toHaveProperty('result');
-    for (const [index, [literal, more]] of refused.entries())
-      expect(await client.ask(literal, more)).toEqual(before[index]);
     // As long as it may be, though its JSON is longer.
     expect(await client.ask(JSON.stringify('\n'.repeat(1 << 20)))).toHaveProperty('result');
     const base64 = Buffer.from('x').toString('base64');
@@ -108,7 +102,6 @@ describe('a source on its way through a host', () => {
 
   it('is its own among many that are on their way at once', async () => {
     using client = await RawClient.open();
-    await client.ask('"first"');
     const texts = Array.from({ length: 40 }, (_, index) => `${index} `.repeat(index % 2 === 0 ? 10 : 40_000));
     const answers = await Promise.all(texts.map((text) => client.ask(JSON.stringify(text))));
     const contents = answers.map(({ result }) => (result?.uast as { content: string }).content);
