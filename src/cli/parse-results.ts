@@ -59,17 +59,10 @@ function lineOf(result: FileResult): object {
   };
 }
 
-/** Writes a result, between two texts; the memory of its tree is given back when that has been done. */
+/** Writes a result, between two texts. */
 function writeJson(output: Output, before: string, result: FileResult, after: string): boolean {
   if (output.isTerminal) return output.write(before, harmlessJson(decoded(lineOf(result))), after);
-  const keepsUp = output.write(before, ...encodeJson(lineOf(result)), after);
-  if ('uast' in result && result.uast instanceof RawJson) {
-    const { uast } = result;
-    output.onceWritten(() => {
-      uast.sent();
-    });
-  }
-  return keepsUp;
+  return output.write(before, ...encodeJson(lineOf(result)), after);
 }
 
 function decoded(line: object): object {

@@ -45,11 +45,6 @@ export interface RequestOptions {
 export interface ClientOptions {
   /** Leave each `uast` undecoded, as a RawJson: for programs that hand trees on, at a tenth of the cost. */
   readonly rawTrees?: boolean;
-  /**
-   * Nobody else reads or holds what `input` gives, as with a child's stdout or a socket: memory is then given back as soon
-   * as it has been read. That of a RawJson is when `sent` has been called on it, and on all that came with it.
-   */
-  readonly ownsInput?: boolean;
 }
 
 /** Messages larger than this are not taken from a host: the largest Buffer that a string can be made of is near it. */
@@ -66,7 +61,6 @@ export class Client implements Disposable {
     const reader = new FrameReader(input, {
       messageBytes: largestMessage,
       ...(options.rawTrees === true && { decode: decodeWithRawTrees }),
-      ownsChunks: options.ownsInput === true,
       onFault: () => {
         this.#connection.dispose();
       },

@@ -6,7 +6,6 @@ import { AbstractMessageReader, Disposable, type DataCallback, type MessageReade
 import { invalidity, type FrameFault } from './frame-fault.ts';
 import { contentLength, headerEnd, headerLimit, plainHeader, plainHeaderBytes } from './frame-header.ts';
 import { TopLevelIdFinder } from './message-id.ts';
-import { giveBack } from './received-memory.ts';
 
 /** Messages that are handed on in one turn of the event loop: other clients have theirs, too. */
 const messagesInATurn = 32;
@@ -32,13 +31,8 @@ export interface FrameReaderOptions {
    * the stream should not be read meanwhile. Without it, all are handed on at once.
    */
   readonly onAhead?: (is: boolean) => void;
-  /**
-   * Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. It is given the memory that
-   * the content lies in where nobody else has anything in it.
-   */
-  readonly decode?: (content: Buffer, memory: Buffer | undefined) => unknown;
-  /** Nobody else has the chunks that the stream gives: their memory is given back once it has been copied or decoded. */
-  readonly ownsChunks?: boolean;
+  /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
+  readonly decode?: (content: Buffer) => unknown;
 }
 
 /** Reads messages from a stream of frames. */
@@ -48,8 +42,6 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #chunks: Buffer[] = [];
   /** Where in the first chunk the next byte is. */
   #at = 0;
-  /** Whether a message that was handed on lies in the first chunk, uncopied. */
-  #lent = false;
   #buffered = 0;
   #state: State = { in: 'header' };
   #ahead = false;
@@ -117,11 +109,9 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
             : { in: 'skipped', length, left: length, finder: new TopLevelIdFinder() };
       } else if (state.in === 'content') {
         if (this.#buffered < state.length) return;
-        const chunk = this.#chunkOfOnly(state.length);
-        const isCopy = this.#spansChunks(state.length);
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
-        const message = this.#decode(content, isCopy ? content : chunk);
+        const message = this.#decode(content);
         handedOn += 1;
         if (message !== undefined) callback(message);
       } else {
@@ -189,35 +179,21 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return header;
   }
 
-  #spansChunks(length: number): boolean {
-    return (this.#chunks[0]?.length ?? 0) - this.#at < length;
-  }
-
-  /** The first chunk, where it is the reader's own and has nothing that is needed but the next `length` bytes. */
-  #chunkOfOnly(length: number): Buffer | undefined {
-    const [first] = this.#chunks;
-    const isOnly = this.#options.ownsChunks === true && !this.#lent && first?.length === this.#at + length;
-    return isOnly ? first : undefined;
-  }
-
   /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
   #take(length: number): Buffer {
     const first = this.#chunks[0];
-    if (first !== undefined && !this.#spansChunks(length)) {
+    if (first !== undefined && first.length - this.#at >= length) {
       const taken = first.subarray(this.#at, this.#at + length);
-      this.#lent = true;
       this.#skip(length);
       return taken;
     }
-    const taken = Buffer.allocUnsafeSlow(length);
+    const taken = Buffer.allocUnsafe(length);
     for (let filled = 0; filled < length;) {
       const chunk = this.#chunks[0];
       if (chunk === undefined) throw new RangeError('more bytes taken than are buffered');
-      const isLent = this.#lent;
       const count = chunk.copy(taken, filled, this.#at);
       filled += count;
       this.#skip(count);
-      if (this.#options.ownsChunks === true && !isLent && this.#chunks[0] !== chunk) giveBack(chunk);
     }
     return taken;
   }
@@ -229,14 +205,13 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     if (this.#at < (this.#chunks[0]?.length ?? 0)) return;
     this.#chunks.shift();
     this.#at = 0;
-    this.#lent = false;
   }
 
-  #decode(content: Buffer, memory: Buffer | undefined): Message | undefined {
+  #decode(content: Buffer): Message | undefined {
     let message: unknown;
     try {
       const { decode } = this.#options;
-      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content, memory);
+      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content);
     } catch {
       // V8's own message is not passed on: it quotes the content, which is somebody's source.
       this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });

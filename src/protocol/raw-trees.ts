@@ -2,7 +2,6 @@
 // decode and encode them again. Only brackets and strings are looked at on the way over a tree.
 import { beforeValue, blockBytes, inString, jsonBlocks, objectMark } from '../drivers/json-blocks.ts';
 import { RawJson } from './raw-json.ts';
-import { giveBack } from './received-memory.ts';
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -37,16 +36,10 @@ const toldDepths: readonly (readonly [Buffer, number])[] = [
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
  * @param content JSON in UTF-8, of a host's making: the trees themselves are not checked
- * @param memory what `content` lies in, where nobody else has anything in it: it is given back when all trees have been sent
  * @throws SyntaxError where what is decoded is not JSON
  */
-export function decodeWithRawTrees(content: Buffer, memory?: Buffer): unknown {
+export function decodeWithRawTrees(content: Buffer): unknown {
   const trees: RawJson[] = [];
-  let unsent = 0;
-  const onSent = (): void => {
-    unsent -= 1;
-    if (unsent === 0 && memory !== undefined) giveBack(memory);
-  };
   const rest: Buffer[] = [];
   const toldDepth = toldDepths.find(([start]) => content.subarray(0, start.length).equals(start))?.[1];
   let kept = 0;
@@ -62,8 +55,7 @@ export function decodeWithRawTrees(content: Buffer, memory?: Buffer): unknown {
       if (content[end] === colon && depths.includes(depth) && content.subarray(at, end + 1).equals(key)) {
         const start = end + 1;
         const stop = (depth === toldDepth ? toldEnd(content, at, start) : undefined) ?? endOfValue(content, start);
-        trees.push(new RawJson([content.subarray(start, stop)], memory === undefined ? undefined : onSent));
-        unsent += 1;
+        trees.push(new RawJson([content.subarray(start, stop)]));
         rest.push(content.subarray(kept, start), nothing);
         kept = stop;
         at = stop - 1;

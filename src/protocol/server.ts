@@ -4,7 +4,6 @@
 // Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes up one
 // message in a turn of the event loop, and each passes an emitter, two timers and a dozen promises. A request that takes
 // the driver half a millisecond was a quarter longer for it. Here it reaches its handler in the turn in which it was read.
-import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import {
   ErrorCodes,
@@ -89,7 +88,6 @@ export class ServerConnection {
     });
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
-      ownsChunks: input instanceof Socket,
       onFault: (fault) => {
         this.#pressure.read(this.#writer.pending);
         this.#refuse(fault);

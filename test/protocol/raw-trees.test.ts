@@ -46,27 +46,6 @@ describe('decodeWithRawTrees', () => {
     }
   });
 
-  it('gives the memory of a copied message back when all of its trees have been sent, and not before', () => {
-    const value = ['a', 'b'].map((uri) => ({ uri, uast: { text: uri.repeat(8000) } }));
-    // Memory of its own, as the reader's copies have.
-    const content = Buffer.from(
-      new TextEncoder().encode(JSON.stringify({ params: { token: 't', value } })).slice().buffer,
-    );
-    const message = decodeWithRawTrees(content, content) as { params: { value: { uast: RawJson }[] } };
-    const [first, second] = message.params.value.map(({ uast }) => uast);
-    first?.sent();
-    first?.sent();
-    expect(second?.decode()).toEqual({ text: 'b'.repeat(8000) });
-    second?.sent();
-    expect(content.length).toBe(0);
-  });
-
-  it('leaves the memory of a message that is not its own alone', () => {
-    const content = Buffer.from(JSON.stringify({ result: { uast: 'a'.repeat(8000) } }));
-    (decodeWithRawTrees(content) as { result: { uast: RawJson } }).result.uast.sent();
-    expect(content.length).toBeGreaterThan(8000);
-  });
-
   it('decodes every message to what JSON.parse makes of it', () => {
     const json = fc.jsonValue({ maxDepth: 4 });
     const result = fc.record({ errors: fc.array(json, { maxLength: 2 }), uast: json, 'odd\\"key': json });
