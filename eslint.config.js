@@ -24,7 +24,6 @@ const shared = [
   'native.ts',
   'on-first-use.ts',
   'pino-log.ts',
-  'read-pieces.ts',
   'regular-file.ts',
   'remove-tree.ts',
   'unique-id.ts',

@@ -1,7 +1,7 @@
 // One Python file, parsed again and again by one client that waits for each answer, against a plain loop of CPython's
 // parser and the same conversion to JSON. Both end with the same: the JSON of the tree, as bytes in the memory of a
 // process that is not the driver's. The client is this project's own, as the command line has it: it decodes each answer
-// but for the tree, which stays the bytes that it would write, and gives their memory back, as when they are written.
+// but for the tree, which stays the bytes that it would write.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { RawJson } from '../src/protocol/raw-json.ts';

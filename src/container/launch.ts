@@ -8,7 +8,6 @@ import { longestGuardLine, parseStarterLine, type GuestProcess } from './guard-r
 import type { Guard } from './guard.ts';
 import type { ContainerId } from './id.ts';
 import { finish, readLines } from './lines.ts';
-import { connectOutput } from './output.ts';
 import { connectToStarter, header } from './starter-connection.ts';
 
 export interface LaunchOptions {
@@ -100,10 +99,9 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     interruption ??= { reason };
     outcome.resolve(false);
   };
-  const connection = (kind: string, connectTo?: typeof connectOutput) =>
-    connectToStarter(guard, `${id} ${kind} ${header()}`, interrupt, connectTo);
+  const connection = (kind: string) => connectToStarter(guard, `${id} ${kind} ${header()}`, interrupt);
   const starter = connectToStarter(guard, `${id} c ${header(options.arguments, options.content)}`, interrupt);
-  const [stdin, stdout, stderr] = [connection('0'), connection('1', connectOutput), connection('2')];
+  const [stdin, stdout, stderr] = [connection('0'), connection('1'), connection('2')];
   const channel = new ContainerChannel(connection('3'), onReport, silent);
   const started = readLines(starter, longestGuardLine, onStarterLine);
   void Promise.all([started, channel.ended]).then(() => {

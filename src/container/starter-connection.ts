@@ -16,13 +16,8 @@ export function header(args: readonly string[] = [], content = ''): string {
  * @param beginning the id, the kind, and the header
  * @param onFailure is told if the connection cannot be made
  */
-export function connectToStarter(
-  guard: Guard,
-  beginning: string,
-  onFailure: (reason: unknown) => void,
-  connectTo: (path: string) => Socket = connect,
-): Socket {
-  const socket = connectTo(guard.startSocket);
+export function connectToStarter(guard: Guard, beginning: string, onFailure: (reason: unknown) => void): Socket {
+  const socket = connect(guard.startSocket);
   socket.on('error', (error) => {
     // Later on, a process that has closed its end is no fault of the host's: who writes is told by the callback.
     const { syscall } = error as NodeJS.ErrnoException;

@@ -9,7 +9,6 @@
 // dropped as that of any request that was given up.
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
-import { copyToPiece } from '../read-pieces.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError } from './request.ts';
@@ -163,13 +162,9 @@ export class Conversation {
       return undefined;
     }
     if (answer === undefined) return undefined;
-    // In memory of its own: the piece is given back with the first answer.
-    const rest = length < chunk.length ? copyToPiece(chunk.subarray(length)) : undefined;
     this.#comeBack(request, next);
-    if (request.settled) answer.memory?.free();
-    // A driver may answer before it has read everything: the kernel then still needs the line.
-    else request.resolve(answer, this.#stdin.writableLength === 0);
-    return rest;
+    request.resolve(answer);
+    return length < chunk.length ? chunk.subarray(length) : undefined;
   }
 
   /** The driver has answered its first request, and comes to the next or is free. */

@@ -2,8 +2,6 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../errors.ts';
-import { takeMemory } from '../read-pieces.ts';
-import { AnswerMemory } from './answer-memory.ts';
 import { JsonScanner, type Span } from './json-scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
 
@@ -27,8 +25,6 @@ export interface NativeAnswer {
   readonly status: 'ok' | 'error' | 'fatal';
   readonly errors: readonly SourceError[];
   readonly ast: readonly Uint8Array[];
-  /** What `ast` lies in, where it may be freed when the answer has been sent. */
-  readonly memory?: AnswerMemory;
 }
 
 export interface AnswerLimits {
@@ -56,16 +52,13 @@ export function encodeRequest({ content, encoding, filename }: NativeRequest, la
     ...(features.includes(hintFeatures.language) && { language }),
     ...(features.includes(hintFeatures.filename) && { filename }),
   };
-  const text = `${JSON.stringify(request)}\n`;
-  const line = takeMemory(Buffer.byteLength(text));
-  line.write(text);
-  return line;
+  return Buffer.from(`${JSON.stringify(request)}\n`);
 }
 
 /** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
 export function withId(line: Buffer, id: string): Buffer {
   const head = `{"id":${JSON.stringify(id)},`;
-  const bytes = takeMemory(head.length + line.length - 1);
+  const bytes = Buffer.allocUnsafe(head.length + line.length - 1);
   line.copy(bytes, bytes.write(head, 'latin1'), 1);
   return bytes;
 }
@@ -75,7 +68,7 @@ export class AnswerReader {
   readonly #limits: AnswerLimits;
   readonly #id: string | undefined;
   readonly #scanner: JsonScanner;
-  readonly #memory = new AnswerMemory();
+  readonly #pieces: Buffer[] = [];
   #length = 0;
 
   /** @param id of the request, where the driver returns it */
@@ -91,7 +84,7 @@ export class AnswerReader {
   }
 
   /**
-   * Takes a piece of output, which the answer's memory has from then on.
+   * Takes a piece of output, which the answer has from then on.
    * @param length as much of it belongs to this answer at most
    * @returns the answer when it is whole, else undefined
    * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit. The driver's
@@ -108,7 +101,7 @@ export class AnswerReader {
       );
     }
     if (!this.#utf8(own)) throw protocolError('its answer is not UTF-8', this.#length);
-    this.#memory.add(chunk);
+    this.#pieces.push(own);
     const end = this.#scanner.feed(own);
     const { fault } = this.#scanner;
     if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
@@ -152,8 +145,7 @@ export class AnswerReader {
     return {
       status: known,
       errors: decodeErrors(errors),
-      ast: ast === undefined ? [nullBytes] : this.#memory.lend(this.#slice(ast)),
-      memory: this.#memory,
+      ast: ast === undefined ? [nullBytes] : this.#slice(ast),
     };
   }
 
@@ -170,7 +162,7 @@ export class AnswerReader {
   #slice({ start, end }: Span): Buffer[] {
     const pieces: Buffer[] = [];
     let position = 0;
-    for (const chunk of this.#memory.pieces) {
+    for (const chunk of this.#pieces) {
       const from = Math.max(start - position, 0);
       const to = Math.min(end - position, chunk.length);
       if (from < to) pieces.push(chunk.subarray(from, to));

@@ -1,7 +1,6 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
 import { AnswerCache } from './answer-cache.ts';
-import type { AnswerMemory } from './answer-memory.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
@@ -42,8 +41,6 @@ export interface ParseAnswer {
   readonly elapsedMs: number;
   /** JSON in UTF-8. */
   readonly ast: readonly Uint8Array[];
-  /** What `ast` lies in, where it may be freed when the answer has been sent. */
-  readonly memory: AnswerMemory | undefined;
   /** Of the source, in bytes. */
   readonly contentBytes: number;
 }
@@ -52,7 +49,7 @@ export class Parser {
   readonly #catalogue: DriverCatalogue;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
-  readonly #shared = new SharedRequests<NativeAnswer>(({ memory }, sharers) => memory?.share(sharers));
+  readonly #shared = new SharedRequests<NativeAnswer>();
   readonly #cache: AnswerCache;
   readonly #sources: Sources;
   /** What the requests of each client hold of files. */
@@ -151,7 +148,6 @@ export class Parser {
       driver,
       elapsedMs: performance.now() - startedAt,
       ast: answer.ast,
-      memory: answer.memory,
       contentBytes: loaded.contentBytes,
     };
   }

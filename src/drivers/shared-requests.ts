@@ -34,12 +34,6 @@ const lookMs = 500;
 export class SharedRequests<Result> {
   /** By the length of the line: few have the same, so that hardly any must be hashed to be told apart. */
   readonly #inFlight = new Map<number, Set<Shared<Result>>>();
-  readonly #onResult: ((result: Result, sharers: number) => void) | undefined;
-
-  /** @param onResult told of each result and of how many it is about to be given to, though some may leave before that */
-  constructor(onResult?: (result: Result, sharers: number) => void) {
-    this.#onResult = onResult;
-  }
 
   /**
    * Does work once for all who ask for the same at the same time.
@@ -76,10 +70,7 @@ export class SharedRequests<Result> {
       this.#forget(shared);
     };
     // Before anybody else is told of the result: nobody can join any more.
-    result.then((found) => {
-      forget();
-      this.#onResult?.(found, shared.sharers);
-    }, forget);
+    result.then(forget, forget);
     giveUp.addEventListener('abort', forget);
     // The work itself keeps this one's deadline.
     return attend(shared, signal).result;

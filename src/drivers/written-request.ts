@@ -79,15 +79,8 @@ export class WrittenRequest {
     this.#begun?.();
   }
 
-  /**
-   * Does nothing where it is settled.
-   * @param isRead whether nobody reads what was asked any more: its memory is then freed with the answer's
-   */
-  resolve(answer: NativeAnswer, isRead: boolean): void {
-    if (isRead) {
-      answer.memory?.add(this.line);
-      if (this.bytes !== this.line) answer.memory?.add(this.bytes);
-    }
+  /** Does nothing where it is settled. */
+  resolve(answer: NativeAnswer): void {
     this.#take()?.resolve(answer);
   }
 

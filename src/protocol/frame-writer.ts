@@ -1,6 +1,5 @@
 // Content-Length frames to a byte stream (LSP 3.17, "Base Protocol"), for both ends of a connection, written as the pieces
 // that they consist of: vscode-jsonrpc's own writer joins a message into one buffer.
-import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { AbstractMessageWriter, type Message, type MessageWriter } from 'vscode-jsonrpc/node';
 import { spliceJson, type RawJson } from './raw-json.ts';
@@ -11,15 +10,12 @@ import { spliceJson, type RawJson } from './raw-json.ts';
  */
 export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
   readonly #stream: Writable;
-  /** Whether the stream has copied what it says it has handed on: one in memory hands on the very same bytes. */
-  readonly #copies: boolean;
   #failures = 0;
   #pending = 0;
 
   constructor(stream: Writable) {
     super();
     this.#stream = stream;
-    this.#copies = stream instanceof Socket;
     this.#stream.on('error', (error: Error) => {
       this.fireError(error, undefined, ++this.#failures);
     });
@@ -53,8 +49,6 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
     this.#pending += 1;
     this.#send(texts, raw, (error) => {
       this.#pending -= 1;
-      // After an error the kernel may not have taken the bytes yet: they are left to the collector.
-      if (!error && this.#copies) for (const each of raw) each.sent();
       done?.(error);
     });
   }

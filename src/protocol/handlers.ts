@@ -119,7 +119,7 @@ function parseRequest(params: CheckedParams<'parse'>, { client, id, span }: Requ
 
 function wireAnswer(answer: ParseAnswer): Result<'parse'> {
   const { language, digest, manifest } = answer.driver;
-  const uast = new RawJson(answer.ast, () => answer.memory?.free());
+  const uast = new RawJson(answer.ast);
   // The tree comes last: a person who looks at the message sees the rest first. Its length comes right before it: a client
   // of ours looks for it there.
   return {

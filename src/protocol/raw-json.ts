@@ -16,12 +16,9 @@ const quotedPlaceholder = onFirstUse(() => JSON.stringify(placeholder()));
 /** Valid JSON as UTF-8 bytes, in the pieces that it arrived in. Whoever makes one vouches for its validity. */
 export class RawJson {
   readonly chunks: readonly Uint8Array[];
-  #onSent: (() => void) | undefined;
 
-  /** @param onSent called when the bytes have been sent and are not needed any more, where that is ever known */
-  constructor(chunks: readonly Uint8Array[], onSent?: () => void) {
+  constructor(chunks: readonly Uint8Array[]) {
     this.chunks = chunks;
-    this.#onSent = onSent;
   }
 
   get byteLength(): number {
@@ -31,14 +28,6 @@ export class RawJson {
   /** Decodes the value: for whoever asked for it, never on the way through. */
   decode(): unknown {
     return JSON.parse(Buffer.concat(this.chunks).toString('utf8'));
-  }
-
-  /** To be called by whoever has sent the bytes, where nobody holds them who has not copied them. */
-  sent(): void {
-    const onSent = this.#onSent;
-    // Once, also where a message has the value twice: another holder's turn must not be taken.
-    this.#onSent = undefined;
-    onSent?.();
   }
 
   /** Called by JSON.stringify: leaves the placeholder that `encodeMessage` then replaces. */

@@ -41,25 +41,6 @@ describe('an instance', () => {
     expect(instance.requests).toBe(3);
   });
 
-  it('frees the line with its answer, unless the driver has not read all of it', async () => {
-    const hasty = instanceOf(`process.stdin.once('data', () => { process.stdin.pause(); answer({ status: 'ok' }); });`);
-    // More than the kernel takes before somebody reads.
-    const content = 'x'.repeat(4_000_000);
-    const lineOf = (): Buffer => Buffer.from(`${JSON.stringify({ content })}\n`);
-    const timing = { deadline: performance.now() + 20_000, timeoutMs: 20_000 };
-    const reader = instanceOf(echoProgram, { limits: { ...limits, responseBytes: 1 << 24 } });
-    const [read, unread] = [lineOf(), lineOf()];
-    const [answer, early] = [
-      await reader.request({ line: read, timing }),
-      await hasty.request({ line: unread, timing }),
-    ];
-    expect(read.length).toBeGreaterThan(content.length);
-    answer.memory?.free();
-    early.memory?.free();
-    expect(read.length).toBe(0);
-    expect(unread.equals(lineOf())).toBe(true);
-  });
-
   it('hands on status and errors, and understands them in any case', async () => {
     const instance = instanceOf(
       `eachLine(() => answer({ status: 'ErRoR', errors: ['old', { message: 'new', line: 3, column: 4 }], ast: null }));`,

@@ -43,22 +43,6 @@ describe('identical requests in flight', () => {
     expect(await later).toBe('three');
   });
 
-  it('tell how many a result goes to before any of them has it', async () => {
-    const told: unknown[] = [];
-    const shared = new SharedRequests<string>((result, sharers) => told.push([result, sharers]));
-    const { begun, start } = works();
-    const leaving = new AbortController();
-    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)].map((each) =>
-      each.then((result) => told.push(result)),
-    );
-    const left = shared.run(k, sharer({ signal: leaving.signal }), start);
-    leaving.abort();
-    await expect(left).rejects.toThrow(CancelledError);
-    begun[0]?.finish('tree');
-    await Promise.all(both);
-    expect(told).toEqual([['tree', 2], 'tree', 'tree']);
-  });
-
   it('are each cancelled alone, and the work is given up with the last of them', async () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
