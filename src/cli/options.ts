@@ -175,12 +175,6 @@ export const limits: readonly Limit[] = [
     summary: 'how long a source that ended two drivers is refused; 0 for never',
     parse: orNone(parseMilliseconds),
   },
-  {
-    name: 'cacheBytes',
-    flags: '--cache-bytes <size>',
-    summary: 'answers that are kept; 0 for none',
-    parse: orNone(parseBytes),
-  },
 ];
 
 /** What the options of every command may be given by, too. */

@@ -9,8 +9,6 @@ export interface DriverLimits extends PoolLimits {
   readonly totalInstances: number;
   /** The most memory that the instances of all drivers may hold before no more are started, in bytes. */
   readonly totalMemoryBytes: number;
-  /** The answers that are kept to be given again, in bytes; 0 for none. */
-  readonly cacheBytes: number;
 }
 
 const cores = availableParallelism();
@@ -40,5 +38,4 @@ export const defaultDriverLimits: DriverLimits = {
   quarantineMs: 10 * minute,
   totalInstances: 4 * cores,
   totalMemoryBytes: Math.floor(totalmem() * 0.75),
-  cacheBytes: 0,
 };

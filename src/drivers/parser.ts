@@ -1,6 +1,5 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
-import { AnswerCache } from './answer-cache.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
@@ -50,7 +49,6 @@ export class Parser {
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>();
-  readonly #cache: AnswerCache;
   readonly #sources: Sources;
   /** What the requests of each client hold of files. */
   readonly #rooms = new WeakMap<RequestSource, FileRoom>();
@@ -62,7 +60,6 @@ export class Parser {
     this.#pools = pools;
     this.#limits = limits;
     this.#sources = new Sources(limits.contentBytes);
-    this.#cache = new AnswerCache(limits.cacheBytes);
   }
 
   /**
@@ -166,7 +163,7 @@ export class Parser {
     return isBabelhostError(error, 'shuttingDown') && !this.#pools.ending;
   }
 
-  /** Has a driver's pool parse, unless the answer is known or another is being given it. */
+  /** Has a driver's pool parse, unless the same is being parsed already. */
   #ask(
     driver: Driver,
     line: Buffer,
@@ -179,9 +176,7 @@ export class Parser {
     // The line says all that is asked; the digest, of whom. All of them are the native mode's.
     const asked = { of: `${driver.digest} ${priority}`, line };
     return this.#shared.run(asked, { source, timing, signal }, (given) =>
-      this.#cache.get(driver.digest, line, () =>
-        pool.request({ line, timing, source, priority, signal: given, id, span }),
-      ),
+      pool.request({ line, timing, source, priority, signal: given, id, span }),
     );
   }
 
