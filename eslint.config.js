@@ -26,7 +26,6 @@ const shared = [
   'pino-log.ts',
   'regular-file.ts',
   'remove-tree.ts',
-  'unique-id.ts',
   'version.ts',
 ];
 

@@ -1,9 +1,9 @@
 // drivers.json in the root: what is installed, for people, with the manifests, to spare reading them from the images at each
 // start. It is derived from the store's index, may be missing or old, and is never the truth.
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { uniqueId } from '../unique-id.ts';
 import { z } from 'zod';
 import { onFirstUse } from '../on-first-use.ts';
 import { systemErrorCode } from '../errors.ts';
@@ -49,7 +49,7 @@ export async function writeDriversFile(
       { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
     ]),
   );
-  const temporary = path.join(root, 'tmp', `drivers-${uniqueId()}.json`);
+  const temporary = path.join(root, 'tmp', `drivers-${randomUUID()}.json`);
   await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { mode, flush: true });
   await rename(temporary, pathIn(root));
 }

@@ -1,7 +1,6 @@
 // JSON that travels as the bytes it came in. A native tree is 20 to 30 times its source: it is never decoded on its way
 // through the host, but spliced into the message that carries it.
-import { onFirstUse } from '../on-first-use.ts';
-import { randomBytes } from '../unique-id.ts';
+import { randomUUID } from 'node:crypto';
 
 /** The raw values that the stringification under way has met; undefined where none is under way. */
 let met: RawJson[] | undefined;
@@ -10,8 +9,8 @@ let met: RawJson[] | undefined;
  * What stands in the text for a raw value until its bytes are put there. Random, so that no content from outside can
  * contain it: a source that held it would have its tree spliced into the wrong place.
  */
-const placeholder = onFirstUse(() => `babelhost-raw-${randomBytes(16).toString('hex')}`);
-const quotedPlaceholder = onFirstUse(() => JSON.stringify(placeholder()));
+const placeholder = `babelhost-raw-${randomUUID()}`;
+const quotedPlaceholder = JSON.stringify(placeholder);
 
 /** Valid JSON as UTF-8 bytes, in the pieces that it arrived in. Whoever makes one vouches for its validity. */
 export class RawJson {
@@ -34,7 +33,7 @@ export class RawJson {
   toJSON(): unknown {
     if (met === undefined) return this.decode();
     met.push(this);
-    return placeholder();
+    return placeholder;
   }
 }
 
@@ -51,7 +50,7 @@ export function spliceJson(value: unknown): SplicedJson {
   met = raw;
   try {
     const text = JSON.stringify(value);
-    return { texts: raw.length === 0 ? [text] : text.split(quotedPlaceholder()), raw };
+    return { texts: raw.length === 0 ? [text] : text.split(quotedPlaceholder), raw };
   } finally {
     met = outer;
   }

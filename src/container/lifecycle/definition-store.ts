@@ -10,10 +10,10 @@
 // in it, and is removed once that process is gone. What is destroyed is renamed, and removed by whoever comes to it.
 import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { ulid } from 'ulid';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { logUnremoved, type Unremoved } from '../../remove-tree.ts';
-import { uniqueId } from '../../unique-id.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { OwnerMap } from '../owners.ts';
 import type { CopiedFile } from './copy.ts';
@@ -151,7 +151,7 @@ export class DefinitionStore {
     try {
       if (isNew) await this.#makeFolder(definition, path.basename(staged));
       for (const { path: at, mode, content } of added) {
-        const name = uniqueId();
+        const name = ulid();
         const file = path.join(folder, 'files', name);
         written.push(file);
         await writeFile(file, content, { flag: 'wx', mode: 0o600, flush: true });

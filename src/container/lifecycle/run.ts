@@ -1,8 +1,8 @@
 // One run of a container: from its start to its end, with its further processes. Holds what the run needs (the image's
 // root, the mark that this host runs it) and lets it go at the end.
 import path from 'node:path';
+import { ulid } from 'ulid';
 import { BabelhostError } from '../../errors.ts';
-import { uniqueId } from '../../unique-id.ts';
 import type { Logger } from '../../log.ts';
 import type { Container } from '../container.ts';
 import type { ContainerRuntime } from '../runtime.ts';
@@ -161,7 +161,7 @@ export class Run {
       started.stdin.end(input);
       const log = new OutputLog(processLogBytes);
       log.follow(started.stdout, started.stderr);
-      const process = new TrackedProcess(uniqueId(), false, entryPoint.args, started, log);
+      const process = new TrackedProcess(ulid(), false, entryPoint.args, started, log);
       this.processes.set(process.id, process);
       this.#forgetEnded();
       return process;

@@ -1,12 +1,11 @@
 // A process's presence in a store. Its work in progress and its leases carry the session's name, and count for as long
 // as the session's lock is held: what a dead process left behind can be told from what a living one is at.
+import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
-import { onFirstUse } from '../../on-first-use.ts';
 import { removeTree, type Unremoved } from '../../remove-tree.ts';
-import { uniqueId } from '../../unique-id.ts';
 import { exists } from '../exists.ts';
 import { childHolds, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
@@ -29,7 +28,8 @@ const noticeTimeoutMs = 1000;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
 export class Session {
-  readonly #id = onFirstUse(uniqueId);
+  /** Part of the names of its work and its leases. */
+  readonly id: string = randomUUID();
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
   readonly #onUnremoved: OnUnremoved;
@@ -43,10 +43,6 @@ export class Session {
     this.#layout = layout;
     this.#lockTimeoutMs = lockTimeoutMs;
     this.#onUnremoved = onUnremoved;
-  }
-
-  get id(): string {
-    return this.#id();
   }
 
   /** Takes the session's lock, if it is not held yet. */
@@ -117,7 +113,7 @@ export class Session {
     const unremoved = await removeTree(folder);
     if (unremoved === undefined) return;
     // By a name that is no session's, so that every sweep tries again, and not only those after this session's end.
-    const left = path.join(this.#layout.tmp, `left.${uniqueId()}`);
+    const left = path.join(this.#layout.tmp, `left.${randomUUID()}`);
     const moved = await rename(folder, left).then(
       () => true,
       () => false,
