@@ -9,7 +9,6 @@
 // dropped as that of any request that was given up.
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../errors.ts';
-import { DeadlineTimer } from './deadline-timer.ts';
 import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError } from './request.ts';
 import { DisplacedError, WrittenRequest, type InstanceRequest } from './written-request.ts';
@@ -44,13 +43,9 @@ export class Conversation {
   /** What the driver is at, and what was written behind that. */
   #first: WrittenRequest | undefined;
   #behind: WrittenRequest | undefined;
-  readonly #deadline = new DeadlineTimer(() => {
-    const first = this.#first;
-    if (first !== undefined) this.#giveUp(first, timeoutError(first.timing.timeoutMs, 'being parsed'));
-  });
-  readonly #aheadDeadline = new DeadlineTimer(() => {
-    this.#displace();
-  });
+  /** For the deadline of the first, and for the patience of the one behind it. */
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #patienceTimer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #requests = 0;
   #answered = 0;
@@ -101,7 +96,9 @@ export class Conversation {
       this.#begin(written);
     } else {
       this.#behind = written;
-      this.#aheadDeadline.set(performance.now() + aheadPatienceMs);
+      this.#patienceTimer = setTimeout(() => {
+        this.#displace();
+      }, aheadPatienceMs);
     }
     this.#stdin.write(written.bytes);
     return written.answer;
@@ -118,9 +115,8 @@ export class Conversation {
   end(reason: Error | undefined): void {
     this.#state = 'ended';
     clearTimeout(this.#graceTimer);
-    this.#deadline.end();
+    clearTimeout(this.#deadlineTimer);
     this.#displace();
-    this.#aheadDeadline.end();
     if (reason !== undefined) this.#first?.reject(reason);
   }
 
@@ -136,7 +132,13 @@ export class Conversation {
       this.#allowGrace();
     } else {
       this.#state = 'busy';
-      this.#deadline.set(request.timing.deadline);
+      const { deadline, timeoutMs } = request.timing;
+      this.#deadlineTimer = setTimeout(
+        () => {
+          this.#giveUp(request, timeoutError(timeoutMs, 'being parsed'));
+        },
+        Math.max(deadline - performance.now(), 0),
+      );
       request.begun();
     }
     this.#options.onBusy();
@@ -162,20 +164,19 @@ export class Conversation {
       return undefined;
     }
     if (answer === undefined) return undefined;
-    this.#comeBack(request, next);
+    this.#comeBack(next);
     request.resolve(answer);
     return length < chunk.length ? chunk.subarray(length) : undefined;
   }
 
   /** The driver has answered its first request, and comes to the next or is free. */
-  #comeBack(request: WrittenRequest, next: WrittenRequest | undefined): void {
+  #comeBack(next: WrittenRequest | undefined): void {
     this.#first = next;
     this.#behind = undefined;
     this.#answered += 1;
-    // Before the next request can come, whose deadline would else be taken for this one's.
-    if (!request.settled) this.#deadline.met();
+    clearTimeout(this.#deadlineTimer);
     clearTimeout(this.#graceTimer);
-    this.#aheadDeadline.met();
+    clearTimeout(this.#patienceTimer);
     if (next === undefined) this.#state = 'idle';
     else this.#begin(next);
     // First free, then answered: whoever is told of the answer may at once send the next request.
@@ -186,7 +187,7 @@ export class Conversation {
   #giveUp(request: WrittenRequest, error: Error): void {
     if (request.settled) return;
     if (request === this.#first && this.#state !== 'ended') {
-      this.#deadline.met();
+      clearTimeout(this.#deadlineTimer);
       this.drain();
     }
     request.reject(error);
@@ -194,7 +195,7 @@ export class Conversation {
 
   /** Whoever waits behind another request is better served elsewhere. */
   #displace(): void {
-    this.#aheadDeadline.met();
+    clearTimeout(this.#patienceTimer);
     this.#behind?.reject(new DisplacedError());
   }
 

@@ -1,7 +1,6 @@
 // How much of files a client's requests may hold at once. A request that names a file has a hundred bytes, for which the host
 // holds all of it, as text and in JSON, until a driver has answered. A thousand such requests, and a driver that does not
 // read, would take all memory there is: so large files wait until others of the same client are done with.
-import type { Cancellation } from './cancellation.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
 
 /** What the requests of a client hold of files, in bytes; one more is let in where that is the only one. */
@@ -35,7 +34,7 @@ export class FileRoom {
   }
 
   /** Takes room for one request, of which there is none yet. */
-  lease(timing: RequestTiming, signal: Cancellation | undefined): FileLease {
+  lease(timing: RequestTiming, signal: AbortSignal | undefined): FileLease {
     return new FileLease(this, timing, signal);
   }
 
@@ -58,7 +57,7 @@ export class FileRoom {
   }
 
   /** Waits for room and takes it. @throws what FileLease.take throws */
-  async take(bytes: number, { deadline, timeoutMs }: RequestTiming, signal: Cancellation | undefined): Promise<void> {
+  async take(bytes: number, { deadline, timeoutMs }: RequestTiming, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted === true) throw new CancelledError();
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const waiting = {
@@ -102,10 +101,10 @@ export class FileRoom {
 export class FileLease implements Disposable {
   readonly #room: FileRoom;
   readonly #timing: RequestTiming;
-  readonly #signal: Cancellation | undefined;
+  readonly #signal: AbortSignal | undefined;
   #bytes = 0;
 
-  constructor(room: FileRoom, timing: RequestTiming, signal: Cancellation | undefined) {
+  constructor(room: FileRoom, timing: RequestTiming, signal: AbortSignal | undefined) {
     this.#room = room;
     this.#timing = timing;
     this.#signal = signal;

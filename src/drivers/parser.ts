@@ -1,6 +1,5 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
-import type { Cancellation } from './cancellation.ts';
 import type { Driver, DriverCatalogue } from './catalogue.ts';
 import { detectLanguages } from './detection.ts';
 import { FileRoom } from './file-room.ts';
@@ -66,7 +65,7 @@ export class Parser {
    * Parses one source.
    * @throws BabelhostError as the method `parse` lists them; CancelledError
    */
-  parse(request: ParseRequest, signal?: Cancellation): Promise<ParseAnswer> {
+  parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
     const observer = this.#observer;
     return observer === undefined ? this.#parse(request, signal) : this.#observed(observer, request, signal);
   }
@@ -74,7 +73,7 @@ export class Parser {
   async #observed(
     observer: ParseObserver,
     request: ParseRequest,
-    signal: Cancellation | undefined,
+    signal: AbortSignal | undefined,
   ): Promise<ParseAnswer> {
     const startedAt = performance.now();
     let driver: Driver | undefined;
@@ -98,7 +97,7 @@ export class Parser {
   /** @param onDriver told of the driver that is asked, whatever comes of it */
   async #parse(
     request: ParseRequest,
-    signal: Cancellation | undefined,
+    signal: AbortSignal | undefined,
     onDriver?: (driver: Driver) => void,
   ): Promise<ParseAnswer> {
     const startedAt = performance.now();
@@ -169,7 +168,7 @@ export class Parser {
     line: Buffer,
     { client: source, priority, id, span }: ParseRequest,
     timing: RequestTiming,
-    signal: Cancellation | undefined,
+    signal: AbortSignal | undefined,
   ): Promise<NativeAnswer> {
     span?.annotate({ 'babelhost.language': driver.language });
     const pool = this.#pools.of(driver);

@@ -1,7 +1,6 @@
 // What a pool is made of and bounded by, and what it is asked.
 import type { Logger } from '../log.ts';
 import type { InstanceBudget } from './budget.ts';
-import type { Cancellation } from './cancellation.ts';
 import type { Guest } from './guest.ts';
 import type { AnswerLimits } from './native-protocol.ts';
 import type { TraceSpan } from './observer.ts';
@@ -52,7 +51,7 @@ export interface PoolRequest {
   readonly timing: RequestTiming;
   readonly source: RequestSource;
   readonly priority: Priority;
-  readonly signal?: Cancellation | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** What the log calls it. */
   readonly id?: string | undefined;
   readonly span?: TraceSpan | undefined;

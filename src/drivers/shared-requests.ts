@@ -3,14 +3,13 @@
 // the others, and the work is given up when nobody waits for it any more.
 import { hash } from 'node:crypto';
 import { isBabelhostError } from '../errors.ts';
-import { Canceller, type Cancellation } from './cancellation.ts';
 import type { RequestSource } from './request-queue.ts';
 import { CancelledError, timeoutError, type RequestTiming } from './request.ts';
 
 export interface Sharer {
   readonly source: RequestSource;
   readonly timing: RequestTiming;
-  readonly signal?: Cancellation | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is asked: of whom, and the line that says all the rest. The same of both, the same result. */
@@ -22,7 +21,7 @@ export interface Asked {
 interface Shared<Result> extends Asked {
   readonly result: Promise<Result>;
   readonly source: RequestSource;
-  readonly giveUp: Canceller;
+  readonly giveUp: AbortController;
   /** Of the line, where it has been compared with another of its length. */
   digest: string | undefined;
   sharers: number;
@@ -40,7 +39,7 @@ export class SharedRequests<Result> {
    * @param start begins it for the first who asks; its signal is aborted when nobody waits any more
    * @throws what `start` throws; CancelledError and BabelhostError `timeout` for this sharer alone
    */
-  run(asked: Asked, sharer: Sharer, start: (signal: Cancellation) => Promise<Result>): Promise<Result> {
+  run(asked: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     if (sharer.signal?.aborted === true) return Promise.reject(new CancelledError());
     const shared = this.#find(asked);
     if (shared !== undefined && !shared.source.clogged) return this.#follow(shared, asked, sharer, start);
@@ -58,9 +57,9 @@ export class SharedRequests<Result> {
     return undefined;
   }
 
-  #begin({ of, line }: Asked, sharer: Sharer, start: (signal: Cancellation) => Promise<Result>): Promise<Result> {
-    const giveUp = new Canceller();
-    const result = start(giveUp);
+  #begin({ of, line }: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    const giveUp = new AbortController();
+    const result = start(giveUp.signal);
     const { source, signal } = sharer;
     const shared: Shared<Result> = { of, line, result, source, giveUp, digest: undefined, sharers: 0 };
     const sameLength = this.#inFlight.get(line.length);
@@ -71,7 +70,7 @@ export class SharedRequests<Result> {
     };
     // Before anybody else is told of the result: nobody can join any more.
     result.then(forget, forget);
-    giveUp.addEventListener('abort', forget);
+    giveUp.signal.addEventListener('abort', forget, { once: true });
     // The work itself keeps this one's deadline.
     return attend(shared, signal).result;
   }
@@ -85,7 +84,7 @@ export class SharedRequests<Result> {
     shared: Shared<Result>,
     asked: Asked,
     sharer: Sharer,
-    start: (signal: Cancellation) => Promise<Result>,
+    start: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const { timing, signal, source } = sharer;
     const { result, leave } = attend(shared, signal);
@@ -119,7 +118,7 @@ export class SharedRequests<Result> {
 /** Waits for a result until this sharer cancels or leaves; the last one to do so gives the work up. */
 function attend<Result>(
   shared: Shared<Result>,
-  signal: Cancellation | undefined,
+  signal: AbortSignal | undefined,
 ): { readonly result: Promise<Result>; readonly leave: (reason: Error) => void } {
   shared.sharers += 1;
   let waiting = true;
@@ -139,7 +138,7 @@ function attend<Result>(
       if (shared.sharers === 0) shared.giveUp.abort();
       reject(reason);
     };
-    signal?.addEventListener('abort', cancel);
+    signal?.addEventListener('abort', cancel, { once: true });
     shared.result.then(
       (found) => {
         if (!waiting) return;

@@ -1,5 +1,4 @@
 // A request that was written to a driver, until its answer has come: whoever asked may have gone before that.
-import type { Cancellation } from './cancellation.ts';
 import { AnswerReader, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import type { RequestTiming } from './request.ts';
 
@@ -20,7 +19,7 @@ export interface InstanceRequest {
   /** As encodeRequest makes it. */
   readonly line: Buffer;
   readonly timing: RequestTiming;
-  readonly signal?: Cancellation | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called when the driver comes to it, where it was written behind another. */
   readonly onBegun?: (() => void) | undefined;
 }
@@ -41,7 +40,7 @@ export class WrittenRequest {
   readonly answer: Promise<NativeAnswer>;
   readonly #begun: (() => void) | undefined;
   #settle: Settle | undefined;
-  readonly #signal: Cancellation | undefined;
+  readonly #signal: AbortSignal | undefined;
   readonly #onCancel: () => void;
 
   /**

@@ -67,7 +67,7 @@ export const handlers: Handlers<HandledMethod> = {
   },
 
   parse: async (params, context, { parser }) =>
-    wireAnswer(await parser.parse(parseRequest(params, context), context.cancellation)),
+    wireAnswer(await parser.parse(parseRequest(params, context), context.signal)),
 
   'parse/files': async (params, context, { parser, catalogue, limits }) => {
     const { client, id, span, signal, progress, sendPartialResult } = context;

@@ -1,6 +1,5 @@
 // A request that is being served: what its handler is given of it besides its parameters. What few handlers ask for is
 // made when they do: requests come by the thousand in a second.
-import { Canceller, type Cancellation } from '../drivers/cancellation.ts';
 import type { TraceSpan } from '../drivers/observer.ts';
 import type { RequestSource } from '../drivers/request-queue.ts';
 import type { WorkDoneProgress } from './client.ts';
@@ -15,10 +14,9 @@ export class ServedRequest implements RequestContext {
   readonly id: string;
   span: TraceSpan | undefined = undefined;
   sendPartialResult: RequestContext['sendPartialResult'] = undefined;
-  readonly #canceller = new Canceller();
+  readonly #controller = new AbortController();
   readonly #sendProgress: SendProgress;
   #workDoneToken: unknown = undefined;
-  #controller: AbortController | undefined = undefined;
   #progress: ProgressReporter | undefined = undefined;
 
   /** @param id what the log calls it */
@@ -28,19 +26,7 @@ export class ServedRequest implements RequestContext {
     this.#sendProgress = sendProgress;
   }
 
-  get cancellation(): Cancellation {
-    return this.#canceller;
-  }
-
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      const controller = new AbortController();
-      if (this.#canceller.aborted) controller.abort();
-      this.#canceller.addEventListener('abort', () => {
-        controller.abort();
-      });
-      this.#controller = controller;
-    }
     return this.#controller.signal;
   }
 
@@ -62,7 +48,7 @@ export class ServedRequest implements RequestContext {
 
   /** The client does not want it any more, or is gone. */
   cancel(): void {
-    this.#canceller.abort();
+    this.#controller.abort();
   }
 
   /** It is about to be answered. */

@@ -1,6 +1,5 @@
 // What the requests of a client hold of files: bounded, in their order, and given back whatever comes.
 import { describe, expect, it } from 'vitest';
-import { Canceller } from '../../src/drivers/cancellation.ts';
 import { FileRoom, smallFileBytes } from '../../src/drivers/file-room.ts';
 import { CancelledError } from '../../src/drivers/request.ts';
 
@@ -68,15 +67,15 @@ describe('the room for files', () => {
       kind: 'timeout',
       data: { timeoutMs: 50, phase: 'waiting for other files' },
     });
-    const canceller = new Canceller();
-    const taken = expect(room.lease(late(), canceller).take(9 * MiB)).rejects.toBeInstanceOf(CancelledError);
+    const controller = new AbortController();
+    const taken = expect(room.lease(late(), controller.signal).take(9 * MiB)).rejects.toBeInstanceOf(CancelledError);
     const behind = room.lease(late(), undefined);
     holder.holds(5 * MiB);
     const entered = behind.take(5 * MiB);
-    canceller.abort();
+    controller.abort();
     await taken;
     await entered;
-    await expect(room.lease(late(), canceller).take(1)).rejects.toBeInstanceOf(CancelledError);
+    await expect(room.lease(late(), controller.signal).take(1)).rejects.toBeInstanceOf(CancelledError);
     holder[Symbol.dispose]();
     behind[Symbol.dispose]();
     expect(room.lease(late(), undefined).tryTake(10 * MiB)).toBe(true);

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { InstanceBudget } from '../../src/drivers/budget.ts';
 import { defaultDriverLimits } from '../../src/drivers/limits.ts';
@@ -67,6 +68,24 @@ describe('a pool', () => {
     expect(pool.counts).toMatchObject({ busy: 0, starting: 0, waiting: 0, success: 90, failed: 0, exited: 0 });
     expect(pool.counts.instances).toBeLessThanOrEqual(3);
     expect(pool.latencies.percentiles()?.p99).toBeGreaterThan(0);
+  });
+
+  it('leaves no listener on a signal that thousands of requests have, and warns of none', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error): void => {
+      warnings.push(warning);
+    };
+    process.on('warning', warned);
+    onTestFinished(() => {
+      process.off('warning', warned);
+    });
+    const pool = poolOf(echoProgram, { queueLength: 2000 });
+    const { signal } = new AbortController();
+    const answers = contents(2000).map((content) => ask(pool, content, 20_000, signal));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(2000);
+    await Promise.all(answers);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect(warnings).toEqual([]);
   });
 
   it('uses an idle instance again rather than start another', async () => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { Cancellation } from '../../src/drivers/cancellation.ts';
 import { CancelledError, timeoutError } from '../../src/drivers/request.ts';
 import { SharedRequests, type Sharer } from '../../src/drivers/shared-requests.ts';
 import { BabelhostError } from '../../src/errors.ts';
@@ -15,8 +14,8 @@ const sameLength = { of: 'driver', line: Buffer.from('an address') };
 
 /** Work that the test ends by hand. */
 function works() {
-  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: Cancellation }[] = [];
-  const start = (signal: Cancellation): Promise<string> =>
+  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: AbortSignal }[] = [];
+  const start = (signal: AbortSignal): Promise<string> =>
     new Promise((finish, fail) => {
       begun.push({ finish, fail, signal });
       signal.addEventListener('abort', () => {

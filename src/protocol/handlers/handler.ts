@@ -1,5 +1,4 @@
 // What a handler is: a method's work, between the table's types and the rooms below; and what all of them share.
-import type { Cancellation } from '../../drivers/cancellation.ts';
 import type { TraceSpan } from '../../drivers/observer.ts';
 import { CancelledError } from '../../drivers/request.ts';
 import type { RequestSource } from '../../drivers/request-queue.ts';
@@ -16,9 +15,7 @@ export interface RequestContext {
   readonly id: string;
   /** Where traces are on. */
   readonly span: TraceSpan | undefined;
-  /** Whether the client has cancelled the request or gone away. */
-  readonly cancellation: Cancellation;
-  /** The same as an AbortSignal, for what takes nothing else. */
+  /** Aborted when the client has cancelled the request or gone away. */
   readonly signal: AbortSignal;
   readonly progress: ProgressReporter;
   /** Streams to the request's partialResultToken; resolves when the client's stream has taken it. */
