@@ -7,7 +7,7 @@
  *                     request.c, process.c, rootfs.c, runtime-copy.c, cgroup-lock.c
  *   bootstrap run     a program in those namespaces: run.c
  *   bootstrap init    process 1 of a container: init.c
- *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c, lend.c
+ *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c
  *   bootstrap put     files into a container, executed in it: copy.c
  *   bootstrap get     a file out of a container, executed in it: copy.c
  *   bootstrap remove  a folder with whatever is in it: remove.c

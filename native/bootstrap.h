@@ -73,21 +73,6 @@ const char *option_value(char ***arguments);
 /* Closes every file descriptor from `first` on. */
 void close_from(unsigned first);
 
-/* lock.c */
-/*
- * Takes the lock on `path` and holds it until stdin ends, as `bootstrap lock` does; with `synced`, as with --after-sync.
- * Returns an exit status.
- */
-int hold_lock(const char *path, const char *synced);
-
-/* lend.c */
-/* A lock that can be had besides another, and the folder whose file system may have to be synced before. */
-struct lendable {
-  const char *synced, *path;
-};
-/* Lends a lock as stdin asks for it, until that ends. */
-void lend_lock(struct lendable lendable);
-
 /* stage.c */
 /* Mounts the stage, for what the runtime is to mount, on the folder `stage`. `owner` is the id of the containers' root. */
 void make_stage(const char *stage, uid_t owner);

@@ -1,12 +1,10 @@
 /*
- * bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH: takes flock(2) on PATH (made if it is not there),
- * writes "locked\n" to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end
- * of stdin, however it dies.
+ * bootstrap lock [--try] [--after-sync FOLDER] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n"
+ * to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of stdin, however
+ * it dies.
  * With --try, a lock that someone else holds is not waited for: "busy\n" is written instead, and the exit status is 0.
- * With --after-sync, a line on stdin is waited for first (so that the process is there when it is needed); then what the
- * file system of FOLDER has in memory goes to disk (syncfs(2), which Node lacks too), "synced\n" is written, and only then
- * the lock is taken.
- * With --lend, whoever has PATH can have LOCK from the same process: lend.c.
+ * With --after-sync, FOLDER is opened, then a line on stdin is waited for; then what FOLDER's file system has in memory goes
+ * to disk (syncfs(2), which Node lacks too), "synced\n" is written, and only then the lock is taken.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -129,12 +127,6 @@ static bool take_lock(const char *path, bool only_try) {
   }
 }
 
-int hold_lock(const char *path, const char *synced) {
-  if (synced != NULL && !sync_when_asked(synced)) return 0;
-  if (take_lock(path, false)) wait_for_end_of_stdin(-1);
-  return 0;
-}
-
 int lock_main(char **arguments) {
   bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
   if (only_try) arguments++;
@@ -143,17 +135,9 @@ int lock_main(char **arguments) {
     synced = option_value(&arguments);
     arguments++;
   }
-  struct lendable lendable = {NULL, NULL};
-  if (*arguments != NULL && strcmp(*arguments, "--lend") == 0) {
-    lendable.synced = option_value(&arguments);
-    lendable.path = option_value(&arguments);
-    arguments++;
-  }
   if (arguments[0] == NULL || arguments[1] != NULL)
-    fail_usage("usage: bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH");
+    fail_usage("usage: bootstrap lock [--try] [--after-sync FOLDER] PATH");
   if (synced != NULL && !sync_when_asked(synced)) return 0;
-  if (!take_lock(arguments[0], only_try)) return 0;
-  if (lendable.path != NULL) lend_lock(lendable);
-  else wait_for_end_of_stdin(-1);
+  if (take_lock(arguments[0], only_try)) wait_for_end_of_stdin(-1);
   return 0;
 }

@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { mkdtemp, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
@@ -66,42 +65,5 @@ it('a lock whose files cannot be closed says so, and is not held by whoever coul
     expect(status, where).toBe(1);
     expect(complaint, where).toMatch(/^bootstrap: cannot close .*\(ENOMEM\)/);
     expect(answer, where).not.toContain('locked');
-  }
-});
-
-/** One lock, and another that it is asked to lend after a sync, and to take back. */
-const lending: Scenario = async (command) => {
-  const other = path.join(folder, 'other');
-  const [program, ...args] = [...command, 'lock', '--lend', synced, other, path.join(folder, 'lock')];
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment, ...hung });
-  child.stdin.on('error', () => undefined);
-  let answer = '';
-  let locks = 0;
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    answer += `${line}\n`;
-    if (line === 'ended') child.stdin.end();
-    else if (line === 'locked') child.stdin.write(locks++ === 0 ? 'p\n' : 'e');
-  });
-  const complaint = text(child.stderr);
-  const [status] = (await once(child, 'close')) as [number | null];
-  return { status, complaint: await complaint, answer };
-};
-
-it('a lock that is lent fails by itself, or tells that both are gone', async () => {
-  const faults = await faultsOf(lending, log);
-  if (!sanitized) {
-    for (const call of ['socketpair', 'sendto', 'syncfs', 'dup2']) expect(faults).toContainEqual({ call, when: 1 });
-  }
-  for (const fault of faults) {
-    const { status, complaint, answer = '' } = await trace(lending, log, fault);
-    const where = `${fault.call} ${fault.when}: status ${status}, ${complaint}, ${answer}`;
-    expect(status, where).not.toBe(null);
-    expect(await processesNaming(folder), where).toEqual([]);
-    expect(answer, where).toMatch(/^(?:locked\n(?:synced\n(?:locked\n)?)?(?:bootstrap: .*\n)*(?:ended\n)?)?$/);
-    if (fault.call === 'syncfs') expect(answer, where).not.toMatch(/^synced$/m);
-    // Whoever has the first lock is told what became of the other one, or loses both and sees that.
-    if (status === 0) expect(answer, where).toMatch(/ended\n$/);
-    else expect(complaint, where).toMatch(/^bootstrap: .*\(ENOMEM\)/);
-    expect(complaint + answer, where).not.toMatch(/Sanitizer/);
   }
 });

@@ -136,8 +136,6 @@ describe('bootstrap lock', () => {
     expect(await missing.complaint).toMatch(/^bootstrap: cannot open .* \(ENOENT\): No such file or directory\n$/);
     const usage = lock();
     expect(await usage.end()).toBe(2);
-    expect(await usage.complaint).toBe(
-      'bootstrap: usage: bootstrap lock [--try] [--after-sync FOLDER] [--lend FOLDER LOCK] PATH\n',
-    );
+    expect(await usage.complaint).toBe('bootstrap: usage: bootstrap lock [--try] [--after-sync FOLDER] PATH\n');
   });
 });

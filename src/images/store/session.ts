@@ -7,23 +7,14 @@ import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
 import { removeTree, type Unremoved } from '../../remove-tree.ts';
 import { exists } from '../exists.ts';
-import { childHolds, lockName } from './held-locks.ts';
 import { readOrUndefined, type StoreLayout } from './layout.ts';
-import {
-  acquireLendingLock,
-  acquireLock,
-  prepareLock,
-  tryLock,
-  type LendingLock,
-  type Lock,
-  type LockOptions,
-  type PreparedLock,
-} from './lock.ts';
+import { probeLock } from './lock-probe.ts';
+import { acquireLock, prepareLock, tryLock, type Lock, type LockOptions, type PreparedLock } from './lock.ts';
 
 /** Told of what could not be removed. */
 export type OnUnremoved = (unremoved: Unremoved) => void;
 
-/** How long the holder of a lock may take to notice that its process has died, in milliseconds. */
+/** How long a lock process may take to notice that the process that started it has died, in milliseconds. */
 const noticeTimeoutMs = 1000;
 
 /** Our own presence. Started at the first need of it: whoever only lists images needs none. */
@@ -33,7 +24,7 @@ export class Session {
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
   readonly #onUnremoved: OnUnremoved;
-  #lock: Promise<LendingLock> | undefined;
+  #lock: Promise<Lock> | undefined;
   #workspaces = 0;
   /** Workspaces that are removed after their users have gone on. */
   readonly #removals = new Set<Promise<void>>();
@@ -47,43 +38,38 @@ export class Session {
 
   /** Takes the session's lock, if it is not held yet. */
   async start(): Promise<void> {
-    await this.#start();
-  }
-
-  #start(): Promise<LendingLock> {
     // A failure is not kept: its cause may be gone the next time.
     this.#lock ??= this.#take().catch((error: unknown) => {
       this.#lock = undefined;
       throw error;
     });
-    return this.#lock;
+    await this.#lock;
   }
 
-  async #take(): Promise<LendingLock> {
-    const { sessions, lock: store, tmp } = this.#layout;
-    const file = path.join(sessions, this.id);
+  async #take(): Promise<Lock> {
+    const file = path.join(this.#layout.sessions, this.id);
     // The bootstrap makes the file and makes sure that it is still there once locked, so no sweeper can take it from us.
-    const lock = await acquireLendingLock(file, { path: store, folder: tmp }, { timeoutMs: this.#lockTimeoutMs });
+    const lock = await acquireLock(file, { timeoutMs: this.#lockTimeoutMs });
     await writeFile(file, String(process.pid));
     void lock.ended.then(() => {
-      // Somebody ended the holder. What we hold now could be swept under us, so take the lock again at once.
+      // Somebody ended its process. What we hold now could be swept under us, so take the lock again at once.
       if (this.#closed) return;
       this.#lock = undefined;
-      this.#start().catch(() => undefined);
+      this.start().catch(() => undefined);
     });
     return lock;
   }
 
   /** Takes the store's lock, as acquireLock does. */
   async lockStore(options: LockOptions): Promise<Lock> {
-    const { lender } = await this.#start();
-    return await acquireLock(this.#layout.lock, options, lender);
+    await this.start();
+    return await acquireLock(this.#layout.lock, options);
   }
 
-  /** Prepares to take the store's lock after what is being written to workspaces is durable. */
+  /** Prepares to take the store's lock after what is about to be written to workspaces is durable. */
   async prepareStoreLock(): Promise<PreparedLock> {
-    const { lender } = await this.#start();
-    return prepareLock(this.#layout.lock, this.#layout.tmp, lender);
+    await this.start();
+    return prepareLock(this.#layout.lock, this.#layout.tmp);
   }
 
   /** A new folder for work in progress. It is removed by dispose, or swept once this process is gone. */
@@ -159,7 +145,7 @@ export async function allLive(layout: StoreLayout): Promise<boolean> {
     const file = path.join(layout.sessions, session);
     try {
       const pid = Number(await readFile(file, 'latin1'));
-      if (!Number.isInteger(pid) || pid <= 0 || !(await childHolds(pid, await lockName(file)))) return false;
+      if (!Number.isInteger(pid) || pid <= 0 || !(await probeLock(pid, file))) return false;
     } catch (error) {
       // It has ended since we looked.
       if (systemErrorCode(error) !== 'ENOENT') throw error;
@@ -220,7 +206,7 @@ export async function sweepDeadSessions(layout: StoreLayout, own: string, onUnre
 async function lockOfDead(file: string): Promise<Lock | undefined> {
   const lock = await tryLock(file);
   if (lock !== undefined || !(await isGone(file))) return lock;
-  // The process has just died, and the holder of its lock is about to notice. If it does not, the process was one that
+  // The process has just died, and its lock process is about to notice. If it does not, the process was one that
   // cannot be seen from here, in a container perhaps, and lives.
   try {
     return await acquireLock(file, { timeoutMs: noticeTimeoutMs });
