@@ -8,7 +8,6 @@ import type { Limits } from './limits.ts';
 import type { Identity } from './owners.ts';
 import type { Reapings } from './reapings.ts';
 import type { RuntimeProgram } from './runtime-program.ts';
-import type { SeccompFilter } from './seccomp-filter.ts';
 import type { ContainerProcess } from './spec.ts';
 
 /** What all containers of a host have in common. */
@@ -28,7 +27,6 @@ export interface BootContext {
   readonly folder: string;
   readonly highestLimits: Readonly<Record<string, number>>;
   readonly oomScoreAdj: number;
-  readonly seccompFilter: SeccompFilter;
   readonly bootTimeoutMs: number;
   readonly logger: Logger;
 }

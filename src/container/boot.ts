@@ -12,7 +12,6 @@ import { launch, LaunchFailure } from './launch.ts';
 import { explainLaunch } from './launch-failure.ts';
 import { idMappings, type IdRange } from './owners.ts';
 import { runArguments } from './runtime-program.ts';
-import { seccompProfile } from './seccomp.ts';
 import { containerSpec } from './spec.ts';
 import { processUser } from './user.ts';
 
@@ -46,7 +45,6 @@ export async function bootContainer(
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
-    void context.seccompFilter.learn(context.guard.seen(path.join(files.state, options.id)), seccompProfile);
     const container = follow(context, options, files, launched);
     void container.exited.then(() => ids?.[Symbol.dispose]());
     return container;
@@ -91,7 +89,6 @@ async function makeSpec(context: BootContext, options: BootOptions, own?: IdRang
     rlimits: resourceLimits(options.limits, context.highestLimits),
     initArguments: substituteLimits(placement, options.limits),
     oomScoreAdj: context.oomScoreAdj,
-    annotations: context.seccompFilter.annotations(seccompProfile),
     ...(placement.maker === 'runtime' && {
       cgroup: {
         path: `/${context.cgroup}/${options.id}`,

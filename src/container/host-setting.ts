@@ -17,7 +17,6 @@ import type { Identity } from './owners.ts';
 import { Reapings } from './reapings.ts';
 import { findRuntime } from './runtime-program.ts';
 import type { ContainerRuntimeOptions } from './runtime-options.ts';
-import { SeccompFilter } from './seccomp-filter.ts';
 import { findStage } from './stage.ts';
 
 /** A container's own out-of-memory score: before the host's other processes, when the whole machine runs out. */
@@ -149,7 +148,6 @@ export class HostSetting {
       folder,
       highestLimits,
       oomScoreAdj: Math.max(ownScore, oomScoreAdj),
-      seccompFilter: new SeccompFilter(runtime),
       bootTimeoutMs,
       logger: this.#logger,
     };

@@ -35,8 +35,6 @@ export interface SpecOptions extends ProcessOptions {
   readonly gids: IdRange;
   /** Where the runtime makes the container's cgroup, and the limits it sets there; undefined if it makes none. */
   readonly cgroup?: { readonly path: string; readonly resources: CgroupResources };
-  /** What the runtime is told beyond the specification. */
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The part of `linux.resources` that we use. */
@@ -126,7 +124,6 @@ export function containerSpec(options: SpecOptions) {
     root: { path: `${options.stage}/rootfs`, readonly: !options.writable },
     process: processSpec(options),
     mounts: mounts(options),
-    annotations: options.annotations,
     linux: {
       namespaces: ['pid', 'mount', 'ipc', 'uts', 'network', 'cgroup', 'user'].map((type) => ({ type })),
       uidMappings: mapping(options.uids),
