@@ -1,6 +1,7 @@
 // What the drivers room needs of a running container: its pipes and its end. The container room's Container is one;
 // tests of the pool use a plain child process.
 import type { Readable, Writable } from 'node:stream';
+import { BabelhostError } from '../errors.ts';
 
 /** How a container ended. */
 export type GuestExit =
@@ -34,7 +35,7 @@ export interface Guest {
 }
 
 /** A sentence for how a driver ended. */
-export function describeExit(exit: GuestExit): string {
+function describeExit(exit: GuestExit): string {
   switch (exit.reason) {
     case 'exited':
       return exit.outOfMemoryBytes === undefined
@@ -51,4 +52,23 @@ export function describeExit(exit: GuestExit): string {
     case 'killed':
       return 'it was ended';
   }
+}
+
+/**
+ * The error of a request whose driver ended before it answered.
+ * @param how how it ended; in words, where it has yet to
+ * @param stderr its last words
+ */
+export function driverCrashed(
+  { id, language }: { readonly id: string; readonly language: string },
+  how: GuestExit | string,
+  stderr = '',
+): BabelhostError {
+  const reason = typeof how === 'string' ? how : describeExit(how);
+  return new BabelhostError('driverCrashed', `The ${language} driver ended before it answered: ${reason}.`, {
+    language,
+    instance: id,
+    ...(typeof how === 'string' ? { reason } : { exit: how }),
+    ...(stderr !== '' && { stderr }),
+  });
 }

@@ -2,9 +2,8 @@
 // more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
 import { Blame, type EarlyDeath } from './blame.ts';
-import { aheadPatienceMs } from './conversation.ts';
 import { Fleet } from './fleet.ts';
-import type { Instance } from './instance.ts';
+import { aheadPatienceMs, type Instance } from './instance.ts';
 import { Latencies } from './latencies.ts';
 import type { NativeAnswer } from './native-protocol.ts';
 import type { PoolCounts, PoolOptions, PoolRequest } from './pool-options.ts';
