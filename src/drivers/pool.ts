@@ -1,7 +1,7 @@
 // The pool of one driver: the queue of requests before its fleet of instances. A request whose driver died is tried once
 // more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
 import { BabelhostError, isBabelhostError } from '../errors.ts';
-import { Blame, type EarlyDeath } from './blame.ts';
+import { CrashTracker, type EarlyDeath } from './crash-tracker.ts';
 import { Fleet } from './fleet.ts';
 import { aheadPatienceMs, type Instance } from './instance.ts';
 import { Latencies } from './latencies.ts';
@@ -39,7 +39,7 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #queue: RequestQueue<Waiting>;
   readonly #fleet: Fleet;
-  readonly #blame: Blame;
+  readonly #crashes: CrashTracker;
   #inFlight = 0;
   #interactiveAt = -Infinity;
   #success = 0;
@@ -54,7 +54,7 @@ export class Pool {
     const queue = new RequestQueue<Waiting>(options.limits.queueLength);
     const inUse = (): boolean => this.#inFlight > 0;
     this.#queue = queue;
-    this.#blame = new Blame(options.limits.quarantineMs, options.limits.timeoutMs);
+    this.#crashes = new CrashTracker(options.limits.quarantineMs, options.limits.timeoutMs);
     this.#fleet = new Fleet(options, {
       get waiting() {
         return queue.size;
@@ -112,7 +112,7 @@ export class Pool {
     this.#fleet.touch();
     if (request.priority === 'interactive') this.#interactiveAt = performance.now();
     try {
-      this.#blame.check(request.line, this.language);
+      this.#crashes.check(request.line, this.language);
       let answer: NativeAnswer;
       try {
         answer = await this.#submit(request);
@@ -258,7 +258,7 @@ export class Pool {
     try {
       const answer = await instance.request({ line, timing, signal, onBegun });
       this.#fleet.worked();
-      this.#blame.answered();
+      this.#crashes.answered();
       span?.end();
       return answer;
     } catch (error) {
@@ -268,7 +268,7 @@ export class Pool {
         const { kind } = error;
         this.#options.logger.debug({ request: id, instance: instance.id, kind }, 'a request failed on its instance');
       }
-      const early = this.#blame.failed(error, instance, line, performance.now() - startedAt);
+      const early = this.#crashes.failed(error, instance, line, performance.now() - startedAt);
       if (early !== undefined) this.#diedEarly(early);
       throw error;
     }
