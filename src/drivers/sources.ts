@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf } from '../errors.ts';
 import type { Encoding } from './native-protocol.ts';
 import type { FileLease } from './file-room.ts';
-import { SourceFiles } from './source-file.ts';
+import { readSourceFile } from './source-file.ts';
 
 /** A source with what is known of it. */
 export interface LoadedSource {
@@ -23,7 +23,6 @@ interface Described {
 }
 
 export class Sources {
-  readonly #files = new SourceFiles();
   readonly #limitBytes: number;
 
   /** @param limitBytes the longest source that is taken */
@@ -54,7 +53,7 @@ export class Sources {
     const checkSize = (size: number): void => {
       this.#checkSize(size);
     };
-    const bytes = await this.#files.read(file, uri, checkSize, lease);
+    const bytes = await readSourceFile(file, uri, checkSize, lease);
     const filename = described.filename ?? file;
     if (described.encoding === 'base64') {
       const content = bytes.toString('base64');
