@@ -23,7 +23,6 @@ const shared = [
   'log.ts',
   'native.ts',
   'on-first-use.ts',
-  'pino-log.ts',
   'regular-file.ts',
   'remove-tree.ts',
   'version.ts',

@@ -12,13 +12,21 @@ interface Part {
   readonly late?: true;
 }
 
-/**
- * In the order in which a module is looked for; a part may import from those before it, and from late ones. What deals with
- * faults comes soon, whether it is used or not: with the fault there may be no file descriptor left to load it with.
- */
+/** In the order in which a module is looked for; a part may import from those before it, and from late ones. */
 export const parts: Readonly<Record<string, Part>> = {
   start: { roots: ['cli/program.ts', 'cli/commands/serve.ts', 'cli/session.ts'] },
-  host: { roots: ['host.ts', 'log.ts', 'protocol/interpreted-schemas.ts'] },
+  host: {
+    roots: [
+      'host.ts',
+      'log.ts',
+      'protocol/interpreted-schemas.ts',
+      // With a fault there may be no file descriptor left to load these with.
+      'container/failures.ts',
+      'container/in-guard.ts',
+      'container/launch-failure.ts',
+      'protocol/message-id.ts',
+    ],
+  },
   arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
   detection: { late: true, roots: ['drivers/detection.ts'] },
   // What the containers' guard is started with, to be at work while the rest is loaded.
@@ -44,18 +52,6 @@ export const parts: Readonly<Record<string, Part>> = {
       'drivers/pool.ts',
       'images/store/lock.ts',
       'images/documents.ts',
-    ],
-  },
-  // With the log's first line, or a tenth of a second after the start (src/log.ts).
-  soon: {
-    late: true,
-    roots: [
-      '../node_modules/lru-cache/dist/esm/node/index.min.js',
-      'container/failures.ts',
-      'container/in-guard.ts',
-      'container/launch-failure.ts',
-      'pino-log.ts',
-      'protocol/message-id.ts',
     ],
   },
   rest: {

@@ -1,20 +1,12 @@
-// The log: pino to stderr, pretty on a terminal, JSON otherwise. stdout belongs to the protocol. pino is loaded and made
-// when there is a line to write, or soon: most hosts have none before their first answer, and it is a twentieth of their
-// start.
+// The log: pino to stderr, pretty on a terminal, JSON otherwise. stdout belongs to the protocol.
 import { isatty } from 'node:tty';
-import type { Logger as PinoLogger } from 'pino';
-import { onFirstUse } from './on-first-use.ts';
-import { makePino, makePrettyPino } from './pino-log.ts';
+import { pino, type Logger as PinoLogger, type LoggerOptions } from 'pino';
 
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
-type Writing = Exclude<LogLevel, 'silent'>;
-
-/** When pino is loaded without a line to write: when there is one, there may be no file descriptor left to load it with. */
-const loadAfterMs = 100;
 
 /** What this program uses of pino's loggers; any of those is one. */
-export interface Logger extends Readonly<Pick<PinoLogger, Writing>> {
+export interface Logger extends Readonly<Pick<PinoLogger, Exclude<LogLevel, 'silent'>>> {
   /** A logger whose lines have these members, too. */
   child(bindings: Record<string, unknown>): Logger;
 }
@@ -46,39 +38,30 @@ export class LogRelay {
  * Never logs source text: callers pass ids, sizes and names only.
  */
 export async function createLogger(level: LogLevel, relay?: LogRelay): Promise<Logger> {
-  const pass =
-    relay &&
-    ((number: number, message: string) => {
-      relay.pass(number, message);
-    });
-  // Loaded only on a terminal: it is not needed by an editor or a pipeline, whose start-up it would slow.
-  const pretty = isatty(2) && level !== 'silent' ? (await import('pino-pretty')).default : undefined;
-  const make = onFirstUse(() => (pretty === undefined ? makePino(level, pass) : makePrettyPino(level, pretty, pass)));
-  setTimeout(make, loadAfterMs).unref();
-  return deferred(level, make);
+  const pretty = isatty(2) ? (await import('pino-pretty')).default : undefined;
+  const hooks: LoggerOptions['hooks'] = {
+    logMethod(args, write, number) {
+      const message = args.find((argument): argument is string => typeof argument === 'string');
+      if (message !== undefined) relay?.pass(number, message);
+      write.apply(this, args);
+    },
+    ...(pretty !== undefined && { streamWrite: escapeUnsafe }),
+  };
+  const stream =
+    pretty === undefined ? pino.destination({ fd: 2, sync: true }) : pretty({ destination: 2, sync: true });
+  const logger: Logger = pino({ level, base: null, hooks }, stream);
+  return logger;
 }
 
 /** A logger that drops everything: the default of the library's parts. */
 export function silentLogger(): Logger {
-  return deferred('silent', () => makePino('silent'));
+  return pino({ level: 'silent' }, { write: () => undefined });
 }
 
-/** A logger that is made when the first line is to be written. What its level leaves out makes none. */
-function deferred(level: LogLevel, make: () => Logger): Logger {
-  const logger = onFirstUse(make);
-  const writing = (of: Writing): Logger[Writing] =>
-    level === 'silent' || logLevels.indexOf(of) > logLevels.indexOf(level)
-      ? () => undefined
-      : (...args: Parameters<Logger[Writing]>) => {
-          logger()[of](...args);
-        };
-  return {
-    fatal: writing('fatal'),
-    error: writing('error'),
-    warn: writing('warn'),
-    info: writing('info'),
-    debug: writing('debug'),
-    trace: writing('trace'),
-    child: (bindings) => deferred(level, () => logger().child(bindings)),
-  };
+/** What JSON leaves as it is, and a terminal obeys: DEL, C1 controls, and the marks that reverse the direction of text. */
+const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A line of JSON in which nothing moves a terminal: it may quote drivers. */
+function escapeUnsafe(line: string): string {
+  return line.replaceAll(unsafe, (character) => `\\\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
