@@ -163,8 +163,6 @@ struct starter {
   const char *runtime_path;
   struct cgroup_parent *cgroups;
   size_t cgroup_count;
-  /* The list of processes of a cgroup that we are in, to be written to, or -1. */
-  int own_cgroup;
 };
 /* Descriptors below this one are given to what the starter starts. */
 enum { FIRST_OWN_DESCRIPTOR = 6, GIVEN_DESCRIPTORS = 4 };
@@ -179,14 +177,6 @@ struct request {
 _Noreturn void start_containers(struct starter starter);
 /* Does what the request asks for, and becomes the runtime. */
 _Noreturn void serve_request(const struct starter *starter, const struct request *request);
-
-/* cgroup-lock.c */
-/* The list of processes of the cgroup at `path`, to be written to; -1 where that is not for us. */
-int open_own_cgroup(const char *path);
-/* Starts a process that takes the kernel's lock of cgroups whenever it is wanted soon. Takes over `processes` (or -1). */
-void keep_cgroup_lock_near(int processes);
-/* A process is about to be moved between cgroups, by whomever. */
-void want_cgroup_lock(void);
 
 /* remove.c */
 /* Removes a folder and all in it, without following links. What is not there is no fault; others go to stderr. */

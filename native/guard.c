@@ -2,7 +2,7 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--own-cgroup DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--cgroup DIR]…
  *         [--ids FIRST:COUNT [--shift-init]] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
  *
  * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given. --ids are
@@ -40,7 +40,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *runtime, *cgroup2, *own_cgroup;
+  const char *directory, *name, *stage, *runtime, *cgroup2;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace, shift_init;
@@ -71,8 +71,6 @@ static struct options parse_options(char **arguments) {
       options.runtime = value;
     } else if (strcmp(option, "--cgroup2") == 0) {
       options.cgroup2 = value;
-    } else if (strcmp(option, "--own-cgroup") == 0) {
-      options.own_cgroup = value;
     } else if (strcmp(option, "--ids") == 0) {
       options.ids = parse_range(value);
     } else if (strcmp(option, "--owner") == 0) {
@@ -124,8 +122,7 @@ static struct starter prepare_starter(const struct options *options, int sockets
                             .runtime = copy_runtime(options->runtime),
                             .runtime_path = options->runtime,
                             .cgroups = parents,
-                            .cgroup_count = options->cgroup_count,
-                            .own_cgroup = open_own_cgroup(options->own_cgroup)};
+                            .cgroup_count = options->cgroup_count};
   if (starter.host_proc < 0) fail("cannot open /proc");
   return starter;
 }

@@ -147,12 +147,10 @@ _Noreturn void start_containers(struct starter starter) {
   starter.sockets = move_up(starter.sockets);
   starter.host_proc = move_up(starter.host_proc);
   if (starter.runtime >= 0) starter.runtime = move_up(starter.runtime);
-  if (starter.own_cgroup >= 0) starter.own_cgroup = move_up(starter.own_cgroup);
   for (size_t i = 0; i < starter.cgroup_count; i++) starter.cgroups[i].fd = move_up(starter.cgroups[i].fd);
   for (int fd = STDERR_FILENO + 1; fd < FIRST_OWN_DESCRIPTOR; fd++) {
     if (dup3(STDERR_FILENO, fd, O_CLOEXEC) < 0) fail("cannot reserve a file descriptor");
   }
-  keep_cgroup_lock_near(starter.own_cgroup);
   bool pausing = false, waiting = false;
   for (;;) {
     const size_t count = list_polled(polled, starter.sockets), first = 1, had_starts = start_count;

@@ -57,7 +57,6 @@ void begin_start(const struct starter *starter, struct request *request) {
     close(request->channel);
     return;
   }
-  want_cgroup_lock();
   pid_t runtime = fork();
   if (runtime == 0) serve_request(starter, request);
   int pidfd = runtime < 0 ? -1 : (int)syscall(SYS_pidfd_open, runtime, 0);

@@ -23,8 +23,6 @@ export interface GuardOptions {
   readonly identity: Identity;
   /** Folders of cgroups that are this host's own, to be removed at its end. */
   readonly cgroups: readonly string[];
-  /** A cgroup that this host is in, where processes are moved between cgroups for its containers (native/cgroup-lock.c). */
-  readonly ownCgroup?: string | undefined;
   /** What the runtime is to see as /sys/fs/cgroup, where that is not what the host sees. */
   readonly cgroup2?: string | undefined;
   /** Called for each process that the guard has reaped: its id in the guard's namespace, its status as of wait(2). */
@@ -171,7 +169,6 @@ function guardArguments(options: GuardOptions): string[] {
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
   args.push('--runtime', options.runtime.path);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
-  if (options.ownCgroup !== undefined) args.push('--own-cgroup', options.ownCgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (identity.kind === 'privileged') {
     if (identity.ranges > 0) args.push('--ids', `${identity.ids.first}:${identity.ids.count}`);

@@ -109,7 +109,6 @@ export class HostSetting {
       runtime,
       identity: this.#identity,
       cgroups: placement.hostFolders,
-      ownCgroup: placement.maker === 'none' ? undefined : ownCgroup(this.#layout),
       cgroup2: cgroup2View(runtime.name, this.#layout),
       onReaped: (pid, status) => {
         reapings.reaped(pid, status);
@@ -163,11 +162,6 @@ export class HostSetting {
   #place(cgroup: string): CgroupPlacement {
     return placeCgroups(this.#layout, this.#identity, path.basename(this.#options.runtime ?? 'runc'), cgroup);
   }
-}
-
-/** Any: the kernel has one lock for all hierarchies. */
-function ownCgroup({ hierarchies: [hierarchy] }: CgroupLayout): string | undefined {
-  return hierarchy && path.join(hierarchy.mountPoint, hierarchy.own);
 }
 
 /** crun refuses cgroup v1 beside v2; it is shown v2 alone, and executed in v1 cgroups that are made for it. */

@@ -114,29 +114,6 @@ async function failEach(scenario: Scenario, least: number): Promise<void> {
   expect(await readdir(directory)).toEqual([]);
 }
 
-describe('a starter', () => {
-  it('has the lock of cgroups taken before a runtime needs it, by a process that moves to where it is', async () => {
-    const own = path.join(folder, 'own');
-    const list = path.join(own, 'cgroup.procs');
-    await mkdir(own);
-    await writeFile(list, '');
-    // Goes on when the lock has been taken twice: when the guard was started, and for this request.
-    const runtime = `#!/bin/sh\nuntil [ "$(wc -c < ${list})" -eq 2 ]; do :; done\nsleep 0.01 & echo $! > "$1"\n`;
-    await writeFile(path.join(folder, 'runtime'), runtime);
-    const { status, complaint, answer } = await startScenario(['--own-cgroup', own], [])([bootstrapPath()]);
-    expect({ status, complaint }).toEqual({ status: 0, complaint: '' });
-    expect(answer).toMatch(/^process \d+ \d+ \d+$/m);
-    expect(await readFile(list, 'utf8')).toBe('00');
-  });
-
-  it('starts containers where its cgroup is not to be written to', async () => {
-    const missing = ['--own-cgroup', path.join(folder, 'missing')];
-    const { complaint, answer } = await startScenario(missing, [])([bootstrapPath()]);
-    expect(complaint).toBe('');
-    expect(answer).toMatch(/^process \d+ \d+ \d+$/m);
-  });
-});
-
 describe('a start whose system calls fail', () => {
   it('is answered with the reason, in cgroups', async () => {
     const hierarchy = hierarchyOf(readCgroupLayout(), 'pids');
@@ -151,8 +128,7 @@ describe('a start whose system calls fail', () => {
         const settings = ['--set', 'notify_on_release', '0', '--try', 'no.such.file', '1'];
         const args = ['--cgroup', container, '--make', ...(hierarchy?.version === 1 ? settings : settings.slice(3))];
         const rootfs = ['--rootfs', path.join(folder, 'rootfs')];
-        const own = path.join(hierarchy?.mountPoint ?? '', hierarchy?.own ?? '');
-        return startScenario(['--cgroup', cgroup, '--own-cgroup', own], [...args, ...rootfs])(command);
+        return startScenario(['--cgroup', cgroup], [...args, ...rootfs])(command);
       };
       await failEach(scenario, 100);
     } finally {
