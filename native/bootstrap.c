@@ -4,7 +4,7 @@
  *
  *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
  *                     hold.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c, starts.c, connections.c,
- *                     request.c, process.c, rootfs.c, runtime-copy.c
+ *                     request.c, process.c, rootfs.c
  *   bootstrap run     a program in those namespaces: run.c
  *   bootstrap init    process 1 of a container: init.c
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c

@@ -123,14 +123,6 @@ void mount_root(const struct root *root, const char *stage);
  */
 void tell_lacks(struct root root, const char *stage);
 
-/* runtime-copy.c */
-/*
- * A copy of the runtime in memory that nobody can change, or -1 where it is better executed by its path. runc and crun
- * copy or remount themselves and start again, so that no container can overwrite them (CVE-2019-5736); they see that
- * they need not where they are executed from such a copy.
- */
-int copy_runtime(const char *path);
-
 /* process.c */
 /* A process of a container: its ids for the host (0 if it has ended) and in the guard's namespace, and when it began. */
 struct identity {
@@ -158,14 +150,13 @@ struct cgroup_parent {
 struct starter {
   const char *stage;
   bool user_namespace, shifts_init;
-  /* The socket that requests come on, the host's /proc, and the copy of the runtime (or -1). */
-  int sockets, host_proc, runtime;
-  const char *runtime_path;
+  /* The socket that requests come on, and the host's /proc. */
+  int sockets, host_proc;
   struct cgroup_parent *cgroups;
   size_t cgroup_count;
 };
 /* Descriptors below this one are given to what the starter starts. */
-enum { FIRST_OWN_DESCRIPTOR = 6, GIVEN_DESCRIPTORS = 4 };
+enum { FIRST_OWN_DESCRIPTOR = 5, GIVEN_DESCRIPTORS = 4 };
 struct request {
   /* The starter's channel, and what the container's process has: stdin, stdout, stderr and its own channel. */
   int channel, given[GIVEN_DESCRIPTORS];

@@ -2,7 +2,7 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR --runtime FILE [--cgroup2 DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR [--cgroup2 DIR] [--cgroup DIR]…
  *         [--ids FIRST:COUNT [--shift-init]] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
  *
  * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given. --ids are
@@ -40,7 +40,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *runtime, *cgroup2;
+  const char *directory, *name, *stage, *cgroup2;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace, shift_init;
@@ -67,8 +67,6 @@ static struct options parse_options(char **arguments) {
       options.name = value;
     } else if (strcmp(option, "--stage") == 0) {
       options.stage = value;
-    } else if (strcmp(option, "--runtime") == 0) {
-      options.runtime = value;
     } else if (strcmp(option, "--cgroup2") == 0) {
       options.cgroup2 = value;
     } else if (strcmp(option, "--ids") == 0) {
@@ -85,8 +83,8 @@ static struct options parse_options(char **arguments) {
       fail_usage("guard does not know the option %s %s", option, value);
     }
   }
-  if (options.directory == NULL || options.name == NULL || options.stage == NULL || options.runtime == NULL) {
-    fail_usage("guard needs --directory, --name, --stage and --runtime");
+  if (options.directory == NULL || options.name == NULL || options.stage == NULL) {
+    fail_usage("guard needs --directory, --name and --stage");
   }
   if ((options.uids.count == 0) != (options.gids.count == 0)) fail_usage("--uids and --gids go together");
   return options;
@@ -119,8 +117,6 @@ static struct starter prepare_starter(const struct options *options, int sockets
                             .shifts_init = options->shift_init,
                             .sockets = sockets,
                             .host_proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                            .runtime = copy_runtime(options->runtime),
-                            .runtime_path = options->runtime,
                             .cgroups = parents,
                             .cgroup_count = options->cgroup_count};
   if (starter.host_proc < 0) fail("cannot open /proc");

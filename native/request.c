@@ -22,8 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Behind what the container's process is given (the runtime's --preserve-fds 1). They end when the runtime is executed. */
-enum { OWN_CHANNEL = GIVEN_DESCRIPTORS, OWN_RUNTIME };
+/* Behind what the container's process is given (the runtime's --preserve-fds 1). It ends when the runtime is executed. */
+enum { OWN_CHANNEL = GIVEN_DESCRIPTORS };
 
 /*
  * By the descriptors that the guard opened before it mounted anything: what its namespace shows as /sys/fs/cgroup may
@@ -108,22 +108,11 @@ static void move_descriptor(int from, int to, int flags) {
 }
 
 /* The starter's descriptors are all above those that are given here. */
-static void give_descriptors(const struct starter *starter, const struct request *request) {
+static void give_descriptors(const struct request *request) {
   move_descriptor(request->channel, OWN_CHANNEL, O_CLOEXEC);
   complaints = OWN_CHANNEL;
   for (int i = 0; i < GIVEN_DESCRIPTORS; i++) move_descriptor(request->given[i], i, 0);
-  if (starter->runtime >= 0) move_descriptor(starter->runtime, OWN_RUNTIME, O_CLOEXEC);
-  close_from(starter->runtime >= 0 ? OWN_RUNTIME + 1 : OWN_RUNTIME);
-}
-
-_Noreturn static void execute_runtime(const struct starter *starter, char **command) {
-  /* The copy of the runtime that the guard was started with (runtime-copy.c) needs no name. */
-  if (starter->runtime >= 0 && strcmp(command[0], starter->runtime_path) == 0) {
-    fexecve(OWN_RUNTIME, command, environ);
-  } else {
-    execv(command[0], command);
-  }
-  fail("cannot execute %s", command[0]);
+  close_from(OWN_CHANNEL + 1);
 }
 
 _Noreturn void serve_request(const struct starter *starter, const struct request *request) {
@@ -159,7 +148,8 @@ _Noreturn void serve_request(const struct starter *starter, const struct request
   if ((root.ids.count > 0) != (root.shifted > 0)) fail_usage("--ids and --to go together");
   if (root.bound && (root.layer != NULL || root.shifted > 0)) fail_usage("--bound goes without --layer and --ids");
   if (root.rootfs != NULL) mount_root(&root, starter->stage);
-  give_descriptors(starter, request);
+  give_descriptors(request);
   reset_signals();
-  execute_runtime(starter, arguments + 1);
+  execv(arguments[1], arguments + 1);
+  fail("cannot execute %s", arguments[1]);
 }

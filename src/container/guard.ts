@@ -18,7 +18,6 @@ export interface GuardOptions {
   readonly name: string;
   /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
   readonly stage: string;
-  /** A small one is copied, so as to be executed without ado. */
   readonly runtime: RuntimeProgram;
   readonly identity: Identity;
   /** Folders of cgroups that are this host's own, to be removed at its end. */
@@ -73,7 +72,7 @@ export class Guard {
       // In a session of its own: it must outlive an interrupt from the terminal for as long as the host does.
       detached: true,
       cwd: '/',
-      env: runtimeEnvironment(),
+      env: runtimeEnvironment(path.join(options.directory, options.name)),
     })) as ChildProcessWithoutNullStreams;
     let complaints = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -167,7 +166,6 @@ export class Guard {
 function guardArguments(options: GuardOptions): string[] {
   const { identity } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
-  args.push('--runtime', options.runtime.path);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (identity.kind === 'privileged') {

@@ -37,7 +37,7 @@ async function spawnInGuard(
   const args = ['run', ...identityArguments(context.identity), '--', ...command];
   const child = await spawnProcess(action, context.bootstrap, args, {
     stdio: ['ignore', output, output, context.guard.processFolder.fd, 'pipe'],
-    env: runtimeEnvironment(),
+    env: runtimeEnvironment(context.folder),
   });
   const lifeline = child.stdio[4] as Duplex;
   lifeline.on('error', () => undefined);

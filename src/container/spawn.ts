@@ -4,9 +4,13 @@ import { once } from 'node:events';
 import { messageOf } from '../errors.ts';
 import { explainFailure } from './failures.ts';
 
-/** A runtime needs no more; the host's other variables are nobody's business. */
-export function runtimeEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
+/**
+ * A runtime needs no more; the host's other variables are nobody's business.
+ * @param folder - the host's folder, in memory for the guard: crun mounts itself read-only on a file that it makes there,
+ * which is in /tmp where it is not told, and would stay if crun is killed then.
+ */
+export function runtimeEnvironment(folder: string): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', _LIBCONTAINER_STATEDIR: folder };
 }
 
 /**

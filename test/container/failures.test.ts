@@ -66,6 +66,17 @@ describe('a runtime', () => {
     await expect(hello(await place.host({ runtime: broken }))).rejects.toThrow(/cannot read .*pid \(ENOENT\)/);
   });
 
+  it("that makes files for itself has the host's folder for them, which goes with the guard", async () => {
+    const place = await workplace(root);
+    const told = path.join(place.folder, 'told');
+    const says = 'echo "$_LIBCONTAINER_STATEDIR"; stat --file-system --format %T "$_LIBCONTAINER_STATEDIR"';
+    const host = await place.host({ runtime: await script(place, `{ ${says}; } > ${told}; exit 9`) });
+    await expect(hello(host)).rejects.toMatchObject({ kind: 'containerFailed' });
+    const [folder, fileSystem] = (await readFile(told, 'utf8')).split('\n');
+    expect(path.dirname(folder ?? '')).toBe(place.directory);
+    expect(fileSystem).toBe('tmpfs');
+  });
+
   it('that hangs', async () => {
     const place = await workplace(root);
     const host = await place.host({ runtime: await script(place, 'exec sleep 1000'), bootTimeoutMs: 300 });

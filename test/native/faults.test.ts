@@ -31,9 +31,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const guardArguments = () => [
-  ...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt', '--runtime', '/bin/true'],
-];
+const guardArguments = () => [...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt']];
 
 const isThere = (file: string) =>
   lstat(file).then(
