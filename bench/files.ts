@@ -7,7 +7,7 @@ import { hash } from 'node:crypto';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Client } from '../src/protocol/client.ts';
 import type { FileResult } from '../src/protocol/methods.ts';
-import type { RawJson } from '../src/protocol/raw-json.ts';
+import type { RawJson } from '../src/json/raw-json.ts';
 import { packageFiles } from './corpus.ts';
 import { LineProcess } from './line-process.ts';
 import type { Figure } from './report.ts';

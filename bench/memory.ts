@@ -6,7 +6,7 @@ import type { Figure } from './report.ts';
 import { residentMegabytes } from './resident-memory.ts';
 import { serveHostWithRawTrees } from './setting.ts';
 import { summarise } from './statistics.ts';
-import type { RawJson } from '../src/protocol/raw-json.ts';
+import type { RawJson } from '../src/json/raw-json.ts';
 
 const trees = 10_000;
 

@@ -4,7 +4,7 @@
 // but for the tree, which stays the bytes that it would write.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { RawJson } from '../src/protocol/raw-json.ts';
+import type { RawJson } from '../src/json/raw-json.ts';
 import { pythonFileOfSize } from './corpus.ts';
 import { LineProcess, python } from './line-process.ts';
 import type { Figure } from './report.ts';

@@ -1,5 +1,5 @@
 // The fast way through a driver's answer: checks it in blocks of 64 bytes, the bytes of a block side by side (WebAssembly
-// SIMD), in AssemblyScript. src/drivers/json-scanner.ts is the authority on what is JSON; this takes over from it in the
+// SIMD), in AssemblyScript. src/json/scanner.ts is the authority on what is JSON; this takes over from it in the
 // depth of a tree, consumes only blocks that are beyond doubt, and hands back at the first one that is not. It tells
 // nobody why: the scanner finds out.
 //

@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import type { FileResult } from '../protocol/methods.ts';
-import { encodeJson, RawJson } from '../protocol/raw-json.ts';
+import { encodeJson, RawJson } from '../json/raw-json.ts';
 import type { Output } from './output.ts';
 import { columnsOf, harmlessJson, onOneLine } from './text.ts';
 import { treeLines } from './tree.ts';

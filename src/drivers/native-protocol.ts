@@ -2,7 +2,7 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../errors.ts';
-import { JsonScanner, type Span } from './json-scanner.ts';
+import { JsonScanner, type Span } from '../json/scanner.ts';
 import { hintFeatures, type Manifest } from './manifest.ts';
 
 export type Encoding = 'utf8' | 'base64';

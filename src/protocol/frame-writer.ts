@@ -2,7 +2,7 @@
 // that they consist of: vscode-jsonrpc's own writer joins a message into one buffer.
 import type { Writable } from 'node:stream';
 import { AbstractMessageWriter, type Message, type MessageWriter } from 'vscode-jsonrpc/node';
-import { spliceJson, type RawJson } from './raw-json.ts';
+import { spliceJson, type RawJson } from '../json/raw-json.ts';
 
 /**
  * Writes messages as frames, in the pieces that they consist of: the stream joins small ones (writev). That the stream is

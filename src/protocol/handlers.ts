@@ -11,7 +11,7 @@ import { driverHandlers } from './handlers/driver.ts';
 import { rounded, type Handlers, type RequestContext } from './handlers/handler.ts';
 import { imageHandlers } from './handlers/image.ts';
 import { openRpcDocument } from './openrpc.ts';
-import { RawJson } from './raw-json.ts';
+import { RawJson } from '../json/raw-json.ts';
 import { errorObject } from './responses.ts';
 import type { CheckedParams, FileResult, InstanceStatus, MethodName, PoolStatus, Result } from './methods.ts';
 

@@ -1,7 +1,7 @@
 // Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
 // decode and encode them again. Only brackets and strings are looked at on the way over a tree.
-import { beforeValue, blockBytes, inString, jsonBlocks, objectMark } from '../drivers/json-blocks.ts';
-import { RawJson } from './raw-json.ts';
+import { beforeValue, blockBytes, inString, jsonBlocks, objectMark } from '../json/block-scanner.ts';
+import { RawJson } from '../json/raw-json.ts';
 
 const quote = 0x22;
 const backslash = 0x5c;

@@ -11,6 +11,7 @@ async function complaints(filePath: string, line: string): Promise<(string | und
 }
 
 it.each([
+  ['src/json/scanner.ts', `import { x } from '../drivers/pool.ts';`, 'json may not import from drivers'],
   ['src/images/reference.ts', `import { x } from '../container/index.ts';`, 'images may not import from container'],
   ['src/container/id.ts', `export * from '../drivers/pool.ts';`, 'container may not import from drivers'],
   ['src/drivers/pool.ts', `const x = await import('../protocol/server.ts');`, 'drivers may not import from protocol'],
@@ -23,6 +24,7 @@ it.each([
 
 it.each([
   ['src/drivers/pool.ts', `import { x } from '../images/index.ts';`],
+  ['src/protocol/client.ts', `import { x } from '../json/raw-json.ts';`],
   ['src/images/tar/reader.ts', `import { x } from '../../errors.ts'; import '../digest.ts';`],
   ['src/cli/main.ts', `import { x } from '../protocol/client.ts'; import '../host.ts';`],
   ['src/host.ts', `import { x } from './drivers/pool.ts';`],

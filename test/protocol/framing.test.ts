@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { FrameFault } from '../../src/protocol/frame-fault.ts';
 import { FrameReader } from '../../src/protocol/frame-reader.ts';
 import { FrameWriter } from '../../src/protocol/frame-writer.ts';
-import { RawJson } from '../../src/protocol/raw-json.ts';
+import { RawJson } from '../../src/json/raw-json.ts';
 
 interface Read {
   readonly messages: unknown[];

@@ -1,7 +1,7 @@
 // Messages whose trees stay bytes: the same as decoding all of it, whatever the tree and the rest hold.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RawJson } from '../../src/protocol/raw-json.ts';
+import { RawJson } from '../../src/json/raw-json.ts';
 import { decodeWithRawTrees } from '../../src/protocol/raw-trees.ts';
 
 const decode = (message: unknown, indent?: number): unknown =>

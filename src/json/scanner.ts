@@ -5,7 +5,7 @@
 // whole grammar of RFC 8259 is checked, not only the balance of the brackets.
 //
 // The envelope, the ends of chunks and whatever is odd go byte by byte, here. Within the tree, most bytes go in blocks,
-// ten times as fast (json-blocks.ts), which takes only what is beyond doubt: what is wrong, and where, is found here.
+// ten times as fast (block-scanner.ts), which takes only what is beyond doubt: what is wrong, and where, is found here.
 import {
   afterName,
   afterOpening,
@@ -18,7 +18,7 @@ import {
   inString as inStringMark,
   jsonBlocks,
   objectMark,
-} from './json-blocks.ts';
+} from './block-scanner.ts';
 
 /** A stretch of the answer, as offsets from its first byte. */
 export interface Span {
@@ -304,7 +304,7 @@ export class JsonScanner {
   }
 }
 
-/** What json-blocks.ts is to take for going before the next byte; 0 within words, numbers and escapes. */
+/** What block-scanner.ts is to take for going before the next byte; 0 within words, numbers and escapes. */
 function beforeOf(state: number, stringIsName: boolean): number {
   switch (state) {
     case value:
