@@ -3,8 +3,8 @@
  * neither enter namespaces nor be process 1 of one, and it has no flock(2). Its faces:
  *
  *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
- *                     hold.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c, starts.c, connections.c,
- *                     request.c, process.c, rootfs.c
+ *                     claim.c, socket-cleanup.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c,
+ *                     connections.c, runtime-jobs.c, request.c, process.c, rootfs.c
  *   bootstrap run     a program in those namespaces: run.c
  *   bootstrap init    process 1 of a container: init.c
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c

@@ -183,16 +183,16 @@ bool is_dots(const char *name);
 /* Removes an empty cgroup and the empty cgroups in it, waiting up to `patience` milliseconds for what still ends. */
 void remove_cgroup(const char *path, int patience);
 
-/* listened.c */
+/* socket-cleanup.c */
 /* Removes the socket that is noted in a host's folder, if it is still the one that the host made. */
-void remove_listened_socket(int folder);
+void remove_dead_socket(int folder);
 
-/* hold.c */
+/* claim.c */
 /*
  * Makes the folder `name` in `directory` and locks it for as long as the returned descriptor is open, and notes in it
  * which cgroups belong to it. Whoever can lock such a folder knows that its owner is gone.
  */
-int hold_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count);
+int claim_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count);
 /* Removes the folders in `directory` whose owners are gone, with the cgroups noted in them. */
 void sweep_folders(int directory);
 

@@ -240,7 +240,7 @@ int guard_main(char **arguments) {
   int pidfd = open_pidfd(reaper);
   if (options.user_namespace) map_ids(reaper, options.uids, options.gids);
   /* Late, for from here on there is something to remove: what fails now leaves it to the next guard. */
-  int folder = hold_folder(directory, options.name, options.cgroups, options.cgroup_count);
+  int folder = claim_folder(directory, options.name, options.cgroups, options.cgroup_count);
   listen_in(folder, sockets);
   close(sockets);
   /* The pipe stays open: P looks at it. */
@@ -254,7 +254,7 @@ int guard_main(char **arguments) {
   bool reaper_ended = announced && !wait_for_end(pidfd);
   if (!reaper_ended) {
     /* Before all else, and only now that the host is gone or has closed it: without the reaper alone, it still listens. */
-    if (announced) remove_listened_socket(folder);
+    if (announced) remove_dead_socket(folder);
     kill(reaper, SIGKILL);
   }
   /* Returns when every process in the namespace is gone: the kernel lets process 1 end last (pid_namespaces(7)). */

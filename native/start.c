@@ -21,7 +21,7 @@
 #define _GNU_SOURCE
 #include "bootstrap.h"
 #include "connections.h"
-#include "starts.h"
+#include "runtime-jobs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +71,7 @@ static void begin_request(const struct starter *starter, size_t index, struct re
   request->arguments = split(channel->body, channel->strings);
   request->content = channel->body + channel->strings;
   request->content_length = channel->content;
-  begin_start(starter, request);
+  begin_job(starter, request);
   free(request->arguments);
   forget_connection(index);
   for (size_t given = 0; given < GIVEN_DESCRIPTORS; given++) {
@@ -83,7 +83,7 @@ static void begin_request(const struct starter *starter, size_t index, struct re
 
 /* Begins what is asked for, oldest first. False if some may have to wait. */
 static bool begin_complete(const struct starter *starter) {
-  while (!is_busy()) {
+  while (!jobs_are_full()) {
     struct request request, oldest_request = {0};
     size_t oldest = connection_count;
     for (size_t i = 0; i < connection_count; i++) {
@@ -119,9 +119,9 @@ static void kill_asked(void) {
 static size_t list_polled(struct pollfd *polled, int sockets) {
   size_t count = 0;
   polled[count++] = (struct pollfd){.fd = connection_count < MOST_CONNECTIONS ? sockets : -1, .events = POLLIN};
-  for (size_t i = 0; i < start_count; i++) {
-    polled[count++] = (struct pollfd){.fd = starts[i].pidfd, .events = POLLIN};
-    polled[count++] = (struct pollfd){.fd = starts[i].killed ? -1 : starts[i].channel, .events = POLLRDHUP};
+  for (size_t i = 0; i < job_count; i++) {
+    polled[count++] = (struct pollfd){.fd = jobs[i].pidfd, .events = POLLIN};
+    polled[count++] = (struct pollfd){.fd = jobs[i].killed ? -1 : jobs[i].channel, .events = POLLRDHUP};
   }
   for (size_t i = 0; i < connection_count; i++) {
     /*
@@ -143,7 +143,7 @@ static int move_up(int fd) {
 }
 
 _Noreturn void start_containers(struct starter starter) {
-  static struct pollfd polled[1 + 2 * MOST_STARTS + MOST_CONNECTIONS];
+  static struct pollfd polled[1 + 2 * MOST_JOBS + MOST_CONNECTIONS];
   starter.sockets = move_up(starter.sockets);
   starter.host_proc = move_up(starter.host_proc);
   for (size_t i = 0; i < starter.cgroup_count; i++) starter.cgroups[i].fd = move_up(starter.cgroups[i].fd);
@@ -152,11 +152,11 @@ _Noreturn void start_containers(struct starter starter) {
   }
   bool pausing = false, waiting = false;
   for (;;) {
-    const size_t count = list_polled(polled, starter.sockets), first = 1, had_starts = start_count;
+    const size_t count = list_polled(polled, starter.sockets), first = 1, had_jobs = job_count;
     if (pausing) polled[0].fd = -1;
     if (poll(polled, count, pausing || waiting ? PAUSE : -1) < 0 && errno != EINTR) fail("cannot wait for requests");
     for (size_t i = 0; i < connection_count; i++) {
-      if (polled[first + 2 * had_starts + i].revents == 0) continue;
+      if (polled[first + 2 * had_jobs + i].revents == 0) continue;
       /* Only its end is told of one that is complete. */
       connections[i].useless = is_complete(&connections[i]) || !read_on(&connections[i]);
     }
@@ -169,12 +169,12 @@ _Noreturn void start_containers(struct starter starter) {
       i = 0; /* others have taken the places of those that have gone */
     }
     /* From the last to the first, because the last one takes the place of one that goes. */
-    for (size_t i = had_starts; i-- > 0;) {
+    for (size_t i = had_jobs; i-- > 0;) {
       if (polled[first + 2 * i + 1].revents != 0) {
-        kill(starts[i].runtime, SIGKILL);
-        starts[i].killed = true;
+        kill(jobs[i].runtime, SIGKILL);
+        jobs[i].killed = true;
       }
-      if (polled[first + 2 * i].revents != 0) finish_start(&starter, i);
+      if (polled[first + 2 * i].revents != 0) finish_job(&starter, i);
     }
     const bool had_paused = pausing;
     pausing = !take_connections(starter.sockets);
@@ -182,6 +182,6 @@ _Noreturn void start_containers(struct starter starter) {
     kill_asked();
     waiting = !begin_complete(&starter);
     errno = cause;
-    if (had_paused && pausing && start_count == 0) refuse_connections(starter.sockets);
+    if (had_paused && pausing && job_count == 0) refuse_connections(starter.sockets);
   }
 }

@@ -1,4 +1,4 @@
-// The host's note of the socket that it listens at, for the guard to remove when the host is gone (native/listened.c).
+// The host's note of the socket that it listens at, for the guard to remove when the host is gone (native/socket-cleanup.c).
 import { lstatSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 

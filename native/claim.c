@@ -31,7 +31,7 @@ static bool is_still(int directory, const char *name, int fd) {
   return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-int hold_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count) {
+int claim_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count) {
   int folder;
   for (;;) {
     if (mkdirat(directory, name, 0700) != 0 && errno != EEXIST) fail("cannot make the folder %s", name);

@@ -3,7 +3,7 @@
  * they take the processors from each other, and it is the first ones that are there later.
  */
 #define _GNU_SOURCE
-#include "starts.h"
+#include "runtime-jobs.h"
 #include "connections.h"
 
 #include <errno.h>
@@ -18,13 +18,13 @@
 
 enum {
   /* For each processor, because a runtime waits for the kernel, too. */
-  STARTS_PER_PROCESSOR = 3,
+  JOBS_PER_PROCESSOR = 3,
   /* One that has taken so many ms hangs, or nearly: it keeps no other waiting any longer. */
   PATIENCE = 1000,
 };
 
-struct start starts[MOST_STARTS];
-size_t start_count = 0;
+struct job jobs[MOST_JOBS];
+size_t job_count = 0;
 
 static long long now_in_ms(void) {
   struct timespec now;
@@ -33,24 +33,24 @@ static long long now_in_ms(void) {
 }
 
 /* How many runtimes may work at once. */
-static size_t bound_of_starts(void) {
+static size_t most_jobs_at_once(void) {
   cpu_set_t processors;
   /* More than the set can hold: then they are not what is short. */
-  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return MOST_STARTS;
-  return STARTS_PER_PROCESSOR * (size_t)CPU_COUNT(&processors);
+  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return MOST_JOBS;
+  return JOBS_PER_PROCESSOR * (size_t)CPU_COUNT(&processors);
 }
 
-bool is_busy(void) {
+bool jobs_are_full(void) {
   static size_t bound = 0;
-  if (bound == 0) bound = bound_of_starts();
+  if (bound == 0) bound = most_jobs_at_once();
   const long long earliest = now_in_ms() - PATIENCE;
   size_t counted = 0;
-  for (size_t i = 0; i < start_count; i++) counted += starts[i].begun > earliest;
-  return start_count == MOST_STARTS || counted >= bound;
+  for (size_t i = 0; i < job_count; i++) counted += jobs[i].begun > earliest;
+  return job_count == MOST_JOBS || counted >= bound;
 }
 
-void begin_start(const struct starter *starter, struct request *request) {
-  struct start *start = &starts[start_count];
+void begin_job(const struct starter *starter, struct request *request) {
+  struct job *job = &jobs[job_count];
   char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
   if (pid_file == NULL) {
     refuse(request->channel, "cannot take the request");
@@ -70,37 +70,34 @@ void begin_start(const struct starter *starter, struct request *request) {
     close(request->channel);
     return;
   }
-  *start = (struct start){.runtime = runtime,
-                          .pidfd = pidfd,
-                          .channel = request->channel,
-                          .begun = now_in_ms(),
-                          .pid_file = pid_file};
-  start_count++;
+  *job = (struct job){
+      .runtime = runtime, .pidfd = pidfd, .channel = request->channel, .begun = now_in_ms(), .pid_file = pid_file};
+  job_count++;
 }
 
-static void report(const struct starter *starter, const struct start *start, int status) {
+static void report(const struct starter *starter, const struct job *job, int status) {
   char step[512];
   struct identity process;
-  complaints = start->channel;
+  complaints = job->channel;
   if (status == 0) {
-    pid_t written = read_pid_file(start->pid_file);
-    if (written < 0) snprintf(step, sizeof step, "cannot read %.480s", start->pid_file);
+    pid_t written = read_pid_file(job->pid_file);
+    if (written < 0) snprintf(step, sizeof step, "cannot read %.480s", job->pid_file);
     if (written < 0 || !identify(starter->host_proc, written, &process)) {
       complain_of(written < 0 ? step : "cannot tell the container's process");
       status = EXIT_FAILED;
     } else {
-      write_line(start->channel, "process %d %d %llu\n", process.host, process.guard, process.start);
+      write_line(job->channel, "process %d %d %llu\n", process.host, process.guard, process.start);
     }
   }
-  if (status != 0) write_line(start->channel, "ended %d\n", status);
+  if (status != 0) write_line(job->channel, "ended %d\n", status);
   complaints = STDERR_FILENO;
 }
 
-void finish_start(const struct starter *starter, size_t index) {
-  struct start *start = &starts[index];
-  report(starter, start, exit_status_of(wait_for(start->runtime)));
-  close(start->pidfd);
-  close(start->channel);
-  free(start->pid_file);
-  *start = starts[--start_count];
+void finish_job(const struct starter *starter, size_t index) {
+  struct job *job = &jobs[index];
+  report(starter, job, exit_status_of(wait_for(job->runtime)));
+  close(job->pidfd);
+  close(job->channel);
+  free(job->pid_file);
+  *job = jobs[--job_count];
 }

@@ -29,7 +29,7 @@ static bool take_number(char **text, unsigned long long *number) {
   return errno == 0 && *(*text)++ == ':';
 }
 
-void remove_listened_socket(int folder) {
+void remove_dead_socket(int folder) {
   char note[PATH_MAX];
   ssize_t length = readlinkat(folder, NOTE, note, sizeof note - 1);
   if (length < 0) {
