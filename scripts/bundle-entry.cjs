@@ -118,16 +118,10 @@ function keepBytecode() {
   }
 }
 
-// Asked by scripts and version managers, often: answered without loading anything else.
-const [first] = process.argv.slice(2);
-if (process.argv.length === 3 && (first === '--version' || first === '-V')) {
-  process.stdout.write(`${version}\n`);
-} else {
-  void load('program.cjs')
-    .run(process.argv.slice(2))
-    .then((status) => {
-      if (compiled.size > 0) keepBytecode();
-      // Ended rather than left to end by itself: a stdin that stays open, or a socket that a host keeps, must not hold it.
-      process.exit(status);
-    });
-}
+void load('program.cjs')
+  .run(process.argv.slice(2))
+  .then((status) => {
+    if (compiled.size > 0) keepBytecode();
+    // Ended rather than left to end by itself: a stdin that stays open, or a socket that a host keeps, must not hold it.
+    process.exit(status);
+  });

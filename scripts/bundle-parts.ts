@@ -27,7 +27,6 @@ export const parts: Readonly<Record<string, Part>> = {
       'protocol/message-id.ts',
     ],
   },
-  arguments: { late: true, roots: ['../node_modules/commander/index.js'] },
   detection: { late: true, roots: ['drivers/detection.ts'] },
   // What the containers' guard is started with, to be at work while the rest is loaded.
   guard: {

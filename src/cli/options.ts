@@ -177,23 +177,10 @@ export const limits: readonly Limit[] = [
   },
 ];
 
-/** What the options of every command may be given by, too. */
-export const environmentVariables: readonly string[] = [
-  'BABELHOST_ROOT',
-  'BABELHOST_CONNECT',
-  'BABELHOST_RUNTIME',
-  'BABELHOST_STORE_ACCESS',
-  'BABELHOST_LOG_LEVEL',
-  ...limits.flatMap(({ environment }) => environment ?? []),
-];
-
 export const limitsHeading = 'Limits (sizes such as 64M, times such as 500 (ms) or 30s):';
 
-/**
- * Declares the options of every command on the program.
- * @param isNamed whether the option with these flags is named in the arguments; the others are left out
- */
-export function declareGlobalOptions(program: Command, isNamed: (flags: string) => boolean): void {
+/** Declares the options of every command on the program. */
+export function declareGlobalOptions(program: Command): void {
   program
     .addOption(new Option('--root <folder>', 'folder of the store').env('BABELHOST_ROOT'))
     .addOption(new Option('--connect <address>', 'use the host at this socket (unix:PATH)').env('BABELHOST_CONNECT'))
@@ -207,17 +194,12 @@ export function declareGlobalOptions(program: Command, isNamed: (flags: string) 
       new Option('--log-level <level>', 'what is logged on stderr').choices(logLevels).env('BABELHOST_LOG_LEVEL'),
     )
     .option('--log-driver-stderr', 'log what drivers write to stderr, which may quote sources')
-    .option('--json', 'print results (and errors, on stderr) as JSON');
-  if (isNamed('--require')) {
-    const summary = 'start no container where one of these is weaker: memory,cpu';
-    program.addOption(new Option('--require <protections>', summary).argParser(parseList));
-  }
+    .option('--json', 'print results (and errors, on stderr) as JSON')
+    .option('--require <protections>', 'start no container where one of these is weaker: memory,cpu', parseList);
   for (const { flags, summary, parse, environment } of limits) {
-    if (!isNamed(flags) && (environment === undefined || process.env[environment] === undefined)) continue;
     const option = new Option(flags, summary).argParser(parse).helpGroup(limitsHeading);
     program.addOption(environment === undefined ? option : option.env(environment));
   }
-  if (!isNamed('--image-limit')) return;
   program.addOption(
     new Option('--image-limit <limit>', `NAME=VALUE, a limit of images: ${imageLimitNames.join(', ')}`)
       .argParser(parseImageLimit)

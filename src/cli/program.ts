@@ -6,7 +6,6 @@ import { commands, type CommandEntry, type CommandGroup } from './commands.ts';
 import { exitStatus, printFailure, printUsage, UsageError } from './failure.ts';
 import { declareGlobalOptions, limitsHeading, readGlobalOptions, type GlobalOptions } from './options.ts';
 import { Output } from './output.ts';
-import { readPlainServe } from './plain-serve.ts';
 import type { Session } from './session.ts';
 import { watchSignals } from './signals.ts';
 
@@ -24,12 +23,7 @@ interface Call {
  */
 export async function run(args: readonly string[]): Promise<number> {
   try {
-    const plain = readPlainServe(args, process.env);
-    if (plain !== undefined) {
-      const { default: module } = await import('./commands/serve.ts');
-      return await perform(plain, { module, args: [], options: { stdio: true } });
-    }
-    const [program, call] = (await parseQuickly(args)) ?? (await parse(args, () => true));
+    const [program, call] = await parse(args);
     if (call === undefined) return exitStatus.done;
     return await perform(readGlobalOptions(program), call);
   } catch (error) {
@@ -51,32 +45,13 @@ export async function run(args: readonly string[]): Promise<number> {
 }
 
 /** @throws CommanderError for wrong usage, and also where help or the version was asked for and has been printed */
-async function parse(
-  args: readonly string[],
-  isNamed: (wordOrFlags: string) => boolean,
-): Promise<[Command, Call | undefined]> {
+async function parse(args: readonly string[]): Promise<[Command, Call | undefined]> {
   let call: Call | undefined;
   const program = makeProgram((made) => {
     call = made;
-  }, isNamed);
+  });
   await program.parseAsync(args, { from: 'user' });
   return [program, call];
-}
-
-/**
- * Parses with no more of the program made than the arguments name: all of it takes a tenth of a host's start.
- * @returns undefined where that does not do, because of help that is asked for or a mistake that is to be explained
- */
-async function parseQuickly(args: readonly string[]): Promise<[Command, Call | undefined] | undefined> {
-  const [first = ''] = args;
-  if (!Object.hasOwn(commands, first) || args.some((arg) => /^(?:-[^-].*|--help.*|help)$/.test(arg))) return undefined;
-  const named = new Set(args.map((arg) => (arg.startsWith('--') ? (/^[^=]*/.exec(arg)?.[0] ?? '') : arg)));
-  try {
-    return await parse(args, (wordOrFlags) => named.has(/^\S*/.exec(wordOrFlags)?.[0] ?? ''));
-  } catch (error) {
-    if (error instanceof CommanderError) return undefined;
-    throw error;
-  }
 }
 
 async function perform(global: GlobalOptions, { module, args, options }: Call): Promise<number> {
@@ -115,7 +90,7 @@ async function perform(global: GlobalOptions, { module, args, options }: Call): 
   return status;
 }
 
-function makeProgram(called: (call: Call) => void, isNamed: (wordOrFlags: string) => boolean): Command {
+function makeProgram(called: (call: Call) => void): Command {
   const program = new Command('babelhost')
     .description('A host for language drivers: parsers in isolated containers, spoken to over JSON-RPC.')
     .version(version, '-V, --version', 'print the version')
@@ -133,9 +108,8 @@ function makeProgram(called: (call: Call) => void, isNamed: (wordOrFlags: string
         return inherited.filter((option) => option.helpGroupHeading !== limitsHeading && option.long !== '--version');
       },
     });
-  declareGlobalOptions(program, isNamed);
+  declareGlobalOptions(program);
   for (const [word, entry] of Object.entries(commands)) {
-    if (!isNamed(word)) continue;
     if ('load' in entry) addCommand(program, word, entry, called);
     else addGroup(program, word, entry, called);
   }
