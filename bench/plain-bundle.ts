@@ -1,9 +1,9 @@
 // The configuration that babelhost gives a container, for an OCI runtime's own command line: with the same namespaces,
 // mounts, seccomp list and limits, and without our process 1.
-import { resourceLimits } from '../src/container/isolation.ts';
+import { resourceLimits } from '../src/container/diagnose/isolation.ts';
 import { defaultLimits } from '../src/container/limits.ts';
-import { containerIds, defaultBase } from '../src/container/owners.ts';
-import { containerSpec, initPath, type ContainerProcess } from '../src/container/spec.ts';
+import { containerIds, defaultBase } from '../src/container/oci/id-mapping.ts';
+import { containerSpec, initPath, type ContainerProcess } from '../src/container/oci/spec.ts';
 
 export interface PlainBundle {
   readonly process: ContainerProcess;

@@ -1,6 +1,6 @@
 /*
  * The socket that a host listens at, which the host itself removes only where it ends in order. The host notes it in its
- * folder (src/container/listened-socket.ts) as a symbolic link, which is made in one call and is never seen half written:
+ * folder (src/container/guard/socket-cleanup.ts) as a symbolic link, which is made in one call and is never seen half written:
  *
  *   listened -> DEVICE:INODE:NANOSECONDS:/absolute/path
  *

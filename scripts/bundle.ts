@@ -42,15 +42,6 @@ const compactLinguist: Plugin = {
   },
 };
 
-/** The version, which src/version.ts reads from package.json. */
-const versionInside: Plugin = {
-  name: 'version-inside',
-  load: {
-    filter: { id: /\/src\/version\.ts$/ },
-    handler: async () => `export const version = ${JSON.stringify(await readVersion())};`,
-  },
-};
-
 /** V8 keeps a source that has a character beyond Latin-1 in two bytes each, and takes long to hash it. */
 function asciiOnly(code: string): string {
   return code.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
@@ -63,7 +54,7 @@ async function bundleProgram(folder: string): Promise<{ files: string[]; modules
     cwd: project,
     platform: 'node',
     preserveEntrySignatures: 'allow-extension',
-    plugins: [parts.plugin, compactLinguist, withoutTransports, connectionOnly, plainClock, versionInside, loadLate],
+    plugins: [parts.plugin, compactLinguist, withoutTransports, connectionOnly, plainClock, loadLate],
     // A module that one command loads when it needs it and another has anyway: as meant.
     onLog: (level, log, write) => {
       if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') write(level === 'warn' ? 'error' : level, log);

@@ -1,8 +1,8 @@
 // Writes docs/protocol.md from the method table: `npm run protocol-document`. A test sees that it is up to date.
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { errorCodes } from '../src/errors.ts';
-import type { Method, Notification } from '../src/protocol/method.ts';
+import { errorCodes } from '../src/base/errors.ts';
+import type { Method, Notification } from '../src/protocol/methods/method.ts';
 import { methods, notifications } from '../src/protocol/methods.ts';
 import { schemaOf } from '../src/protocol/openrpc.ts';
 

@@ -1,10 +1,10 @@
 // Boots a driver's container for its pool: the image's root, leased for as long as it runs, and the driver's limits.
 import type { ContainerRuntime, Limits } from './container/index.ts';
-import type { Driver } from './drivers/catalogue.ts';
-import type { Guest } from './drivers/guest.ts';
-import { layout } from './drivers/manifest.ts';
+import type { Driver } from './drivers/installed/installed-drivers.ts';
+import type { Guest } from './drivers/process/driver-process.ts';
+import { layout } from './drivers/installed/manifest.ts';
 import type { ImageConfig, ImageStore, Lease } from './images/index.ts';
-import type { Logger } from './log.ts';
+import type { Logger } from './base/log.ts';
 
 /** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
 export async function bootDriver(

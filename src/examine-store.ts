@@ -3,9 +3,9 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import { ContainerRegistry, ContainerRuntime, type Finding } from './container/index.ts';
-import { messageOf } from './errors.ts';
+import { messageOf } from './base/errors.ts';
 import { ImageStore } from './images/index.ts';
-import type { Unremoved } from './remove-tree.ts';
+import type { Unremoved } from './base/remove-tree.ts';
 
 /** A store that is busy for longer is none that doctor waits for, in milliseconds. */
 const lockTimeoutMs = 10_000;

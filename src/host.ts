@@ -3,20 +3,20 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { bootDriver } from './boot-driver.ts';
 import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
-import { DriverCatalogue } from './drivers/catalogue.ts';
+import { DriverCatalogue } from './drivers/installed/installed-drivers.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
-import { pipeliningFeature, requestIdFeature } from './drivers/manifest.ts';
+import { pipeliningFeature, requestIdFeature } from './drivers/installed/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
-import { Parser } from './drivers/parser.ts';
-import { Pools } from './drivers/pools.ts';
-import { runLimits, type ConfiguredRunLimits } from './drivers/run-limits.ts';
+import { Parser } from './drivers/parse/parser.ts';
+import { Pools } from './drivers/pool/pools.ts';
+import { runLimits, type ConfiguredRunLimits } from './drivers/installed/run-limits.ts';
 import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess } from './images/index.ts';
-import { LogRelay, silentLogger, type Logger } from './log.ts';
-import { ServerConnection } from './protocol/server.ts';
-import type { HostServices } from './protocol/services.ts';
+import { LogRelay, silentLogger, type Logger } from './base/log.ts';
+import { packageFile } from './base/package.ts';
+import { ServerConnection } from './protocol/server/server.ts';
+import type { HostServices } from './protocol/server/services.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 // What `doctor` tells needs no host: it may be what keeps one from starting.
@@ -156,7 +156,7 @@ export class Host implements AsyncDisposable {
         logger,
         relay: options.relay ?? new LogRelay(),
         catalogueFile: catalogueFile(options),
-        shippedCatalogue: fileURLToPath(new URL('../catalog/drivers.toml', import.meta.url)),
+        shippedCatalogue: packageFile('catalog/drivers.toml'),
         unwinding: new Set(),
         startedAt,
       });

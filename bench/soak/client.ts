@@ -1,7 +1,7 @@
 // A client that keeps books: what it sent, what came back, and what came back that it had not asked for.
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { FrameReader } from '../../src/protocol/frame-reader.ts';
+import { FrameReader } from '../../src/protocol/framing/frame-reader.ts';
 
 export type Outcome =
   | { readonly kind: 'result'; readonly result: unknown }

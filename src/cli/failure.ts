@@ -1,5 +1,5 @@
 // How a failure is told: a sentence on stderr with its kind, or all of it as JSON, and the exit status.
-import { BabelhostError, errorCodes, messageOf } from '../errors.ts';
+import { BabelhostError, errorCodes, messageOf } from '../base/errors.ts';
 import { harmless, harmlessJson, onOneLine, styleFor } from './text.ts';
 
 /** Exit statuses of every command. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
 import { whyReplaceable } from './socket-path.ts';
 
 export interface Listener extends AsyncDisposable {

@@ -1,7 +1,7 @@
 // The options that every command takes: where the host is, how it talks, and what bounds it.
 import { Option, type Command } from 'commander';
 import type { HostOptions, ServeOptions } from '../host.ts';
-import type { LogLevel } from '../log.ts';
+import type { LogLevel } from '../base/log.ts';
 import { UsageError } from './failure.ts';
 import { imageLimitNames, parseImageLimit, type ImageLimits } from './image-limits.ts';
 import { orNone, parseBytes, parseCount, parseList, parseMilliseconds, parseShare } from './quantities.ts';

@@ -1,7 +1,7 @@
 // stdout: results and nothing else. Whoever writes waits for the reader, so nothing piles up; a reader that has gone ends
 // the work quietly.
 import type { Writable } from 'node:stream';
-import { systemErrorCode } from '../errors.ts';
+import { systemErrorCode } from '../base/errors.ts';
 import { harmlessJson, styleFor, type Style } from './text.ts';
 
 export class Output {

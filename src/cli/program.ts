@@ -1,6 +1,6 @@
 // The program: commander's tree made from the table of commands, and one run of it from arguments to exit status.
 import { Command, CommanderError } from 'commander';
-import { version } from '../version.ts';
+import { version } from '../base/package.ts';
 import type { CommandModule, Context, ExitStatus } from './command.ts';
 import { commands, type CommandEntry, type CommandGroup } from './commands.ts';
 import { exitStatus, printFailure, printUsage, UsageError } from './failure.ts';

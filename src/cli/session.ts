@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { duplexPair, type Duplex } from 'node:stream';
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
 import type { HostOptions } from '../host.ts';
 import type { Client } from '../protocol/client.ts';
 import type { GlobalOptions } from './options.ts';
@@ -34,7 +34,7 @@ export async function startHostWith(
 ) {
   const [{ Host }, { createLogger, LogRelay }, { interpretSchemas }] = await Promise.all([
     import('../host.ts'),
-    import('../log.ts'),
+    import('../base/log.ts'),
     import('../protocol/interpreted-schemas.ts'),
   ]);
   interpretSchemas();

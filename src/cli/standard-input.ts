@@ -1,7 +1,7 @@
 // A source from stdin, bounded.
 import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 /** As the host's own default is; a larger one must be allowed by name. */
 const defaultLimit = 32 * 1024 * 1024;

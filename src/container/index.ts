@@ -1,12 +1,12 @@
 // The container room: what other rooms may use of it.
 export { ContainerRuntime, type ContainerOptions } from './runtime.ts';
 export type { ContainerRuntimeOptions } from './runtime-options.ts';
-export type { Container, ContainerUsage } from './container.ts';
-export type { ExecutedProcess } from './execute.ts';
-export type { ContainerExit } from './exit.ts';
+export type { Container, ContainerUsage } from './boot/container.ts';
+export type { ExecutedProcess } from './boot/execute.ts';
+export type { ContainerExit } from './boot/exit.ts';
 export { isContainerId, newContainerId, type ContainerId } from './id.ts';
-export { protections, type IsolationItem, type IsolationReport, type Protection } from './isolation.ts';
+export { protections, type IsolationItem, type IsolationReport, type Protection } from './diagnose/isolation.ts';
 export { defaultLimits, type Limits } from './limits.ts';
-export type { OwnerMap } from './owners.ts';
-export { examineMachine, type Finding, type MachineReport } from './machine.ts';
+export type { OwnerMap } from './oci/id-mapping.ts';
+export { examineMachine, type Finding, type MachineReport } from './diagnose/machine.ts';
 export * from './lifecycle/index.ts';

@@ -1,5 +1,5 @@
 // What a container may use, and the defaults.
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 /** Limits of one container. All its processes share them, unless it says otherwise. */
 export interface Limits {

@@ -1,5 +1,5 @@
 // What the containers of a host are to have in common.
-import type { Logger } from '../log.ts';
+import type { Logger } from '../base/log.ts';
 import type { Limits } from './limits.ts';
 
 export interface ContainerRuntimeOptions {

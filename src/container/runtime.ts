@@ -1,21 +1,21 @@
 // The container room's face: boots containers, tells what isolates them, and ends them all when it is disposed of.
 import path from 'node:path';
-import { BabelhostError } from '../errors.ts';
-import { bootContainer } from './boot.ts';
-import { readCgroupLayout, type CgroupLayout } from './cgroup.ts';
-import type { Container } from './container.ts';
-import { bootWithHostName, defaultHostName } from './host-name.ts';
-import { HostSetting } from './host-setting.ts';
+import { BabelhostError } from '../base/errors.ts';
+import { bootContainer } from './boot/boot.ts';
+import { readCgroupLayout, type CgroupLayout } from './cgroup/cgroup.ts';
+import type { Container } from './boot/container.ts';
+import { bootWithHostName, defaultHostName } from './oci/host-name.ts';
+import { HostSetting } from './guard/guard-supervisor.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
-import { runInGuard, type BesideResult } from './in-guard.ts';
-import type { IsolationReport } from './isolation.ts';
+import { runInGuard, type BesideResult } from './guard/exec-in-guard.ts';
+import type { IsolationReport } from './diagnose/isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
-import { makeMountPoints } from './mount-points.ts';
-import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './owners.ts';
-import { findRuntime, type RuntimeProgram } from './runtime-program.ts';
+import { makeMountPoints } from './oci/mount-points.ts';
+import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './oci/id-mapping.ts';
+import { findRuntime, type RuntimeProgram } from './oci/runtime-program.ts';
 import type { ContainerRuntimeOptions } from './runtime-options.ts';
-import type { ContainerProcess } from './spec.ts';
-import { checkStage } from './stage.ts';
+import type { ContainerProcess } from './oci/spec.ts';
+import { checkStage } from './guard/stage.ts';
 
 export interface ContainerOptions {
   readonly id?: ContainerId;

@@ -1,6 +1,6 @@
 // What bounds parsing, with the defaults. Each has an option of the command line, and an error that names it.
 import { availableParallelism, totalmem } from 'node:os';
-import type { PoolLimits } from './pool-options.ts';
+import type { PoolLimits } from './pool/options.ts';
 
 export interface DriverLimits extends PoolLimits {
   /** The largest source, in bytes. */

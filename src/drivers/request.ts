@@ -1,5 +1,5 @@
 // What bounds one request on its way through a pool and an instance: the client's patience and its deadline.
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 /** Thrown when the client took its request back; the protocol answers RequestCancelled. */
 export class CancelledError extends Error {

@@ -1,7 +1,7 @@
 // A blob on its way into a file, which is read while it is still being written: a layer is unpacked as it comes. What is
 // read so is not verified yet; whoever reads it keeps what becomes of it to itself until `complete` says that it was right.
 import { open } from 'node:fs/promises';
-import { systemErrorCode } from '../errors.ts';
+import { systemErrorCode } from '../base/errors.ts';
 
 /** How many bytes are read at a time. */
 const readSize = 256 * 1024;

@@ -1,7 +1,7 @@
 // Content digests, the one name that nobody can forge. OCI image spec, "Descriptors / Digests". Only sha256: what every
 // registry and tool speaks. The specification registers sha512 too, and leaves it to each implementation.
 import { createHash, type Hash } from 'node:crypto';
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 declare const brand: unique symbol;
 

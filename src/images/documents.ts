@@ -1,8 +1,8 @@
 // The JSON documents of an image: indexes, manifests and configurations, in OCI's form and in Docker's, checked and
 // brought to one form. OCI image spec v1.1 (image-index, manifest, config); Docker image manifest v2 schema 2.
 import { z } from 'zod';
-import { BabelhostError, messageOf } from '../errors.ts';
-import { onFirstUse } from '../on-first-use.ts';
+import { BabelhostError, messageOf } from '../base/errors.ts';
+import { onFirstUse } from '../base/lazy.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { Platform } from './platform.ts';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { linkSync, statSync } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { systemErrorCode } from '../errors.ts';
+import { systemErrorCode } from '../base/errors.ts';
 import { digestMismatch, finish, hexOf } from './digest.ts';
 import { invalid, type Descriptor } from './documents.ts';
 import type { ImageSource } from './transports/source.ts';

@@ -1,8 +1,8 @@
 // The store of images on this machine: the face of this room.
-import type { Logger } from '../log.ts';
+import type { Logger } from '../base/log.ts';
 import { readInside } from './unpack/read-inside.ts';
-import { silentLogger } from '../log.ts';
-import type { Unremoved } from '../remove-tree.ts';
+import { silentLogger } from '../base/log.ts';
+import type { Unremoved } from '../base/remove-tree.ts';
 import path from 'node:path';
 import { arrivedBlob } from './arriving-blob.ts';
 import type { BuildOptions } from './build/build-into-store.ts';
@@ -11,7 +11,7 @@ import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
 import { pushFromStore, type PushImageOptions } from './push.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
-import type { OwnerMap } from './owners.ts';
+import type { OwnerMap } from './owner-map.ts';
 import { namesOf } from './names-of.ts';
 import type { Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';

@@ -1,5 +1,5 @@
 // The bounds on what an image may make this machine do. Each is an option with a default, and each error names it.
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 /** Bounds on one image. Sizes in bytes. */
 export interface ImageLimits {

@@ -1,6 +1,6 @@
 // Platforms as OCI names them (GOOS and GOARCH), and the choice of one from an index.
 import { arch, platform } from 'node:os';
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 
 /** An operating system, an architecture and, where there are several of it (arm), a variant. OCI image index spec. */
 export interface Platform {

@@ -1,7 +1,7 @@
 // Writes an image of the store elsewhere: to a registry, a layout directory, an archive of one.
 import { link, mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 import { hexOf, type Digest } from './digest.ts';
 import { mediaTypes } from './documents.ts';
 import type { OnProgress } from './progress.ts';

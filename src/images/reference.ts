@@ -1,6 +1,6 @@
 // Where an image comes from: the field's transports (containers-transports(5)) and, for docker://, the grammar of
 // distribution/reference with Docker's normalisation. Pure text: touches neither files nor network.
-import { BabelhostError } from '../errors.ts';
+import { BabelhostError } from '../base/errors.ts';
 import { digestForm, isDigest, type Digest } from './digest.ts';
 
 /** An image in a registry. At least one of tag and digest is set; with both, the digest decides. */

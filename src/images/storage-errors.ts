@@ -1,5 +1,5 @@
 // What the file system's refusals mean to someone who installs an image.
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
 
 /** Calls that put what was written onto the disk: only of these it is known that the disk is the one of `where`. */
 const syncs: readonly unknown[] = ['fsync', 'fdatasync'];

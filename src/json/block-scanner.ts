@@ -1,9 +1,9 @@
 // The fast way of the scanner of answers: native/json-blocks, compiled to WebAssembly. One instance serves the process:
 // nothing is kept in it between calls, and a call is never interrupted.
 import { readFileSync } from 'node:fs';
-import { BabelhostError } from '../errors.ts';
-import { jsonBlocksPath } from '../native.ts';
-import { onFirstUse } from '../on-first-use.ts';
+import { BabelhostError } from '../base/errors.ts';
+import { jsonBlocksPath } from '../base/native.ts';
+import { onFirstUse } from '../base/lazy.ts';
 
 /** What goes before a byte; native/json-blocks has the same numbers. */
 export const beforeValue = 1;

@@ -10,9 +10,9 @@ import {
   ResponseError,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import { BabelhostError, errorCodes, type ErrorKind } from '../errors.ts';
-import { FrameReader } from './frame-reader.ts';
-import { FrameWriter } from './frame-writer.ts';
+import { BabelhostError, errorCodes, type ErrorKind } from '../base/errors.ts';
+import { FrameReader } from './framing/frame-reader.ts';
+import { FrameWriter } from './framing/frame-writer.ts';
 import type { FileResult, MethodName, Params, Result } from './methods.ts';
 import { decodeWithRawTrees } from './raw-trees.ts';
 

@@ -1,7 +1,7 @@
 // The method table: every method and notification of the protocol. Server, client, the OpenRPC document and
 // docs/protocol.md are derived from it.
 import { z } from 'zod';
-import { progressToken, type Notification } from './method.ts';
+import { progressToken, type Notification } from './methods/method.ts';
 import { containerMethods } from './methods/container.ts';
 import { driverMethods } from './methods/driver.ts';
 import { hostMethods } from './methods/host.ts';

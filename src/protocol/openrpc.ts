@@ -1,8 +1,8 @@
 // The OpenRPC document (https://spec.open-rpc.org, version 1.3), generated from the method table.
 import { z } from 'zod';
-import { errorCodes } from '../errors.ts';
-import { version } from '../version.ts';
-import type { Method } from './method.ts';
+import { errorCodes } from '../base/errors.ts';
+import { version } from '../base/package.ts';
+import type { Method } from './methods/method.ts';
 import { methods } from './methods.ts';
 
 /** The document that `rpc.discover` answers with. */

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { DriverObserver, ObservedParse, ParseObserver } from '../drivers/observer.ts';
-import type { Pool } from '../drivers/pool.ts';
-import { BabelhostError, messageOf, systemErrorCode } from '../errors.ts';
+import type { Pool } from '../drivers/pool/pool.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const bytes = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];

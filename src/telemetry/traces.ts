@@ -19,9 +19,9 @@ import {
 } from '@opentelemetry/resources';
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { SpanAttributes, TraceContext, Tracer, TraceSpan } from '../drivers/observer.ts';
-import { isBabelhostError } from '../errors.ts';
-import type { Logger } from '../log.ts';
-import { version } from '../version.ts';
+import { isBabelhostError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { version } from '../base/package.ts';
 
 /** How long a host that ends waits for its last spans to be sent, in milliseconds. */
 const lastSpansMs = 2000;

@@ -53,7 +53,7 @@ describe('the serialiser of trees', () => {
 
   it('writes the trees of sources as JSON.stringify does, with numbers of every length', () => {
     const sources = [
-      ['parser.ts', readFileSync(new URL('../../src/drivers/parser.ts', import.meta.url), 'utf8')],
+      ['parser.ts', readFileSync(new URL('../../src/drivers/parse/parser.ts', import.meta.url), 'utf8')],
       ['serialise.cjs', readFileSync(path.join(library, 'serialise.cjs'), 'utf8')],
       ['long.js', `${'\n'.repeat(1_100_000)}${' '.repeat(1200)}let \u{1f600} = "é\\u2028", z = /[/]"/u; f\`\${1}\`;`],
       ['wrong.js', 'let let = ; class { #a #a }'],

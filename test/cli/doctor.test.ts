@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { collect, runOnTerminal, runProgram } from '../support/program.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';

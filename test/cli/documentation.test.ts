@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
 import { limits } from '../../src/cli/options.ts';
-import { errorCodes } from '../../src/errors.ts';
+import { errorCodes } from '../../src/base/errors.ts';
 
 const read = (name: string) => readFile(new URL(`../../${name}`, import.meta.url), 'utf8');
 

@@ -180,7 +180,7 @@ describe('serve --listen', () => {
 
   it('takes the place of a socket that nobody listens at, and of no other file and no host that lives', async () => {
     const socket = path.join(folder, `socket-${++sockets}`);
-    // A host's own goes with it (test/container/listened-socket.test.ts), but for one that died with its guard.
+    // A host's own goes with it (test/container/guard/socket-cleanup.test.ts), but for one that died with its guard.
     const program = 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])';
     expect(await collect(spawn('/usr/bin/python3', ['-c', program, socket]))).toMatchObject({ status: 0 });
     expect((await stat(socket)).isSocket()).toBe(true);

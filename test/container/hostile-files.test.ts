@@ -6,7 +6,7 @@ import { lstat, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { resolveUser } from '../../src/container/user.ts';
+import { resolveUser } from '../../src/container/oci/user.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 let folder: string;

@@ -17,8 +17,8 @@ import type {
   IsolationReport,
   OwnerMap,
 } from '../../src/container/index.ts';
-import { readCgroupLayout, removeCgroup } from '../../src/container/cgroup.ts';
-import type { ErrorKind } from '../../src/errors.ts';
+import { readCgroupLayout, removeCgroup } from '../../src/container/cgroup/cgroup.ts';
+import type { ErrorKind } from '../../src/base/errors.ts';
 
 export interface Setting {
   readonly name: string;

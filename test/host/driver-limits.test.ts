@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultLimits } from '../../src/container/index.ts';
-import { runLimits } from '../../src/drivers/run-limits.ts';
+import { runLimits } from '../../src/drivers/installed/run-limits.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { serveHost } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FrameReader } from '../../src/protocol/frame-reader.ts';
+import { FrameReader } from '../../src/protocol/framing/frame-reader.ts';
 import { listeningHost, type ListeningHost } from '../support/listening-host.ts';
 
 /** Answers with the request that it was written, as it was written. */

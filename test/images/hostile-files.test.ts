@@ -11,7 +11,7 @@ import { LibraryFinder, MissingLibraryError } from '../../src/images/build/libra
 import { readElf } from '../../src/images/build/elf.ts';
 import { parseReference } from '../../src/images/index.ts';
 import { readInside, statInside } from '../../src/images/unpack/read-inside.ts';
-import { readRegularFile } from '../../src/regular-file.ts';
+import { readRegularFile } from '../../src/base/regular-file.ts';
 import { isRoot } from '../support/privileges.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { file, tar } from './support/archives.ts';

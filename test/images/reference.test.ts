@@ -1,7 +1,7 @@
 // References: the field's grammar, and for everything else the place of the fault.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BabelhostError } from '../../src/errors.ts';
+import { BabelhostError } from '../../src/base/errors.ts';
 import { formatReference, parseReference } from '../../src/images/index.ts';
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;

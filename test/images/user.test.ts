@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ImageStore } from '../../src/images/index.ts';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { file, folder, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
 import { leftovers, openStore, own } from './support/stores.ts';
@@ -26,7 +26,7 @@ describe.runIf(isRoot)('an ordinary user', () => {
     const scratch = await temporaryFolder();
     await chown(scratch, nobody, nobody);
     const program = path.join(scratch, 'program.mts');
-    const removal = fileURLToPath(new URL('../../src/remove-tree.ts', import.meta.url));
+    const removal = fileURLToPath(new URL('../../src/base/remove-tree.ts', import.meta.url));
     await writeFile(
       program,
       `import { chmod, mkdir } from 'node:fs/promises';

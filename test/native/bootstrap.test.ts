@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { native, runWith } from './tracing.ts';
 
 const execute = promisify(execFile);

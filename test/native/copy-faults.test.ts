@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { faultsOf, runWith, sanitized, trace, type Scenario } from './tracing.ts';
 
 let folder: string;

@@ -10,9 +10,9 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { identifySocket, noteSocket } from '../../src/container/listened-socket.ts';
-import { systemErrorCode } from '../../src/errors.ts';
-import { bootstrapPath } from '../../src/native.ts';
+import { identifySocket, noteSocket } from '../../src/container/guard/socket-cleanup.ts';
+import { systemErrorCode } from '../../src/base/errors.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
 let folder: string;

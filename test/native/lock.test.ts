@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { somebodyWaitsFor } from './kernel-locks.ts';
 
 let folder: string;

@@ -5,7 +5,7 @@ import { chmod, link, lstat, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { makeDeep } from '../support/deep-folders.ts';
 import { isRoot } from '../support/privileges.ts';
 import { faultsOf, runQuietly, trace, type Scenario } from './tracing.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as passed } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/native.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { makeDeep } from '../support/deep-folders.ts';
 import { makeImmutable } from '../support/immutable.ts';
 import { isRoot } from '../support/privileges.ts';

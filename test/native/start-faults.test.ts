@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup.ts';
+import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup/cgroup.ts';
 import { newContainerId } from '../../src/container/id.ts';
-import { header } from '../../src/container/starter-connection.ts';
-import { bootstrapPath } from '../../src/native.ts';
+import { header } from '../../src/container/guard/starter-connection.ts';
+import { bootstrapPath } from '../../src/base/native.ts';
 import { allOf, environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
 let folder: string;

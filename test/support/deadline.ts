@@ -1,6 +1,6 @@
 // A bound for all tests together. A test that keeps its process from taking turns is not ended by its own deadline, as
 // nothing in that process looks at the time; and whoever waits for the run would wait for ever.
-import { childrenOf } from '../../src/container/container.ts';
+import { childrenOf } from '../../src/container/boot/container.ts';
 
 /**
  * Ends the run after so long: says what was running, kills the processes of the tests and exits.

@@ -2,7 +2,7 @@
 // fails to speak) the native protocol.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import type { Guest, GuestExit } from '../../src/drivers/guest.ts';
+import type { Guest, GuestExit } from '../../src/drivers/process/driver-process.ts';
 
 let made = 0;
 

@@ -2,7 +2,7 @@
 // in memory, in the time of whatever clock the test has, and fails as each request says. As a real one it comes to a
 // request when it has answered the one before.
 import { PassThrough, Writable } from 'node:stream';
-import type { Guest, GuestExit } from '../../src/drivers/guest.ts';
+import type { Guest, GuestExit } from '../../src/drivers/process/driver-process.ts';
 
 /** What a driver does with a request. */
 export type Behaviour =

@@ -1,6 +1,6 @@
 // container destroy: removes stopped containers; one that cannot be removed does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../in-turn.ts';
+import { inTurn } from '../for-each.ts';
 
 export default command({
   configure(command) {

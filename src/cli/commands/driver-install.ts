@@ -1,13 +1,13 @@
 // driver install: one image after another, each with its progress; one that fails does not keep the others from trying.
 // Which ones, the arguments say, or a catalogue file.
 import path from 'node:path';
-import { isBabelhostError } from '../../errors.ts';
+import { isBabelhostError } from '../../base/errors.ts';
 import type { Params, Result } from '../../protocol/methods.ts';
 import { command, type Context } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
 import { driverLimitNames, parseLimit, type DriverLimits } from '../driver-limits.ts';
 import { errorObject, UsageError } from '../failure.ts';
-import { inTurn } from '../in-turn.ts';
+import { inTurn } from '../for-each.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
 import { transfer } from '../transfer.ts';

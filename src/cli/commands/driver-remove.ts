@@ -1,6 +1,6 @@
 // driver remove: the drivers of the languages named; one that is not there does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../in-turn.ts';
+import { inTurn } from '../for-each.ts';
 import { onOneLine } from '../text.ts';
 
 export default command({

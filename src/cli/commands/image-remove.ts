@@ -1,6 +1,6 @@
 // image remove: images out of the store; one that is not there does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../in-turn.ts';
+import { inTurn } from '../for-each.ts';
 import { onOneLine } from '../text.ts';
 
 interface Options {

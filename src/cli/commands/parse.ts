@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Option } from 'commander';
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import type { FileResult, Params } from '../../protocol/methods.ts';
 import { command, type Context, type ExitStatus } from '../command.ts';
 import { UsageError } from '../failure.ts';

@@ -1,7 +1,7 @@
 // serve: a host for other programs. On stdio for one client, whose end ends the host; on a socket for many.
 import type { Socket } from 'node:net';
 import type { Host, ServeOptions } from '../../host.ts';
-import type { Logger } from '../../log.ts';
+import type { Logger } from '../../base/log.ts';
 import { InvalidArgumentError } from 'commander';
 import { command, type Context, type ExitStatus } from '../command.ts';
 import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../driver-limits.ts';

@@ -1,5 +1,5 @@
 // A commit: the order in which what a handle recorded is done, so that all of it is done or nothing.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import type { ContainerId } from '../id.ts';
 import type { Containers, ContainerStatus } from './containers.ts';
 import { copyIn, type CopiedFile } from './copy.ts';

@@ -1,6 +1,6 @@
 // The containers of a store as this host has them: what they are defined by, and their runs in this host's time.
 import path from 'node:path';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
 import type { Definition } from './definition.ts';

@@ -3,11 +3,11 @@
 // a limited time, and what it writes is counted.
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
-import { BabelhostError } from '../../errors.ts';
-import type { Container } from '../container.ts';
-import type { ExecutedProcess } from '../execute.ts';
-import { initPath } from '../spec.ts';
-import { readAtMost, type BoundedOutput } from '../bounded-output.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import type { Container } from '../boot/container.ts';
+import type { ExecutedProcess } from '../boot/execute.ts';
+import { initPath } from '../oci/spec.ts';
+import { readAtMost, type BoundedOutput } from '../guard/bounded-output.ts';
 import type { LifecycleLimits } from './limits.ts';
 
 export interface CopiedFile {

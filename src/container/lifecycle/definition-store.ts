@@ -11,15 +11,15 @@
 import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
-import { logUnremoved, type Unremoved } from '../../remove-tree.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { logUnremoved, type Unremoved } from '../../base/remove-tree.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
-import type { OwnerMap } from '../owners.ts';
+import type { OwnerMap } from '../oci/id-mapping.ts';
 import type { CopiedFile } from './copy.ts';
 import { parseDefinition, type Definition, type PendingFile } from './definition.ts';
 import { namesIn, syncFolder } from './folder.ts';
-import { makerLives, makerName } from './maker.ts';
+import { makerLives, makerName } from './process-stamp.ts';
 
 /** Destroyed containers are named so until their files are removed. */
 const gonePrefix = '.gone-';

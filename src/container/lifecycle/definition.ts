@@ -1,7 +1,7 @@
 // What a container is defined by: what a commit changes and what survives the host.
 import { z } from 'zod';
-import { BabelhostError } from '../../errors.ts';
-import { onFirstUse } from '../../on-first-use.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import { onFirstUse } from '../../base/lazy.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { RunLimits } from './limits.ts';
 

@@ -1,6 +1,6 @@
 // Folders of definitions: their names, and their entries made to last.
 import { open, readdir } from 'node:fs/promises';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 
 /** The names in a folder; none if it is not there. */
 export async function namesIn(folder: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 // Handles: what somebody wants to change of a container, gathered until it is committed. A handle knows which commit it
 // was taken after; it is forgotten when nobody uses it for a while, and there are only so many.
 import { ulid } from 'ulid';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import type { ContainerId } from '../id.ts';
 import type { CopiedFile } from './copy.ts';
 import type { Definition, EntryPoint } from './definition.ts';

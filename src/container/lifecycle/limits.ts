@@ -1,6 +1,6 @@
 // The limits of containers that are handled through definitions: those of every container, with two that only somebody
 // who follows a container can keep; and the bounds of the lifecycle itself.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
 
 export interface RunLimits extends Limits {

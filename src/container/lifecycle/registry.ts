@@ -1,8 +1,8 @@
 // The containers of a host: their definitions, their runs, and the handles through which they are changed.
-import { BabelhostError } from '../../errors.ts';
-import { silentLogger, type Logger } from '../../log.ts';
-import type { Unremoved } from '../../remove-tree.ts';
-import { defaultHostName } from '../host-name.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import { silentLogger, type Logger } from '../../base/log.ts';
+import type { Unremoved } from '../../base/remove-tree.ts';
+import { defaultHostName } from '../oci/host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
 import { commitHandle, limitsNote, type CommitSurroundings, type Committed } from './commit.ts';
@@ -22,7 +22,7 @@ import {
 import type { OutputChunk } from './output-log.ts';
 import { listContainers, stateOf, type ContainerState, type ContainerSummary } from './overview.ts';
 import { recordEntryPoint, recordFiles, recordLimits } from './recording.ts';
-import { removeBeside } from './remove-beside.ts';
+import { removeBeside } from './remove-in-guard.ts';
 import type { RootSource } from './run.ts';
 import { RunningMark } from './running-mark.ts';
 import { SerialQueues } from './serial-queues.ts';

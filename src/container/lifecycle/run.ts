@@ -2,11 +2,11 @@
 // root, the mark that this host runs it) and lets it go at the end.
 import path from 'node:path';
 import { ulid } from 'ulid';
-import { BabelhostError } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
-import type { Container } from '../container.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Container } from '../boot/container.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { readAtMost } from '../bounded-output.ts';
+import { readAtMost } from '../guard/bounded-output.ts';
 import {
   copyFailure,
   filesArePlaced,

@@ -2,7 +2,7 @@
 // as the host's guard lives, so the mark of a dead host is known for one.
 import { rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { namesIn } from './folder.ts';
 
 /** Marks a container as run by this host, so that no other host on the same store runs it too. */

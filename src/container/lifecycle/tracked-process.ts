@@ -1,5 +1,5 @@
 // A process of a container as clients see it: its main process or a further one, running or ended.
-import type { ContainerExit } from '../exit.ts';
+import type { ContainerExit } from '../boot/exit.ts';
 import type { OutputLog } from './output-log.ts';
 
 export interface ProcessState {

@@ -2,7 +2,7 @@
 // without network unless the recipe's base is in a registry. The same files and recipe give the same digests.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { digestOf, hexOf, type Digest } from '../digest.ts';
 import {
   formatJson,

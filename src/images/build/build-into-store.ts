@@ -1,6 +1,6 @@
 // Builds a recipe and enters the image into a store.
 import path from 'node:path';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import { mediaTypes } from '../documents.ts';
 import type { Platform } from '../platform.ts';

@@ -4,7 +4,7 @@ import { access, constants, glob, readdir, readlink, realpath, stat } from 'node
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import picomatch from 'picomatch';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { WrittenEntry } from '../tar/writer.ts';
 import { LibraryFinder, MissingLibraryError } from './libraries.ts';
 import { recipeError, type Recipe, type RecipeFiles, type RecipeLayer } from './recipe.ts';

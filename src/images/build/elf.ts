@@ -1,7 +1,7 @@
 // Reads from an ELF file what its loader will need: the interpreter and the dynamic section's names. System V ABI,
 // "Program Loading and Dynamic Linking". The packages that read ELF leave out the dynamic section or read whole files.
 import type { FileHandle } from 'node:fs/promises';
-import { openRegularFile } from '../../regular-file.ts';
+import { openRegularFile } from '../../base/regular-file.ts';
 
 /** What a program or shared library asks of the loader. */
 export interface ElfFile {

@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
-import { readRegularFile } from '../../regular-file.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
+import { readRegularFile } from '../../base/regular-file.ts';
 
 /** Where something goes in the image. */
 const place = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, "must be absolute and without '..'");

@@ -1,7 +1,7 @@
 // Being let in by a registry: meets its challenges, and keeps what it is to be asked with from then on. Only the registry's
 // own challenges are met, never those of a host that it redirects to: such a one could name a token service of its own, and
 // be given the registry's password there.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { discard, type Answer } from './answer.ts';
 import { basic, parseChallenges, type Challenge, type TokenRequest } from './authentication.ts';
 import type { Credentials } from './settings.ts';

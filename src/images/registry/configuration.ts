@@ -2,7 +2,7 @@
 // version 2: `[[registry]]` with prefix, location, insecure, blocked and `[[registry.mirror]]`.
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
-import { BabelhostError, messageOf } from '../../errors.ts';
+import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { DockerReference } from '../reference.ts';
 import { readOrUndefined } from '../store/layout.ts';
 

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { Agent, buildConnector, EnvHttpProxyAgent, type Dispatcher } from 'undici';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { RegistrySettings } from './settings.ts';
 import { isLoopback, publicLookup, type NamedHost, type Targets } from './targets.ts';
 

@@ -2,7 +2,7 @@
 // containers-auth.json(5); docker-credential-helpers' protocol. What is found here goes to its registry and nowhere else:
 // not into logs, errors or files.
 import { z } from 'zod';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { readOrUndefined } from '../store/layout.ts';
 import type { Credentials } from './settings.ts';
 

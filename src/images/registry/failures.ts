@@ -1,5 +1,5 @@
 // What goes wrong with a registry: what may go right another time, and what each failure means to a person.
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { registryWords, retryAfter, type Answer } from './answer.ts';
 import { isLoopback, type TargetError } from './targets.ts';
 

@@ -5,8 +5,8 @@
 // be taken, and prints a token service's answer to stderr. What would be left of it is a parser of one header.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errors, request } from 'undici';
-import { BabelhostError, messageOf } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import { BabelhostError, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import { discard, headerOf, retryAfter, type Answer } from './answer.ts';
 import { Authorization } from './authorization.ts';
 import { namedHosts, type Endpoint } from './configuration.ts';

@@ -2,8 +2,8 @@
 // goes up in chunks and is taken up again where it broke off. OCI distribution spec, "Push".
 import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BabelhostError } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../digest.ts';
 import type { Descriptor } from '../documents.ts';
 import type { OnProgress } from '../progress.ts';

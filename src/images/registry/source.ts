@@ -1,7 +1,7 @@
 // The transport docker:// — reading an image from a registry. OCI distribution spec, "Pull".
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BabelhostError, messageOf } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import { BabelhostError, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import { digestMismatch, digestOf, isDigest } from '../digest.ts';
 import { invalid, mediaTypes, type Descriptor } from '../documents.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';

@@ -1,5 +1,5 @@
 // Asks a token service for a token: the Docker registry v2 authentication specification.
-import { BabelhostError, messageOf } from '../../errors.ts';
+import { BabelhostError, messageOf } from '../../base/errors.ts';
 import { readText, type Answer } from './answer.ts';
 import { tokenRequest, type Challenge, type TokenRequest } from './authentication.ts';
 import type { Credentials } from './settings.ts';

@@ -2,7 +2,7 @@
 // is open to everyone is opened here, and closed again where it was open before, as stores of earlier versions were.
 import { chmodSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { StoreAccess, StoreLayout } from './layout.ts';
 
 /** What others need to read images as an image layout has them, and an unpacked one, with the rights that it takes. */

@@ -2,7 +2,7 @@
 // or layers/ but under it, so what is unreferenced now is nobody's.
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { messageOf } from '../../errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { IndexEntry } from './index-file.ts';
 import type { StoreLayout } from './layout.ts';

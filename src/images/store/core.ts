@@ -2,14 +2,14 @@
 import { lstatSync, renameSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError, isBabelhostError } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
-import { logUnremoved, type Unremoved } from '../../remove-tree.ts';
+import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { logUnremoved, type Unremoved } from '../../base/remove-tree.ts';
 import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
 import type { RegistrySettings } from '../registry/settings.ts';
-import type { OwnerMap } from '../owners.ts';
+import type { OwnerMap } from '../owner-map.ts';
 import { storageError } from '../storage-errors.ts';
 import { collectUnreferenced, type Collected } from './collect.ts';
 import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';

@@ -1,5 +1,5 @@
 // Finds images in a store's index by what people call them.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { isDigest } from '../digest.ts';
 import { formatName, parseName } from '../reference.ts';
 import type { IndexEntry } from './index-file.ts';

@@ -1,6 +1,6 @@
 // index.json, the one place that says which images the store has. Read without a lock, as it is only ever replaced whole;
 // written under the store's lock.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import type { Digest } from '../digest.ts';
 import { formatIndex, mediaTypes, parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { Platform } from '../platform.ts';

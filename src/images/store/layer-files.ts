@@ -6,11 +6,11 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import type { OwnerMap } from '../owners.ts';
+import type { OwnerMap } from '../owner-map.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
-import { Turn } from '../unpack/turn.ts';
+import { Turn } from '../unpack/time-slice.ts';
 import type { Unpacker } from '../unpack/unpacker.ts';
 
 /** Changes when what is kept changes its form: what is of another form is unpacked anew. */

@@ -3,7 +3,7 @@ import { closeSync, fsync, mkdirSync, openSync, readFileSync, writeFileSync } fr
 import { readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { formatIndex } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
 

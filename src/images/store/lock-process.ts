@@ -2,7 +2,7 @@
 // process, and the process ends when our end of its stdin closes, so that SIGKILL leaves none behind.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { Socket } from 'node:net';
-import { requireBootstrap } from '../../native.ts';
+import { requireBootstrap } from '../../base/native.ts';
 
 /** Complaints are cut there. */
 const complaintLength = 1000;

@@ -1,5 +1,5 @@
 // Locks between processes, each held by a process of its own (lock-process.ts), with an end to waiting for them.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { LockProcess } from './lock-process.ts';
 
 /** A lock that is held until released, or until this process ends. */

@@ -1,6 +1,6 @@
 // An image of the store as callers see it, read from the index entry, the manifest and the configuration.
 import { readFileSync } from 'node:fs';
-import { BabelhostError, messageOf } from '../../errors.ts';
+import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { Digest } from '../digest.ts';
 import {
   parseConfig,

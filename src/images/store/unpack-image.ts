@@ -4,7 +4,7 @@ import path from 'node:path';
 import { hexOf } from '../digest.ts';
 import type { ImageDocuments } from './stored-image.ts';
 import type { ArrivingBlob } from '../arriving-blob.ts';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { Unpacker } from '../unpack/unpacker.ts';
 import { unpackLayer } from '../unpack/unpack-layer.ts';
 import type { OnProgress } from '../progress.ts';

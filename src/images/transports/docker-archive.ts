@@ -2,8 +2,8 @@
 // without compression as a rule. (Since Docker 25 that file is an image layout too, with the same manifest.json.)
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { BabelhostError } from '../../errors.ts';
-import { onFirstUse } from '../../on-first-use.ts';
+import { BabelhostError } from '../../base/errors.ts';
+import { onFirstUse } from '../../base/lazy.ts';
 import { digestOf, finish, type Digest } from '../digest.ts';
 import {
   formatManifest,

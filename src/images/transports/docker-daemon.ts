@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Agent, request } from 'undici';
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
 
 /** How long the daemon may take before it begins to answer, in milliseconds: it puts the archive together first. */

@@ -1,5 +1,5 @@
 // The transport oci-archive: — an image layout in a tar archive.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { parseIndexDocument } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';

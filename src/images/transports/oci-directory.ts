@@ -1,9 +1,9 @@
 // The transport oci: — an image layout directory. OCI image spec, "Image Layout".
 import path from 'node:path';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import { overLimit } from '../limits.ts';
-import { openRegularFile, readRegularFile } from '../../regular-file.ts';
+import { openRegularFile, readRegularFile } from '../../base/regular-file.ts';
 import { blobPath, checkLayoutMarker } from '../store/layout.ts';
 import type { ImageSource } from './source.ts';
 

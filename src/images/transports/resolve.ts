@@ -1,5 +1,5 @@
 // From a source to one image: picks the platform out of indexes, verifies each document, and reads the configuration.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import { digestMismatch, digestOf, type Digest } from '../digest.ts';
 import {
   formatManifest,

@@ -10,8 +10,8 @@ import {
   lstatSync,
   openSync,
 } from 'node:fs';
-import { systemErrorCode } from '../../errors.ts';
-import type { OwnerMap } from '../owners.ts';
+import { systemErrorCode } from '../../base/errors.ts';
+import type { OwnerMap } from '../owner-map.ts';
 import { modeMask } from './metadata.ts';
 
 /**

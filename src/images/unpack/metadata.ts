@@ -1,9 +1,9 @@
 // Modes, owners and times of what is unpacked.
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync } from 'node:fs';
-import { hostId, type OwnerMap } from '../owners.ts';
+import { hostId, type OwnerMap } from '../owner-map.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { entryError, type RootDirectory } from './root-directory.ts';
-import { Turn } from './turn.ts';
+import { Turn } from './time-slice.ts';
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 

@@ -1,6 +1,6 @@
 // Reads one file of an unpacked image, without ever leaving it.
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { components, entryError, insidePath, O_PATH, readLink, RootDirectory } from './root-directory.ts';
 
 /**

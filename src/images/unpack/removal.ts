@@ -2,7 +2,7 @@
 // would keep the event loop for as long as an image likes.
 import { lstatSync, mkdirSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import { insidePath, type Directory, type RootDirectory } from './root-directory.ts';
 
 /** What is taken out of one root. */

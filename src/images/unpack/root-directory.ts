@@ -3,7 +3,7 @@
 // for us: each step opens one name, with O_NOFOLLOW, in a directory that is already open. Node has no openat(2), but
 // `/proc/self/fd/N/name` is the same: the kernel begins at the open directory N itself, not at the path it once had.
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
-import { BabelhostError, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 
 /** Linux's O_PATH, which Node does not list: a handle to walk through, without permission to read. */
 export const O_PATH = 0o10000000;

@@ -1,6 +1,6 @@
 // One layer from its blob: decompresses, verifies the archive's own digest, and hands the entries to the unpacker.
 import { createHash } from 'node:crypto';
-import { BabelhostError, messageOf, systemErrorCode } from '../../errors.ts';
+import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { digestMismatch, finish, type Digest } from '../digest.ts';
 import { invalid, type Compression } from '../documents.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
@@ -8,7 +8,7 @@ import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
 import { decompressGzip } from './gzip.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { Turn } from './turn.ts';
+import { Turn } from './time-slice.ts';
 import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */

@@ -19,9 +19,9 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
-import { systemErrorCode } from '../../errors.ts';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { ImageLimits } from '../limits.ts';
-import type { OwnerMap } from '../owners.ts';
+import type { OwnerMap } from '../owner-map.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
 import { linkOrCopy } from './link-or-copy.ts';
 import {
@@ -46,7 +46,7 @@ import {
   tooManyNames,
   type Directory,
 } from './root-directory.ts';
-import { Tally } from './tally.ts';
+import { Tally } from './quota.ts';
 import { isWhiteout, Whiteouts } from './whiteouts.ts';
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

@@ -1,7 +1,7 @@
 // What the methods about containers do: a thin layer over the registry of the container room.
 import { constants } from 'node:os';
 import type { EntryPoint, LimitChanges, ProcessState } from '../../container/index.ts';
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import type { containerMethods } from '../methods/container.ts';
 import type { Result } from '../methods.ts';
 import { untilCancelled, type Handlers } from './handler.ts';

@@ -1,5 +1,5 @@
 // The methods that install, list, inspect and remove drivers.
-import type { Driver as InstalledDriver } from '../../drivers/catalogue.ts';
+import type { Driver as InstalledDriver } from '../../drivers/installed/installed-drivers.ts';
 import { parsePlatform } from '../../images/index.ts';
 import type { Driver } from '../methods.ts';
 import { transferProgress, untilCancelled, type Handlers } from './handler.ts';
@@ -25,7 +25,9 @@ export const driverHandlers: Handlers<DriverMethod> = {
       const installed =
         recipe === undefined
           ? await catalogue.install(reference, options)
-          : await (await import('../../drivers/recipe-install.ts')).installRecipe(store, catalogue, recipe, options);
+          : await (
+              await import('../../drivers/installed/recipe-install.ts')
+            ).installRecipe(store, catalogue, recipe, options);
       const { driver, unchanged, replaced } = installed;
       // Instances with the limits that it had before go when they have nothing to do.
       if (unchanged && limits !== undefined) pools.retire(driver.language);
@@ -37,7 +39,7 @@ export const driverHandlers: Handlers<DriverMethod> = {
   },
 
   'driver/catalogue': async ({ file, select }, _context, { root, catalogueFile, shippedCatalogue }) => {
-    const { readCatalogueFile, selectDrivers } = await import('../../drivers/catalogue-file.ts');
+    const { readCatalogueFile, selectDrivers } = await import('../../drivers/installed/catalogue.ts');
     const named = file ?? catalogueFile;
     const found = await readCatalogueFile({ named, root, shipped: shippedCatalogue });
     return {

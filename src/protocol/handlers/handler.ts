@@ -1,11 +1,11 @@
 // What a handler is: a method's work, between the table's types and the rooms below; and what all of them share.
 import type { TraceSpan } from '../../drivers/observer.ts';
 import { CancelledError } from '../../drivers/request.ts';
-import type { RequestSource } from '../../drivers/request-queue.ts';
+import type { RequestSource } from '../../drivers/pool/request-queue.ts';
 import type { Progress } from '../../images/index.ts';
 import type { CheckedParams, FileResult, MethodName, Result } from '../methods.ts';
-import type { ProgressReporter } from '../progress.ts';
-import type { HostServices } from '../services.ts';
+import type { ProgressReporter } from '../server/progress.ts';
+import type { HostServices } from '../server/services.ts';
 
 /** What a handler knows of the request besides its parameters. */
 export interface RequestContext {

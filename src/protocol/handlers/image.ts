@@ -1,5 +1,5 @@
 // The methods about images as such.
-import { BabelhostError } from '../../errors.ts';
+import { BabelhostError } from '../../base/errors.ts';
 import {
   formatName,
   formatPlatform,

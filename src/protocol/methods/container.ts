@@ -1,8 +1,8 @@
 // The methods about containers as such: what runs in them need not be a driver. They are changed through handles, and
 // nothing changes before a commit.
 import { z } from 'zod';
-import { onFirstUse } from '../../on-first-use.ts';
-import { method, name } from '../method.ts';
+import { onFirstUse } from '../../base/lazy.ts';
+import { method, name } from './method.ts';
 
 const id = onFirstUse(() => z.string().max(100));
 const container = onFirstUse(() => id().describe('The container’s id: a ULID.'));

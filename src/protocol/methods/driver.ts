@@ -1,10 +1,10 @@
 // The methods that install, list, inspect and remove drivers.
 import { z } from 'zod';
-import { onFirstUse } from '../../on-first-use.ts';
-import { method, name, workDone } from '../method.ts';
-import { statuses } from '../../drivers/manifest.ts';
-import { runLimitsSchema } from '../../drivers/run-limits.ts';
-import { keptManifest } from '../../drivers/manifest-schema.ts';
+import { onFirstUse } from '../../base/lazy.ts';
+import { method, name, workDone } from './method.ts';
+import { statuses } from '../../drivers/installed/manifest.ts';
+import { runLimitsSchema } from '../../drivers/installed/run-limits.ts';
+import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { credentials, platform } from './image.ts';
 
 export const driver = onFirstUse(() =>

@@ -1,8 +1,8 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
-import { onFirstUse } from '../../on-first-use.ts';
-import { keptManifest } from '../../drivers/manifest-schema.ts';
-import { method, name } from '../method.ts';
+import { onFirstUse } from '../../base/lazy.ts';
+import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
+import { method, name } from './method.ts';
 
 /** One protection, with how it is enforced here. */
 export const protection = onFirstUse(() =>

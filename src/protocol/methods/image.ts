@@ -1,7 +1,7 @@
 // The methods about images as such, drivers or not.
 import { z } from 'zod';
-import { onFirstUse } from '../../on-first-use.ts';
-import { method, name, workDone } from '../method.ts';
+import { onFirstUse } from '../../base/lazy.ts';
+import { method, name, workDone } from './method.ts';
 
 export const platform = onFirstUse(() =>
   z

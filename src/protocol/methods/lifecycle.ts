@@ -1,6 +1,6 @@
 // The lifecycle of a connection, as in LSP 3.17: a client may say hello, and may say goodbye; a script need not.
 import { z } from 'zod';
-import { method } from '../method.ts';
+import { method } from './method.ts';
 
 export const lifecycleMethods = {
   initialize: method({

@@ -1,7 +1,7 @@
 // The methods that parse: one source, or many files.
 import { z } from 'zod';
-import { onFirstUse } from '../../on-first-use.ts';
-import { method, name, progressToken, workDone } from '../method.ts';
+import { onFirstUse } from '../../base/lazy.ts';
+import { method, name, progressToken, workDone } from './method.ts';
 
 export const modes = ['native', 'preprocessed', 'annotated', 'semantic'] as const;
 

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, get, type RequestListener } from 'node:http';
 import path from 'node:path';
-import { BabelhostError } from '../../../src/errors.ts';
+import { BabelhostError } from '../../../src/base/errors.ts';
 import { ImageStore, parseReference } from '../../../src/images/index.ts';
 import { isPublic } from '../../../src/images/registry/addresses.ts';
 import { own } from './stores.ts';

@@ -1,7 +1,7 @@
 // A process that changes a store without end, to be killed at it: installs one image over another, and removes. Says
 // 'ready', and 'done' after each change.
 // Arguments: the store's root, and references.
-import { isBabelhostError } from '../../../src/errors.ts';
+import { isBabelhostError } from '../../../src/base/errors.ts';
 import { ImageStore, parseReference } from '../../../src/images/index.ts';
 import { own } from './stores.ts';
 

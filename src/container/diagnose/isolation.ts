@@ -1,0 +1,209 @@
+// What is in force on this machine: each protection, what enforces it, and what is weaker than it could be and why.
+import { BabelhostError } from '../../base/errors.ts';
+import type { CgroupPlacement } from '../cgroup/placement.ts';
+import type { Guard } from '../guard/guard.ts';
+import type { Limits } from '../limits.ts';
+import type { Identity } from '../oci/id-mapping.ts';
+import type { Rlimit } from '../oci/spec.ts';
+
+export const protections = [
+  'memory',
+  'cpu',
+  'processes',
+  'openFiles',
+  'fileSize',
+  'temporarySize',
+  'unprivilegedId',
+  'separateIds',
+  'userNamespace',
+  'processIsolation',
+  'network',
+  'readOnlyRoot',
+  'separateFiles',
+  'capabilities',
+  'noNewPrivileges',
+  'seccomp',
+] as const;
+export type Protection = (typeof protections)[number];
+
+export interface IsolationItem {
+  readonly name: Protection;
+  readonly enforced: 'yes' | 'weaker' | 'no';
+  /** 'cgroup v1', 'cgroup v2', 'rlimit', 'user namespace', 'seccomp', …; '' where nothing does. */
+  readonly by: string;
+  /** Why it is weaker, or not enforced. */
+  readonly reason?: string;
+}
+
+export interface IsolationReport {
+  readonly runtime: string;
+  readonly identity: Identity['kind'];
+  readonly items: readonly IsolationItem[];
+}
+
+/**
+ * What is in force for containers made in this way.
+ * @param lacks what the guard found lacking; undefined where there is no guard that could try it
+ */
+export function reportIsolation(
+  runtime: string,
+  identity: Identity,
+  placement: CgroupPlacement,
+  lacks: Guard['lacks'] | undefined,
+): IsolationReport {
+  const { memory, cpu, pids } = placement.controllers;
+  const missing = placement.reason ?? 'this machine mounts no cgroup hierarchy with that controller';
+  const items: IsolationItem[] = [
+    memory === undefined
+      ? {
+          name: 'memory',
+          enforced: 'weaker',
+          by: 'rlimit',
+          reason: `each process by itself (RLIMIT_DATA), shared memory and /tmp not counted: ${missing}`,
+        }
+      : { name: 'memory', enforced: 'yes', by: `cgroup v${memory.version}` },
+    cpu === undefined
+      ? { name: 'cpu', enforced: 'no', by: '', reason: missing }
+      : { name: 'cpu', enforced: 'yes', by: `cgroup v${cpu.version}` },
+    pids === undefined
+      ? {
+          name: 'processes',
+          enforced: 'weaker',
+          by: 'rlimit',
+          reason: `by the count of the user's processes in the container's user namespace (RLIMIT_NPROC): ${missing}`,
+        }
+      : { name: 'processes', enforced: 'yes', by: `cgroup v${pids.version}` },
+    { name: 'openFiles', enforced: 'yes', by: 'rlimit' },
+    { name: 'fileSize', enforced: 'yes', by: 'rlimit' },
+    { name: 'temporarySize', enforced: 'yes', by: 'tmpfs' },
+    identity.kind === 'own'
+      ? {
+          name: 'unprivilegedId',
+          enforced: 'weaker',
+          by: 'user namespace',
+          reason: `the container's root is the user that runs babelhost: ${identity.reason}`,
+        }
+      : { name: 'unprivilegedId', enforced: 'yes', by: 'user namespace' },
+    separateIds(identity, lacks),
+    { name: 'userNamespace', enforced: 'yes', by: 'user namespace' },
+    { name: 'processIsolation', enforced: 'yes', by: 'pid and IPC namespaces' },
+    { name: 'network', enforced: 'yes', by: 'network namespace, seccomp' },
+    { name: 'readOnlyRoot', enforced: 'yes', by: 'mount namespace' },
+    separateFiles(lacks),
+    { name: 'capabilities', enforced: 'yes', by: 'runtime' },
+    { name: 'noNewPrivileges', enforced: 'yes', by: 'prctl' },
+    { name: 'seccomp', enforced: 'yes', by: 'seccomp' },
+  ];
+  return { runtime, identity: identity.kind, items };
+}
+
+const untried = 'it was not tried, since no guard could be started';
+
+/** What the kernel counts by the user, as in epoll watches and pages of pipes, is counted for each container. */
+function separateIds(identity: Identity, lacks: Guard['lacks'] | undefined): IsolationItem {
+  const name = 'separateIds';
+  const shared = 'all containers have the same ids, and the limits that the kernel counts by the user:';
+  const weaker = (reason: string): IsolationItem => ({
+    name,
+    enforced: 'weaker',
+    by: '',
+    reason: `${shared} ${reason}`,
+  });
+  if (identity.kind !== 'privileged') return weaker("only root can shift the owners of images' files");
+  if (identity.ranges === 0) return weaker('the user namespace that babelhost runs in has no further ids');
+  if (lacks === undefined) return weaker(untried);
+  if (lacks.ids !== undefined) return weaker(lacks.ids);
+  return { name, enforced: 'yes', by: 'id-mapped mounts' };
+}
+
+/** Locks, leases and notifications on the image's files are each container's own. */
+function separateFiles(lacks: Guard['lacks'] | undefined): IsolationItem {
+  const name = 'separateFiles';
+  const reason = lacks === undefined ? untried : lacks.overlay;
+  if (reason === undefined) return { name, enforced: 'yes', by: 'overlay' };
+  const shared = 'containers of one image see the locks that others take on its files:';
+  return { name, enforced: 'weaker', by: '', reason: `${shared} ${reason}` };
+}
+
+/** @throws BabelhostError `containerFailed` if a protection that is required is not fully enforced */
+export function checkRequired(report: IsolationReport, required: readonly string[]): void {
+  for (const name of required) {
+    const item = report.items.find((candidate) => candidate.name === name);
+    if (item === undefined) {
+      throw new BabelhostError(
+        'containerFailed',
+        `'${name}' is required, but there is no such protection: those are ${protections.join(', ')}.`,
+        { required: name, protections },
+      );
+    }
+    if (item.enforced !== 'yes') {
+      throw new BabelhostError(
+        'containerFailed',
+        `The protection '${name}' is required and is ${item.enforced === 'no' ? 'not enforced' : 'weaker'} here: ` +
+          `${item.reason ?? 'no reason is known'}. 'babelhost doctor' shows how to mend it.`,
+        { required: name, item },
+      );
+    }
+  }
+}
+
+/**
+ * Signals that may wait for a container's processes. They count against whoever made the user namespace, too, which is
+ * the user that babelhost runs as: this bounds what all containers together take of it.
+ */
+const pendingSignals = 128;
+
+/**
+ * The resource limits that the runtime sets for a container's processes.
+ * @param highest the hard limits of this process: root without CAP_SYS_RESOURCE cannot go above them
+ */
+export function resourceLimits(limits: Limits, highest: Readonly<Record<string, number>>): Rlimit[] {
+  const wanted: [Rlimit['type'], number][] = [
+    ['RLIMIT_CORE', 0],
+    ['RLIMIT_NOFILE', limits.openFiles],
+    ['RLIMIT_FSIZE', limits.fileSizeBytes],
+    ['RLIMIT_MSGQUEUE', 0],
+    ['RLIMIT_MEMLOCK', 64 * 1024],
+    ['RLIMIT_SIGPENDING', pendingSignals],
+    ['RLIMIT_NICE', 0],
+    ['RLIMIT_RTPRIO', 0],
+  ];
+  return wanted.map(([type, value]) => {
+    const limit = Math.min(value, highest[type] ?? Infinity);
+    return { type, soft: limit, hard: limit };
+  });
+}
+
+/**
+ * The nearest resource limits for what no cgroup limits, as process 1 sets them for its command. RLIMIT_DATA counts
+ * private writable memory and not what is merely reserved, which Node, the JVM and Go do by the gigabyte; so it is
+ * nearer to a limit on memory than RLIMIT_AS. RLIMIT_NPROC counts in the container's own user namespace (Linux 5.14).
+ */
+export function substituteLimits(placement: CgroupPlacement, limits: Limits): string[] {
+  const { memory, pids } = placement.controllers;
+  return [
+    ...(memory === undefined ? ['--data', String(limits.memoryBytes)] : []),
+    ...(pids === undefined ? ['--processes', String(limits.processes)] : []),
+  ];
+}
+
+/** Hard limits in the rows of /proc/self/limits (proc_pid_limits(5)), by the names that the specification has. */
+export function parseHardLimits(text: string): Record<string, number> {
+  const names: Record<string, Rlimit['type']> = {
+    'Max core file size': 'RLIMIT_CORE',
+    'Max open files': 'RLIMIT_NOFILE',
+    'Max file size': 'RLIMIT_FSIZE',
+    'Max msgqueue size': 'RLIMIT_MSGQUEUE',
+    'Max locked memory': 'RLIMIT_MEMLOCK',
+    'Max pending signals': 'RLIMIT_SIGPENDING',
+    'Max nice priority': 'RLIMIT_NICE',
+    'Max realtime priority': 'RLIMIT_RTPRIO',
+  };
+  const limits: Record<string, number> = {};
+  for (const line of text.split('\n')) {
+    const type = names[line.slice(0, 26).trim()];
+    const hard = line.slice(47, 68).trim();
+    if (type !== undefined && /^\d+$/.test(hard)) limits[type] = Number(hard);
+  }
+  return limits;
+}

@@ -1,0 +1,171 @@
+// Which ids of this machine belong to containers. Read at once and not by Node's threads: each turn of those takes longer
+// than the kernel's answer.
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { readOrEmpty } from '../sync-fs.ts';
+
+/**
+ * How the files of an image are to be owned on this machine, for whoever unpacks it.
+ * `mapped`: container id n is host id base + n, for ids below size; `single`: all files belong to the user who
+ * unpacks, who cannot give files away.
+ */
+export type OwnerMap =
+  { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
+
+/** Consecutive ids, in the host's numbers. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * The host's id for a container's root, where babelhost runs as root. systemd's list of what each id is used for
+ * (systemd.io/UIDS-GIDS) has 1879048192 to 2147352575 as unused: above what useradd gives to people (60000), above the
+ * subordinate ids that shadow grants (to 600100000) and those of systemd-nspawn (524288 to 1879048191), and below 2³¹,
+ * where some programs and file systems begin to err. One base for the files of all images, which share them; the
+ * ranges after it are for containers, each of which has one of its own where the machine can show it the files so.
+ */
+export const defaultBase = 0x7000_0000;
+
+/** The last of those unused ids. */
+const lastId = 2_147_352_575;
+
+/** Ids of a container: 0 to 65535, what images use (65534 is nobody). */
+export const containerIds = 65536;
+
+/** How this process is to make containers. */
+export type Identity =
+  /**
+   * With the privileges for it: the container's user namespace is made right away. `ids` are those of images' files on
+   * disk; `ranges` as many of the same size follow them.
+   */
+  | { readonly kind: 'privileged'; readonly ids: IdRange; readonly ranges: number }
+  /**
+   * As an ordinary user, or as a root that may map ids and no more: the guard makes a user namespace first, with the
+   * user's id as 0 and a range after it, of /etc/subuid and /etc/subgid or, for such a root, the machine's own.
+   */
+  | { readonly kind: 'granted'; readonly uids: IdRange; readonly gids: IdRange; readonly by: 'subuid' | 'root' }
+  /** As an ordinary user without a range: the container's root is the user itself. */
+  | { readonly kind: 'own'; readonly reason: string };
+
+/** Parses /etc/subuid or /etc/subgid (subuid(5)): the first large range of a user, by name or id. */
+export function parseSubordinateIds(text: string, name: string, id: number): IdRange | undefined {
+  let best: IdRange | undefined;
+  for (const line of text.split('\n')) {
+    const [owner, first, count] = line.trim().split(':');
+    if (owner !== name && owner !== String(id)) continue;
+    const range = { first: Number(first), count: Number(count) };
+    if (!Number.isSafeInteger(range.first) || !Number.isSafeInteger(range.count) || range.count < 1) continue;
+    if (best === undefined || range.count > best.count) best = range;
+  }
+  return best;
+}
+
+/** Ids that exist in our user namespace, from /proc/self/uid_map (user_namespaces(7)). */
+export function parseIdMap(text: string): IdRange[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [first = NaN, , count = NaN] = line.trim().split(/\s+/).map(Number);
+      return { first, count };
+    });
+}
+
+function has(ranges: readonly IdRange[], wanted: IdRange): boolean {
+  return ranges.some(
+    (range) => wanted.first >= range.first && wanted.first + wanted.count <= range.first + range.count,
+  );
+}
+
+/** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): what making namespaces and mapping ids takes. */
+const privileges = (1n << 21n) | (1n << 7n) | (1n << 6n);
+/** CAP_SETUID, CAP_SETGID, CAP_SETFCAP: what mapping ids, 0 among them, into a new user namespace takes. */
+const mappingCapabilities = (1n << 7n) | (1n << 6n) | (1n << 31n);
+
+/** The effective capabilities of root; of anybody else none, who has to do without. */
+function rootCapabilities(): bigint {
+  if (process.geteuid?.() !== 0) return 0n;
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+}
+
+function idMaps(): IdRange[][] {
+  return ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) => parseIdMap(readFileSync(file, 'utf8')));
+}
+
+/** Ids that root may give to containers: those from `base` on, or what our user namespace has above its own 0. */
+function spareIds(base: number): IdRange | undefined {
+  const maps = idMaps();
+  const wanted = { first: base, count: containerIds };
+  if (maps.every((map) => has(map, wanted))) return wanted;
+  // Root of a user namespace, as in another's container.
+  const inside = maps.map((map) => Math.max(...map.map((range) => range.first + range.count)));
+  const count = Math.min(containerIds, Math.min(...inside) - 1);
+  const most = { first: Math.min(...inside) - count, count };
+  return count > 0 && maps.every((map) => has(map, most)) ? most : undefined;
+}
+
+/** How many ranges of ids follow one, in the machine's unused ids and in our user namespace. */
+function furtherRanges({ first, count }: IdRange): number {
+  const ranges = Math.floor((lastId + 1 - first) / containerIds) - 1;
+  const wanted = { first, count: (ranges + 1) * containerIds };
+  const isWhole = count === containerIds && ranges > 0 && idMaps().every((map) => has(map, wanted));
+  return isWhole ? ranges : 0;
+}
+
+/** The user's name as /etc/passwd has it; its id where it is not there. */
+export function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
+
+/** Decides which ids containers get, given what this process is and what it was granted. */
+export function findIdentity(base: number = defaultBase): Identity {
+  const capabilities = rootCapabilities();
+  const ids = capabilities === 0n ? undefined : spareIds(base);
+  if ((capabilities & privileges) === privileges) {
+    if (ids !== undefined) return { kind: 'privileged', ids, ranges: furtherRanges(ids) };
+    return { kind: 'own', reason: 'the user namespace that babelhost runs in has no ids to spare' };
+  }
+  const uid = process.getuid?.() ?? 0;
+  const [uids, gids] = [readOrEmpty('/etc/subuid'), readOrEmpty('/etc/subgid')].map((text) =>
+    parseSubordinateIds(text, userName(), uid),
+  );
+  if (uids === undefined || gids === undefined) {
+    // As in another's container without CAP_SYS_ADMIN: the driver must not be root there.
+    if (ids !== undefined && (capabilities & mappingCapabilities) === mappingCapabilities) {
+      return { kind: 'granted', uids: ids, gids: ids, by: 'root' };
+    }
+    const missing = [uids === undefined ? '/etc/subuid' : [], gids === undefined ? '/etc/subgid' : []].flat();
+    return { kind: 'own', reason: `${missing.join(' and ')} ${missing.length > 1 ? 'grant' : 'grants'} no range` };
+  }
+  return { kind: 'granted', uids, gids, by: 'subuid' };
+}
+
+/** How an image's files are to be owned, for this identity. */
+export function ownersOf(identity: Identity): OwnerMap {
+  return identity.kind === 'privileged'
+    ? { kind: 'mapped', base: identity.ids.first, size: identity.ids.count }
+    : { kind: 'single' };
+}
+
+/**
+ * The ids that a container gets, as the namespace that the runtime runs in has them.
+ * @param own the range that is this container's own, where it has one
+ */
+export function idMappings(identity: Identity, own?: IdRange): { uids: IdRange; gids: IdRange } {
+  switch (identity.kind) {
+    case 'privileged':
+      return { uids: own ?? identity.ids, gids: own ?? identity.ids };
+    case 'granted': {
+      const range = (granted: IdRange) => ({ first: 1, count: Math.min(granted.count, containerIds) });
+      return { uids: range(identity.uids), gids: range(identity.gids) };
+    }
+    case 'own':
+      return { uids: { first: 0, count: 1 }, gids: { first: 0, count: 1 } };
+  }
+}

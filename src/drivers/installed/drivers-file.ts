@@ -1,0 +1,55 @@
+// drivers.json in the root: what is installed, for people, with the manifests, to spare reading them from the images at each
+// start. It is derived from the store's index, may be missing or old, and is never the truth.
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { onFirstUse } from '../../base/lazy.ts';
+import { systemErrorCode } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Driver } from './driver-image.ts';
+import { keptManifest } from './manifest-schema.ts';
+import type { Manifest } from './manifest.ts';
+
+const schema = onFirstUse(() => {
+  const text = z.string();
+  return z.object({
+    drivers: z.record(text, z.looseObject({ digest: text, manifest: z.unknown() })),
+  });
+});
+
+const pathIn = (root: string): string => path.join(root, 'drivers.json');
+
+/** The manifests in it, by image digest; none where it cannot be read. */
+export function readDriversFile(root: string, logger: Logger): Map<string, Manifest> {
+  const manifests = new Map<string, Manifest>();
+  try {
+    const { drivers } = schema().parse(JSON.parse(readFileSync(pathIn(root), 'utf8')));
+    for (const { digest, manifest } of Object.values(drivers)) {
+      manifests.set(digest, keptManifest().parse(manifest) as Manifest);
+    }
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') {
+      logger.warn({ err: error }, 'drivers.json could not be read; the manifests are read from the images');
+    }
+  }
+  return manifests;
+}
+
+/** Replaces it by rename. */
+export async function writeDriversFile(
+  root: string,
+  byLanguage: ReadonlyMap<string, readonly Driver[]>,
+  mode: number,
+): Promise<void> {
+  const drivers = Object.fromEntries(
+    [...byLanguage].map(([language, [driver]]) => [
+      language,
+      { reference: driver?.reference, digest: driver?.digest, manifest: driver?.manifest },
+    ]),
+  );
+  const temporary = path.join(root, 'tmp', `drivers-${randomUUID()}.json`);
+  await writeFile(temporary, `${JSON.stringify({ drivers }, undefined, 2)}\n`, { mode, flush: true });
+  await rename(temporary, pathIn(root));
+}

@@ -1,0 +1,291 @@
+// Parsing many files: walks a folder or takes a list, keeps the pools fed, and hands each result on as it is done. Every
+// file gets a result or an error; a receiver that is slow slows the work down, so nothing piles up.
+import { opendir } from 'node:fs/promises';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import picomatch from 'picomatch';
+import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
+import type { DriverCatalogue } from '../installed/installed-drivers.ts';
+import { detectLanguages } from './detection.ts';
+import type { TraceSpan } from '../observer.ts';
+import { OutcomeBatches } from './outcome-batches.ts';
+import type { Mode, ParseAnswer, Parser } from './parser.ts';
+import type { RequestSource } from '../pool/request-queue.ts';
+import { pathOfUri } from './sources.ts';
+
+export interface FilesRequest {
+  /** A folder to walk, or the files themselves. */
+  readonly from:
+    | { readonly root: string; readonly include?: readonly string[]; readonly exclude?: readonly string[] }
+    | { readonly uris: readonly string[] };
+  readonly language?: string;
+  readonly mode?: Mode;
+  readonly timeoutMs?: number;
+  /** Who asks. Files are parsed after what others ask one by one. */
+  readonly client: RequestSource;
+  /** What the log calls the request. */
+  readonly id?: string;
+  readonly span?: TraceSpan;
+}
+
+export type FileOutcome =
+  { readonly uri: string; readonly answer: ParseAnswer } | { readonly uri: string; readonly error: BabelhostError };
+
+export interface FilesSummary {
+  files: number;
+  ok: number;
+  error: number;
+  failed: number;
+  failures: Record<string, number>;
+  skipped: number;
+  skippedLanguages: Record<string, number>;
+  bytes: number;
+  elapsedMs: number;
+}
+
+export interface FilesOptions {
+  /** How many files are in work at once: enough that no instance waits for its next. */
+  readonly concurrency: number;
+  readonly signal?: AbortSignal;
+  /** Receives the outcomes, several at once where they are small; the work waits while it is pending. */
+  readonly onOutcomes: (outcomes: readonly FileOutcome[]) => Promise<void>;
+  /** Told after each file how many are done, and how many there are where that is known. */
+  readonly onProgress: (done: number, total: number | undefined) => void;
+}
+
+/** What is left out of a folder unless `exclude` says otherwise. */
+const defaultExclude = ['**/.git/**'];
+
+/**
+ * Parses many files.
+ * @throws BabelhostError `notFound` where the folder cannot be read; CancelledError
+ */
+export async function parseFiles(
+  parser: Parser,
+  catalogue: DriverCatalogue,
+  request: FilesRequest,
+  options: FilesOptions,
+): Promise<FilesSummary> {
+  const startedAt = performance.now();
+  const summary: FilesSummary = {
+    files: 0,
+    ok: 0,
+    error: 0,
+    failed: 0,
+    failures: {},
+    skipped: 0,
+    skippedLanguages: {},
+    bytes: 0,
+    elapsedMs: 0,
+  };
+  const { from } = request;
+  const files = (): Iterable<string> | AsyncIterable<string> =>
+    'uris' in from ? from.uris : walk(from.root, from.include, from.exclude ?? defaultExclude);
+  // In a folder, most files are no source of an installed driver's: told apart by their names before they are read.
+  const skips = 'uris' in from || request.language !== undefined ? undefined : new SkipByName(catalogue);
+  let total = 'uris' in from ? from.uris.length : undefined;
+  /** Files that only their content showed to be none of a driver's: they were counted into the total. */
+  let skippedLate = 0;
+  const batches = new OutcomeBatches(options.onOutcomes);
+  const ended = new AbortController();
+  // A second walk, ahead of the work: it keeps nothing, and tells early how much there is.
+  if (total === undefined) {
+    void count(files(), skips, ended.signal).then((counted) => {
+      total = counted;
+    });
+  }
+  const one = async (uri: string): Promise<void> => {
+    const skippedAs = await skips?.languageWithoutDriver(uri);
+    if (skippedAs !== undefined) {
+      summary.skipped += 1;
+      summary.skippedLanguages[skippedAs] = (summary.skippedLanguages[skippedAs] ?? 0) + 1;
+      return;
+    }
+    const outcome = await parseOne(parser, uri, request, options.signal);
+    if ('answer' in outcome) {
+      summary[outcome.answer.status] += 1;
+      summary.bytes += outcome.answer.contentBytes;
+    } else if (skips !== undefined && isBabelhostError(outcome.error, 'languageNotDetected', 'driverNotInstalled')) {
+      const language = outcome.error.data['language'];
+      const key = typeof language === 'string' ? language : '';
+      summary.skipped += 1;
+      summary.skippedLanguages[key] = (summary.skippedLanguages[key] ?? 0) + 1;
+      skippedLate += 1;
+      return;
+    } else {
+      summary.failed += 1;
+      summary.failures[outcome.error.kind] = (summary.failures[outcome.error.kind] ?? 0) + 1;
+    }
+    summary.files += 1;
+    await batches.add(outcome, bytesOf(outcome));
+    options.onProgress(summary.files, total === undefined ? undefined : total - skippedLate);
+  };
+  try {
+    await forEachConcurrently(files(), options.concurrency, one);
+    await batches.end();
+  } finally {
+    batches.drop();
+    ended.abort();
+  }
+  summary.elapsedMs = performance.now() - startedAt;
+  return summary;
+}
+
+/** How many files there are to parse, as far as their names tell; undefined where that cannot be counted. */
+async function count(
+  files: Iterable<string> | AsyncIterable<string>,
+  skips: SkipByName | undefined,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let counted = 0;
+  try {
+    for await (const uri of files) {
+      if (signal.aborted) return undefined;
+      if ((await skips?.languageWithoutDriver(uri)) === undefined) counted += 1;
+    }
+  } catch {
+    // The walk that the work goes by meets the same, and tells it.
+    return undefined;
+  }
+  return counted;
+}
+
+async function parseOne(
+  parser: Parser,
+  uri: string,
+  request: FilesRequest,
+  signal: AbortSignal | undefined,
+): Promise<FileOutcome> {
+  const { language, mode, timeoutMs, client, id, span } = request;
+  try {
+    const answer = await parser.parse(
+      {
+        source: { uri },
+        client,
+        priority: 'batch',
+        ...(language !== undefined && { language }),
+        ...(mode !== undefined && { mode }),
+        ...(timeoutMs !== undefined && { timeoutMs }),
+        ...(id !== undefined && { id }),
+        ...(span !== undefined && { span }),
+      },
+      signal,
+    );
+    return { uri, answer };
+  } catch (error) {
+    if (error instanceof BabelhostError && error.kind !== 'shuttingDown') return { uri, error };
+    throw error;
+  }
+}
+
+/** What an outcome takes in a message, or nearly so. */
+function bytesOf(outcome: FileOutcome): number {
+  const envelope = 500;
+  if ('error' in outcome) return envelope;
+  const { ast, errors } = outcome.answer;
+  return ast.reduce((sum, chunk) => sum + chunk.byteLength, envelope * (1 + errors.length));
+}
+
+/** Files of languages that no installed driver serves, known from their names alone and remembered by extension. */
+class SkipByName {
+  readonly #catalogue: DriverCatalogue;
+  readonly #byExtension = new Map<string, Promise<string | undefined>>();
+
+  constructor(catalogue: DriverCatalogue) {
+    this.#catalogue = catalogue;
+  }
+
+  /** The language of a file that has no driver, `''` where nothing is known of it; undefined where it may be parsed. */
+  async languageWithoutDriver(uri: string): Promise<string | undefined> {
+    const base = path.posix.basename(new URL(uri).pathname);
+    const extension = path.posix.extname(base);
+    // Without an extension the first line may still tell: those are read.
+    if (extension === '') return undefined;
+    let known = this.#byExtension.get(extension);
+    if (known === undefined) {
+      known = this.#judge(base);
+      this.#byExtension.set(extension, known);
+    }
+    return await known;
+  }
+
+  async #judge(base: string): Promise<string | undefined> {
+    const candidates = await detectLanguages({ filename: `x${path.posix.extname(base)}` });
+    for (const candidate of candidates) {
+      const driver = await this.#catalogue.lookUp([candidate]);
+      if (driver !== undefined) return undefined;
+    }
+    return candidates[0] ?? '';
+  }
+}
+
+/** The files below a folder as URIs, in no order, without following links: a link out of it must not be followed. */
+async function* walk(
+  root: string,
+  include: readonly string[] | undefined,
+  exclude: readonly string[],
+): AsyncGenerator<string> {
+  const options = { dot: true };
+  const included = include === undefined ? () => true : picomatch([...include], options);
+  const excluded = picomatch([...exclude], options);
+  const top = pathOfUri(root);
+  const folders = [''];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    let entries;
+    try {
+      entries = await opendir(path.join(top, folder));
+    } catch (error) {
+      const code = systemErrorCode(error);
+      // A folder that went away, or that is not ours to read, is no reason to lose the others.
+      if (folder !== '' && (code === 'ENOENT' || code === 'EACCES')) continue;
+      throw new BabelhostError('notFound', `${path.join(top, folder)} cannot be read: ${messageOf(error)}.`, {
+        root,
+        code,
+      });
+    }
+    for await (const entry of entries) {
+      const relative = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory()) {
+        if (!excluded(`${relative}/`) && !excluded(`${relative}/x`)) folders.push(relative);
+      } else if (entry.isFile() && included(relative) && !excluded(relative)) {
+        yield pathToFileURL(path.join(top, relative)).href;
+      }
+    }
+  }
+}
+
+/** Runs `work` on every item, at most `concurrency` at once; the first failure stops the rest and is thrown. */
+async function forEachConcurrently<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  concurrency: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+  let failed = false;
+  // One call of next() at a time: a list's iterator and a generator's then behave alike.
+  let turn: Promise<unknown> = Promise.resolve();
+  const next = (): Promise<IteratorResult<T>> => {
+    const mine = turn.then(() => iterator.next());
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+  const worker = async (): Promise<void> => {
+    while (!failed) {
+      const item = await next();
+      if (item.done === true) return;
+      await work(item.value);
+    }
+  };
+  try {
+    await Promise.all(
+      Array.from({ length: concurrency }, () =>
+        worker().catch((error: unknown) => {
+          failed = true;
+          throw error;
+        }),
+      ),
+    );
+  } finally {
+    await iterator.return?.();
+  }
+}

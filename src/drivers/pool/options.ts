@@ -1,0 +1,69 @@
+// What a pool is made of and bounded by, and what it is asked.
+import type { Logger } from '../../base/log.ts';
+import type { InstanceBudget } from './budget.ts';
+import type { Guest } from '../process/driver-process.ts';
+import type { AnswerLimits } from '../process/native-protocol.ts';
+import type { TraceSpan } from '../observer.ts';
+import type { Priority, RequestSource } from './request-queue.ts';
+import type { RequestTiming } from '../request.ts';
+import type { ScalingOptions } from './scaling.ts';
+
+export interface PoolLimits extends AnswerLimits, ScalingOptions {
+  /** The most requests that may wait. */
+  readonly queueLength: number;
+  /** How long a driver may take to come back after its request was given up, in milliseconds. */
+  readonly graceMs: number;
+  /** How long an instance may take to boot, in milliseconds. */
+  readonly bootMs: number;
+  /** How long a request may take that names no time of its own, in milliseconds. */
+  readonly timeoutMs: number;
+  /** After how long without requests all instances go, in milliseconds; 0 for never. */
+  readonly idleMs: number;
+  /** An instance is replaced after this many requests; 0 for never. */
+  readonly retireRequests: number;
+  /** An instance is replaced at this age, in milliseconds; 0 for never. */
+  readonly retireAgeMs: number;
+  /** An instance is replaced when it holds this much memory after a request, in bytes; 0 for never. */
+  readonly retireMemoryBytes: number;
+  /** For how long a source that killed two instances is refused, in milliseconds; 0 for never. */
+  readonly quarantineMs: number;
+}
+
+export interface PoolOptions {
+  readonly language: string;
+  readonly digest: string;
+  readonly limits: PoolLimits;
+  readonly budget: InstanceBudget;
+  readonly logger: Logger;
+  /** Whether the driver returns the id of each request with its answer. */
+  readonly requestIds?: boolean;
+  /** Whether the driver may be written a request before it has answered the last. Only where it returns ids. */
+  readonly pipelining?: boolean;
+  /** Whether what the driver writes to its stderr is logged, and not only how much. */
+  readonly logStderr?: boolean;
+  /** Boots one driver; rejects with the reason where it cannot. */
+  readonly boot: (signal: AbortSignal) => Promise<Guest>;
+}
+
+export interface PoolRequest {
+  /** As encodeRequest makes it. */
+  readonly line: Buffer;
+  readonly timing: RequestTiming;
+  readonly source: RequestSource;
+  readonly priority: Priority;
+  readonly signal?: AbortSignal | undefined;
+  /** What the log calls it. */
+  readonly id?: string | undefined;
+  readonly span?: TraceSpan | undefined;
+}
+
+export interface PoolCounts {
+  readonly instances: number;
+  readonly busy: number;
+  readonly starting: number;
+  readonly wanted: number;
+  readonly waiting: number;
+  readonly success: number;
+  readonly failed: number;
+  readonly exited: number;
+}

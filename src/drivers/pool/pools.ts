@@ -1,0 +1,127 @@
+// The pools of all drivers, one for each installed image that has been asked for. When a driver is updated or removed,
+// its old pool finishes what it has and goes; new requests go to the new image's pool.
+import { BabelhostError } from '../../base/errors.ts';
+import { InstanceBudget } from './budget.ts';
+import type { Driver } from '../installed/installed-drivers.ts';
+import type { Instance } from '../process/instance.ts';
+import type { DriverLimits } from '../limits.ts';
+import { Pool, type PoolOptions } from './pool.ts';
+
+export class Pools {
+  readonly #make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>;
+  readonly #limits: DriverLimits;
+  readonly #getReady: () => void;
+  readonly #budget: InstanceBudget;
+  /** By language: the pool that takes requests. */
+  readonly #active = new Map<string, Pool>();
+  /** Pools of images that have been replaced, while they finish. */
+  readonly #retired = new Map<Pool, Promise<void>>();
+  /** Languages whose pools keep their minimum whether they are asked or not. */
+  readonly #warm = new Set<string>();
+  #ready = false;
+  #phase: 'open' | 'draining' | 'closed' = 'open';
+
+  /** @param getReady begins what the first instance needs, of whichever driver; it must not throw */
+  constructor(
+    limits: DriverLimits,
+    make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>,
+    getReady: () => void = () => undefined,
+  ) {
+    this.#limits = limits;
+    this.#make = make;
+    this.#getReady = getReady;
+    this.#budget = new InstanceBudget({ instances: limits.totalInstances, memoryBytes: limits.totalMemoryBytes });
+  }
+
+  /** An instance will be wanted, unless there is no driver for what is asked: what they all need is begun meanwhile. */
+  getReady(): void {
+    if (this.#ready || this.#phase === 'closed') return;
+    this.#ready = true;
+    this.#getReady();
+  }
+
+  /**
+   * The pool of a driver, made when it is first asked for.
+   * @throws BabelhostError `shuttingDown` once all are closed
+   */
+  of(driver: Driver): Pool {
+    if (this.#phase === 'closed')
+      throw new BabelhostError('shuttingDown', 'The host is shutting down and starts no more drivers.');
+    const active = this.#active.get(driver.language);
+    if (active !== undefined) {
+      if (active.digest === driver.digest) return active;
+      this.#retire(active);
+    }
+    const pool = new Pool({ ...this.#make(driver), limits: this.#limits, budget: this.#budget });
+    this.#active.set(driver.language, pool);
+    if (this.#warm.has(driver.language)) pool.warm();
+    return pool;
+  }
+
+  /** Keeps the minimum of a driver's instances running from now on, and of what takes its place. */
+  warm(driver: Driver): void {
+    this.#warm.add(driver.language);
+    this.of(driver).warm();
+  }
+
+  /** Another image has taken the place of a language's: its pool is made at once where it is to be warm. */
+  replaced(driver: Driver): void {
+    // A request may have been sooner than whoever tells this, and have made the new one's pool already.
+    if (this.#active.get(driver.language)?.digest !== driver.digest) this.retire(driver.language);
+    if (this.#warm.has(driver.language)) this.of(driver);
+  }
+
+  /** Gives instances to requests that waited for a client to read. */
+  dispatch(): void {
+    for (const pool of this.all) pool.dispatch();
+  }
+
+  /** Lets the pool of a language finish and go: its driver was removed. */
+  retire(language: string): void {
+    const pool = this.#active.get(language);
+    if (pool === undefined) return;
+    this.#active.delete(language);
+    this.#retire(pool);
+  }
+
+  /** Lets a driver's pool go that fails because its image is gone: should the image come back, it begins anew. */
+  abandon({ language, digest }: Driver): void {
+    const pool = this.#active.get(language);
+    if (pool?.digest === digest && pool.state === 'failing') this.retire(language);
+  }
+
+  /** All pools, those that are going included. */
+  get all(): readonly Pool[] {
+    return [...this.#active.values(), ...this.#retired.keys()];
+  }
+
+  get instances(): readonly Instance[] {
+    return this.all.flatMap((pool) => pool.instances);
+  }
+
+  /** Whether all are coming to their end, and not one alone whose image was replaced or removed. */
+  get ending(): boolean {
+    return this.#phase !== 'open';
+  }
+
+  /** Finishes what is in flight within `graceMs`, then ends everything. */
+  async drain(graceMs: number): Promise<void> {
+    if (this.#phase === 'open') this.#phase = 'draining';
+    await Promise.all(this.all.map((pool) => pool.drain(graceMs)));
+  }
+
+  /** Ends everything now. */
+  async close(): Promise<void> {
+    this.#phase = 'closed';
+    await Promise.all(this.all.map((pool) => pool.close()));
+    await Promise.all(this.#retired.values());
+  }
+
+  #retire(pool: Pool): void {
+    // Requests have times of their own, which may be longer than those of others.
+    const gone = pool.drain().finally(() => {
+      this.#retired.delete(pool);
+    });
+    this.#retired.set(pool, gone);
+  }
+}

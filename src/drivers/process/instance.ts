@@ -1,0 +1,310 @@
+// An instance: one running driver, from its start to its end, as one state machine. It takes one request at a time, and
+// answers and requests are kept together: an answer that comes after its request was given up is read and dropped before
+// the next request is written. A driver that does not come back within the grace time, whose output cannot be understood,
+// or whose memory is used up, is ended.
+//
+// Where the driver lets it (`pipelining` in its manifest), a second request may be written behind the one that it is at,
+// so that it need not wait for the host between the two. Until the driver comes to it, that one is displaced, and may be
+// asked elsewhere, when the driver ends or takes too long over the first. Its answer is then dropped.
+import { BabelhostError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { driverCrashed, type Guest, type GuestExit } from './driver-process.ts';
+import { MemoryWatch } from './memory-watch.ts';
+import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { CancelledError, timeoutError } from '../request.ts';
+import { StandardErrorLog } from './standard-error.ts';
+import { DisplacedError, WrittenRequest, type InstanceRequest } from './written-request.ts';
+
+/**
+ * `idle`: it takes a request. `busy`: it is at one. `draining`: its request was given up, or it is expected to end, and it
+ * has yet to come back. `ended`: nothing more is read from it.
+ */
+export type InstanceState = 'idle' | 'busy' | 'draining' | 'ended';
+
+export interface InstanceOptions {
+  readonly language: string;
+  readonly digest: string;
+  readonly limits: AnswerLimits;
+  /** Whether the driver returns the id of each request with its answer. */
+  readonly requestIds?: boolean;
+  /** Whether it may be written a request before it has answered the last. Only where it returns ids. */
+  readonly pipelining?: boolean;
+  /** Whether what the driver writes to its stderr is logged, and not only how much. */
+  readonly logStderr?: boolean;
+  /** How long a driver may take to come back after its request was given up, in milliseconds. */
+  readonly graceMs: number;
+  readonly logger: Logger;
+  /** Called when it has answered and takes another request. */
+  readonly onFree: (instance: Instance) => void;
+}
+
+/** How long a request waits behind another before it is displaced, in milliseconds. */
+export const aheadPatienceMs = 100;
+
+const newline = 0x0a;
+
+export class Instance {
+  readonly id: string;
+  readonly language: string;
+  readonly digest: string;
+  readonly pid: number;
+  readonly startedAt = performance.now();
+  /** Resolves when the driver has ended and nothing of its container is left. Never rejects. */
+  readonly ended: Promise<GuestExit>;
+  readonly #guest: Guest;
+  readonly #options: InstanceOptions;
+  readonly #stderr: StandardErrorLog;
+  readonly #memory: MemoryWatch;
+  #state: InstanceState = 'idle';
+  /** What the driver is at, and what was written behind that. */
+  #first: WrittenRequest | undefined;
+  #behind: WrittenRequest | undefined;
+  /** For the deadline of the first, the patience of the one behind it, and the driver's time to come back. */
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #patienceTimer: NodeJS.Timeout | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  #requests = 0;
+  #answered = 0;
+  #retiring = false;
+  #endedByHost = false;
+  #outputHasEnded = false;
+
+  constructor(guest: Guest, options: InstanceOptions) {
+    this.id = guest.id;
+    this.pid = guest.pid;
+    this.language = options.language;
+    this.digest = options.digest;
+    this.#guest = guest;
+    this.#options = options;
+    const logger = options.logger.child({ instance: guest.id });
+    this.#stderr = new StandardErrorLog(guest.stderr, logger, options.logStderr ?? false);
+    this.#memory = new MemoryWatch(guest, () => {
+      this.#end(undefined);
+    });
+    guest.stdout.on('data', (chunk: Buffer) => {
+      let rest: Buffer | undefined = chunk;
+      while (rest !== undefined && this.state !== 'ended') rest = this.#take(rest);
+    });
+    // EPIPE and the like: the driver has ended or closed its pipe; its end tells the request.
+    guest.stdin.on('error', () => undefined);
+    guest.stdout.on('error', () => undefined);
+    guest.stdout.once('end', () => {
+      // Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait.
+      this.#outputHasEnded = true;
+      if (this.#state !== 'ended') this.#drain();
+    });
+    this.ended = guest.exited.then(async (exit) => {
+      await guest.kill();
+      this.#memory.stop();
+      this.#stop(driverCrashed(this, exit, this.#stderr.tail));
+      return exit;
+    });
+  }
+
+  get state(): InstanceState {
+    return this.#state;
+  }
+
+  /** Requests written to the driver so far. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** Answers that came and could be understood: whether the driver has ever worked. */
+  get answered(): number {
+    return this.#answered;
+  }
+
+  /** Whether a request may be written behind the one that it is at. Not the first: a driver takes its time to start. */
+  get hasRoomBehind(): boolean {
+    const { pipelining, requestIds } = this.#options;
+    const allowed = pipelining === true && requestIds === true && !this.#retiring;
+    return allowed && this.#state === 'busy' && this.#behind === undefined && this.#answered > 0;
+  }
+
+  /** Whether it takes no more requests and ends as soon as it has none. */
+  get retiring(): boolean {
+    return this.#retiring;
+  }
+
+  /** Whether it was told to end, by the pool or a person, rather than died or was ended for what it did. */
+  get endedByHost(): boolean {
+    return this.#endedByHost;
+  }
+
+  /** Memory of its container when it was last measured, in bytes; 0 before that, or where nothing counts it. */
+  get memoryBytes(): number {
+    return this.#memory.bytes;
+  }
+
+  /** What the driver wrote to its stderr last, bounded. */
+  get stderrTail(): string {
+    return this.#stderr.tail;
+  }
+
+  /** Measures what it uses now, and the host's ids of its processes. */
+  async measure(): Promise<{ memoryBytes?: number; cpuMs?: number; pids: readonly number[] }> {
+    const [usage, pids] = await Promise.all([this.#memory.measure(), this.#guest.processes()]);
+    return { pids, ...usage };
+  }
+
+  /**
+   * Writes a request and waits for its answer. Only an idle instance takes one, or one that has room behind another; the
+   * deadline of the latter must be further off than `aheadPatienceMs`. Aborting and the deadline reject at once; the driver
+   * then has the grace time to finish.
+   * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError; DisplacedError
+   * for one that was written behind another
+   */
+  request(request: InstanceRequest): Promise<NativeAnswer> {
+    if (this.#state !== 'idle' && !this.hasRoomBehind) {
+      return Promise.reject(new Error(`instance ${this.id} is ${this.#state} and takes no request`));
+    }
+    if (request.signal?.aborted === true) return Promise.reject(new CancelledError());
+    this.#requests += 1;
+    const id = this.#options.requestIds === true ? String(this.#requests) : undefined;
+    const written = new WrittenRequest(request, this.#options.limits, id, (cancelled) => {
+      this.#giveUp(cancelled, new CancelledError());
+    });
+    if (this.#first === undefined) this.#begin(written);
+    else {
+      this.#behind = written;
+      this.#patienceTimer = setTimeout(() => {
+        this.#displace();
+      }, aheadPatienceMs);
+    }
+    this.#guest.stdin.write(written.bytes);
+    return written.answer;
+  }
+
+  /** Ends it as soon as it has nothing to do. */
+  retire(): void {
+    this.#retiring = true;
+    if (this.#state === 'idle') this.#end(undefined);
+  }
+
+  /** Ends the driver; a request in flight fails with `driverCrashed`. Resolves when nothing of it is left. */
+  async end(): Promise<void> {
+    this.#endedByHost = true;
+    this.#end(undefined);
+    await this.ended;
+  }
+
+  /** The driver comes to a request. */
+  #begin(request: WrittenRequest): void {
+    this.#first = request;
+    this.#memory.watch(() => this.#state === 'busy' || this.#state === 'draining');
+    if (request.settled) {
+      // It was taken back while the driver was at the one before.
+      this.#drain();
+      return;
+    }
+    this.#state = 'busy';
+    const { deadline, timeoutMs } = request.timing;
+    this.#deadlineTimer = setTimeout(
+      () => {
+        this.#giveUp(request, timeoutError(timeoutMs, 'being parsed'));
+      },
+      Math.max(deadline - performance.now(), 0),
+    );
+    request.begun();
+  }
+
+  /** Takes a piece of output. @returns the part of it that belongs to the next answer */
+  #take(chunk: Buffer): Buffer | undefined {
+    const request = this.#first;
+    if (request === undefined) {
+      this.#end(unsolicited());
+      return undefined;
+    }
+    // Only where two are asked for may an answer end before the piece does: a line of JSON has no other newline.
+    const end = this.#behind === undefined ? 0 : chunk.indexOf(newline) + 1;
+    const length = end === 0 ? chunk.length : end;
+    let answer: NativeAnswer | undefined;
+    try {
+      answer = request.reader.feed(chunk, length);
+    } catch (error) {
+      if (!(error instanceof BabelhostError)) throw error;
+      this.#end(error);
+      return undefined;
+    }
+    if (answer === undefined) return undefined;
+    // First free, then answered: whoever is told of the answer may at once send the next request.
+    this.#comeBack();
+    request.resolve(answer);
+    return length < chunk.length ? chunk.subarray(length) : undefined;
+  }
+
+  /** The driver has answered its first request, and comes to the next or is free. */
+  #comeBack(): void {
+    const next = this.#behind;
+    this.#first = undefined;
+    this.#behind = undefined;
+    this.#answered += 1;
+    this.#clearTimers();
+    this.#state = 'idle';
+    if (next !== undefined) this.#begin(next);
+    if (this.#retiring && next === undefined) this.#end(undefined);
+    else if (next === undefined || this.hasRoomBehind) this.#options.onFree(this);
+  }
+
+  /** Frees the client; the driver keeps its request until it answers or its grace time is over. */
+  #giveUp(request: WrittenRequest, error: Error): void {
+    if (request.settled) return;
+    if (request === this.#first && this.#state !== 'ended') this.#drain();
+    request.reject(error);
+  }
+
+  /** Whoever waits behind another request is better served elsewhere. */
+  #displace(): void {
+    clearTimeout(this.#patienceTimer);
+    this.#behind?.reject(new DisplacedError());
+  }
+
+  /** The driver is expected to come back or to end, and has the grace time for it. */
+  #drain(): void {
+    this.#state = 'draining';
+    clearTimeout(this.#graceTimer);
+    this.#graceTimer = setTimeout(() => {
+      this.#stuck();
+    }, this.#options.graceMs);
+    this.#displace();
+  }
+
+  /** It was given the grace time, and has neither come back nor ended. */
+  #stuck(): void {
+    if (this.#outputHasEnded) {
+      this.#end(driverCrashed(this, 'it closed its output and did not exit'));
+      return;
+    }
+    this.#options.logger.warn(
+      { instance: this.id, language: this.language, graceMs: this.#options.graceMs },
+      'the driver did not come back after its request was given up; ending it',
+    );
+    this.#end(undefined);
+  }
+
+  /** Begins the end: with a fault, its request fails now; without one, when it is known how it ended. */
+  #end(fault: BabelhostError | undefined): void {
+    if (this.#state === 'ended') return;
+    if (fault !== undefined) {
+      const { kind, data, message } = fault;
+      this.#options.logger.warn({ instance: this.id, language: this.language, kind, ...data }, message);
+    }
+    this.#stop(fault);
+    void this.#guest.kill();
+  }
+
+  /** Nothing more is read. @param reason why its request has failed; without one, that is yet to be told */
+  #stop(reason: Error | undefined): void {
+    this.#state = 'ended';
+    this.#clearTimers();
+    this.#displace();
+    if (reason !== undefined) this.#first?.reject(reason);
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#patienceTimer);
+    clearTimeout(this.#graceTimer);
+  }
+}

@@ -1,0 +1,215 @@
+// The native protocol: one JSON line in, one JSON line out (see docs/writing-a-driver.md). Requests are encoded here,
+// answers are checked and taken apart without decoding the tree.
+import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
+import { BabelhostError } from '../../base/errors.ts';
+import { JsonScanner, type Span } from '../../json/scanner.ts';
+import { hintFeatures, type Manifest } from '../installed/manifest.ts';
+
+export type Encoding = 'utf8' | 'base64';
+
+/** What is asked of a driver. */
+export interface NativeRequest {
+  readonly content: string;
+  readonly encoding: Encoding;
+  readonly filename?: string | undefined;
+}
+
+/** A fault in a source, as a driver tells it: Babelfish's drivers send strings, newer ones objects with a place. */
+export interface SourceError {
+  readonly message: string;
+  readonly [detail: string]: unknown;
+}
+
+/** What a driver answers. `ast` is valid JSON in UTF-8, in the pieces that it came in; 'null' where there is no tree. */
+export interface NativeAnswer {
+  readonly status: 'ok' | 'error' | 'fatal';
+  readonly errors: readonly SourceError[];
+  readonly ast: readonly Uint8Array[];
+}
+
+export interface AnswerLimits {
+  /** The longest answer, in bytes. */
+  readonly responseBytes: number;
+  /** The deepest nesting of an answer. */
+  readonly responseDepth: number;
+}
+
+/** The members other than the tree together may be this long: errors are for people, and are decoded. */
+const envelopeBytes = 16 * 1024 * 1024;
+
+const nullBytes = Buffer.from('null');
+const nothing = Buffer.alloc(0);
+
+/**
+ * The line to write to a driver for a request. Hints go only to drivers whose manifest says that they take them.
+ * @param language the one asked for, which may be an alias of the driver's own
+ */
+export function encodeRequest({ content, encoding, filename }: NativeRequest, language: string, to: Manifest): Buffer {
+  const { features } = to;
+  const request = {
+    content,
+    encoding,
+    ...(features.includes(hintFeatures.language) && { language }),
+    ...(features.includes(hintFeatures.filename) && { filename }),
+  };
+  return Buffer.from(`${JSON.stringify(request)}\n`);
+}
+
+/** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
+export function withId(line: Buffer, id: string): Buffer {
+  const head = `{"id":${JSON.stringify(id)},`;
+  const bytes = Buffer.allocUnsafe(head.length + line.length - 1);
+  line.copy(bytes, bytes.write(head, 'latin1'), 1);
+  return bytes;
+}
+
+/** Collects one answer from the pieces of a driver's output. */
+export class AnswerReader {
+  readonly #limits: AnswerLimits;
+  readonly #id: string | undefined;
+  readonly #scanner: JsonScanner;
+  readonly #pieces: Buffer[] = [];
+  #length = 0;
+
+  /** @param id of the request, where the driver returns it */
+  constructor(limits: AnswerLimits, id?: string) {
+    this.#limits = limits;
+    this.#id = id;
+    this.#scanner = new JsonScanner(limits.responseDepth);
+  }
+
+  /** Bytes taken so far: 0 while the driver has not begun to answer. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Takes a piece of output, which the answer has from then on.
+   * @param length as much of it belongs to this answer at most
+   * @returns the answer when it is whole, else undefined
+   * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit. The driver's
+   * output can then not be understood any more.
+   */
+  feed(chunk: Buffer, length = chunk.length): NativeAnswer | undefined {
+    const own = length === chunk.length ? chunk : chunk.subarray(0, length);
+    this.#length += length;
+    if (this.#length > this.#limits.responseBytes) {
+      throw new BabelhostError(
+        'responseTooLarge',
+        `The driver's answer is longer than the limit of ${this.#limits.responseBytes} bytes; parse a smaller source or raise the limit (--max-response-bytes).`,
+        { limitBytes: this.#limits.responseBytes },
+      );
+    }
+    if (!this.#utf8(own)) throw protocolError('its answer is not UTF-8', this.#length);
+    this.#pieces.push(own);
+    const end = this.#scanner.feed(own);
+    const { fault } = this.#scanner;
+    if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
+    if (end < 0) return undefined;
+    if (end < length) throw protocolError('it wrote more than one line', this.#length - length + end);
+    this.#end();
+    return this.#open();
+  }
+
+  /** The bytes of a character that is cut by the end of a piece, at most three. */
+  #partial: Buffer = nothing;
+
+  /** Whether the output is UTF-8 so far: strings in the tree reach the client as they are. */
+  #utf8(chunk: Buffer): boolean {
+    const joined = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
+    const cut = incompleteTail(joined);
+    if (cut === 0) {
+      this.#partial = nothing;
+      return bufferIsUtf8(joined);
+    }
+    this.#partial = joined.subarray(joined.length - cut);
+    return bufferIsUtf8(joined.subarray(0, joined.length - cut));
+  }
+
+  #end(): void {
+    if (this.#partial.length > 0) throw protocolError('its answer is not UTF-8', this.#length);
+  }
+
+  #open(): NativeAnswer {
+    const { members } = this.#scanner;
+    if (this.#id !== undefined && this.#decode(members.get('id')) !== this.#id) {
+      throw protocolError('its answer does not have the id of the request', 0);
+    }
+    const status = this.#decode(members.get('status'));
+    const errors = this.#decode(members.get('errors'));
+    const ast = members.get('ast');
+    const known = typeof status === 'string' ? status.toLowerCase() : undefined;
+    if (known !== 'ok' && known !== 'error' && known !== 'fatal') {
+      throw protocolError('its answer has no status of "ok", "error" or "fatal"', 0);
+    }
+    return {
+      status: known,
+      errors: decodeErrors(errors),
+      ast: ast === undefined ? [nullBytes] : this.#slice(ast),
+    };
+  }
+
+  #decode(span: Span | undefined): unknown {
+    if (span === undefined) return undefined;
+    if (span.end - span.start > envelopeBytes) {
+      throw protocolError(`a member besides the tree is longer than ${envelopeBytes} bytes`, span.start);
+    }
+    const pieces = this.#slice(span);
+    return JSON.parse((pieces.length === 1 ? (pieces[0] ?? nothing) : Buffer.concat(pieces)).toString('utf8'));
+  }
+
+  /** The pieces that lie in a span, uncopied. */
+  #slice({ start, end }: Span): Buffer[] {
+    const pieces: Buffer[] = [];
+    let position = 0;
+    for (const chunk of this.#pieces) {
+      const from = Math.max(start - position, 0);
+      const to = Math.min(end - position, chunk.length);
+      if (from < to) pieces.push(chunk.subarray(from, to));
+      position += chunk.length;
+    }
+    return pieces;
+  }
+}
+
+/** How many bytes at the end of `bytes` begin a UTF-8 character that is not whole (RFC 3629, section 3). */
+function incompleteTail(bytes: Buffer): number {
+  for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if (byte >= 0xc0) {
+      const needed = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return needed > back ? back : 0;
+    }
+    if (byte < 0x80) return 0;
+  }
+  return 0;
+}
+
+function decodeErrors(errors: unknown): SourceError[] {
+  if (errors === undefined || errors === null) return [];
+  if (!Array.isArray(errors)) throw protocolError('its "errors" is not a list', 0);
+  return errors.map((error: unknown) => {
+    if (typeof error === 'string') return { message: error };
+    if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string') {
+      return error as SourceError;
+    }
+    throw protocolError('one of its "errors" is neither a string nor an object with a message', 0);
+  });
+}
+
+/** The fault of a driver that writes where nothing was asked for. */
+export function unsolicited(): BabelhostError {
+  return new BabelhostError(
+    'driverProtocol',
+    'The driver wrote an answer that nothing had been asked for; it was ended.',
+    { reason: 'unsolicited output', offset: 0 },
+  );
+}
+
+function protocolError(reason: string, offset: number): BabelhostError {
+  return new BabelhostError(
+    'driverProtocol',
+    `The driver does not speak the native protocol: ${reason} (byte ${offset} of its answer). It was ended; see docs/writing-a-driver.md.`,
+    { reason, offset },
+  );
+}

@@ -1,0 +1,152 @@
+// A container of the library's runtime: a command that is started once, and waited for or stopped.
+import { constants } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ContainerConfig, Process } from './process.ts';
+import {
+  newContainerId,
+  type Container as BootedContainer,
+  type ContainerExit,
+  type ContainerId,
+  type ContainerRuntime,
+} from '../container/index.ts';
+import { BabelhostError } from '../base/errors.ts';
+import type { Lease } from '../images/index.ts';
+
+export type ContainerStatus = 'created' | 'running' | 'stopped';
+
+/** A container as a command: started once, and waited for or stopped. */
+export class Container implements AsyncDisposable {
+  /** A ULID. */
+  readonly id: ContainerId = newContainerId();
+  readonly config: ContainerConfig;
+  readonly #runtime: ContainerRuntime;
+  readonly #lease: () => Promise<Lease>;
+  readonly #process: Process;
+  #started: Promise<BootedContainer> | undefined;
+  #status: ContainerStatus = 'created';
+  #ended: Promise<ContainerExit> | undefined;
+
+  /** Made by Runtime.container. */
+  constructor(runtime: ContainerRuntime, lease: () => Promise<Lease>, config: ContainerConfig, process: Process) {
+    this.#runtime = runtime;
+    this.#lease = lease;
+    this.config = config;
+    this.#process = process;
+  }
+
+  get status(): ContainerStatus {
+    return this.#status;
+  }
+
+  /** Host process ids of all that runs in it, its process 1 first; none when it does not run. */
+  async processes(): Promise<number[]> {
+    return this.#status === 'running' ? await (await this.#booted()).processes() : [];
+  }
+
+  /**
+   * Starts it; resolves when its command has been executed. A container is started once.
+   * @throws BabelhostError `conflict` if it was started before, and what ContainerRuntime.boot throws; the signal's reason
+   */
+  async start(signal?: AbortSignal): Promise<void> {
+    if (this.#started !== undefined) {
+      throw new BabelhostError('conflict', `The container ${this.id} was started before: make another one.`, {
+        id: this.id,
+      });
+    }
+    this.#started = this.#boot(signal);
+    await this.#started;
+  }
+
+  /**
+   * Waits for its end.
+   * @throws BabelhostError `conflict` if it was not started
+   */
+  async wait(): Promise<ContainerExit> {
+    await this.#booted();
+    return await (this.#ended as Promise<ContainerExit>);
+  }
+
+  /** Starts it and waits for its end; aborting ends it, and rejects with the signal's reason. */
+  async run(signal?: AbortSignal): Promise<ContainerExit> {
+    await this.start(signal);
+    const end = () => {
+      void this.kill();
+    };
+    signal?.addEventListener('abort', end, { once: true });
+    if (signal?.aborted === true) end();
+    const exit = await this.wait();
+    signal?.removeEventListener('abort', end);
+    signal?.throwIfAborted();
+    return exit;
+  }
+
+  /** Ends it: SIGTERM, and SIGKILL after `graceMs` (10,000). Resolves when nothing of it is left. */
+  async stop(graceMs = 10_000): Promise<ContainerExit> {
+    const booted = await this.#booted();
+    booted.signal(constants.signals.SIGTERM);
+    const timer = setTimeout(() => void booted.kill(), graceMs);
+    const exit = await this.wait();
+    clearTimeout(timer);
+    return exit;
+  }
+
+  /** Sends a signal to its process and the group of that. Does nothing when it has ended. */
+  async signal(signal: NodeJS.Signals | number): Promise<void> {
+    (await this.#booted()).signal(typeof signal === 'number' ? signal : constants.signals[signal]);
+  }
+
+  /** Ends every process in it at once. Resolves when nothing of it is left. */
+  async kill(): Promise<void> {
+    await (await this.#booted()).kill();
+    await this.#ended;
+  }
+
+  /** The process's own streams, once it was started; not where the process was given streams to use. */
+  async stdio(): Promise<{ readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable }> {
+    const { stdin, stdout, stderr } = await this.#booted();
+    return { stdin, stdout, stderr };
+  }
+
+  /** Ends it, if it was started. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const booted = await this.#started?.catch(() => undefined);
+    await booted?.kill();
+    await this.#ended;
+  }
+
+  #booted(): Promise<BootedContainer> {
+    if (this.#started !== undefined) return this.#started;
+    return Promise.reject(
+      new BabelhostError('conflict', `The container ${this.id} was not started yet.`, { id: this.id }),
+    );
+  }
+
+  async #boot(signal: AbortSignal | undefined): Promise<BootedContainer> {
+    const lease = await this.#lease();
+    try {
+      const booted = await this.#runtime.boot({ id: this.id, rootfs: lease.rootfs, ...this.config }, signal);
+      this.#status = 'running';
+      const { stdin, stdout, stderr } = this.#process;
+      // A stream of the caller's that breaks is the caller's to hear of; the container's side of it is closed then.
+      const streams = [
+        stdin === undefined ? undefined : pipeline(stdin, booted.stdin),
+        stdout === undefined ? undefined : pipeline(booted.stdout, stdout, { end: false }),
+        stderr === undefined ? undefined : pipeline(booted.stderr, stderr, { end: false }),
+      ].map((stream) => stream?.catch(() => undefined));
+      this.#ended = booted.exited.then(async (exit) => {
+        await booted.kill();
+        // What it wrote last is still on its way. What it was to read may never end, and is not waited for.
+        for (const stream of streams.slice(1)) await stream;
+        await lease.release();
+        this.#status = 'stopped';
+        return exit;
+      });
+      return booted;
+    } catch (error) {
+      this.#status = 'stopped';
+      await lease.release();
+      throw error;
+    }
+  }
+}

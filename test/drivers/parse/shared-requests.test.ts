@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { CancelledError, timeoutError } from '../../../src/drivers/request.ts';
+import { SharedRequests, type Sharer } from '../../../src/drivers/parse/shared-requests.ts';
+import { BabelhostError } from '../../../src/base/errors.ts';
+
+const sharer = (more: Partial<Sharer> = {}, timeoutMs = 10_000): Sharer => ({
+  source: { clogged: false },
+  timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+  ...more,
+});
+
+const k = { of: 'driver', line: Buffer.from('one source') };
+const sameLength = { of: 'driver', line: Buffer.from('an address') };
+
+/** Work that the test ends by hand. */
+function works() {
+  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: AbortSignal }[] = [];
+  const start = (signal: AbortSignal): Promise<string> =>
+    new Promise((finish, fail) => {
+      begun.push({ finish, fail, signal });
+      signal.addEventListener('abort', () => {
+        fail(new CancelledError());
+      });
+    });
+  return { begun, start };
+}
+
+describe('identical requests in flight', () => {
+  it('share one piece of work, and later ones do not', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
+    const other = shared.run(sameLength, sharer(), start);
+    const ofAnother = shared.run({ ...k, of: 'another driver' }, sharer(), start);
+    expect(begun).toHaveLength(3);
+    begun[0]?.finish('one');
+    begun[1]?.finish('two');
+    begun[2]?.finish('of another');
+    expect(await Promise.all([...both, other, ofAnother])).toEqual(['one', 'one', 'two', 'of another']);
+    const later = shared.run(k, sharer(), start);
+    begun[3]?.finish('three');
+    expect(await later).toBe('three');
+  });
+
+  it('are each cancelled alone, and the work is given up with the last of them', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const one = shared.run(k, sharer({ signal: first.signal }), start);
+    const other = shared.run(k, sharer({ signal: second.signal }), start);
+    first.abort();
+    await expect(one).rejects.toThrow(CancelledError);
+    expect(begun[0]?.signal.aborted).toBe(false);
+    second.abort();
+    await expect(other).rejects.toThrow(CancelledError);
+    expect(begun[0]?.signal.aborted).toBe(true);
+    // What is given up is not joined any more.
+    const next = shared.run(k, sharer(), start);
+    begun[1]?.finish('anew');
+    expect(await next).toBe('anew');
+  });
+
+  it('each keep their own time: one of less leaves, one of more begins anew', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const first = shared.run(k, sharer(), start);
+    await expect(shared.run(k, sharer({}, 20), start)).rejects.toMatchObject({ kind: 'timeout' });
+    const patient = shared.run(k, sharer(), start);
+    begun[0]?.fail(timeoutError(30, 'being parsed'));
+    await expect(first).rejects.toMatchObject({ kind: 'timeout' });
+    await expect.poll(() => begun.length).toBe(2);
+    begun[1]?.finish('in time');
+    expect(await patient).toBe('in time');
+  });
+
+  it('fail together where the work fails, but not of the other’s full queue', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const crashed = new BabelhostError('driverCrashed', 'It died.');
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
+    begun[0]?.fail(crashed);
+    for (const each of both) await expect(each).rejects.toBe(crashed);
+
+    const greedy = shared.run(k, sharer(), start);
+    const modest = shared.run(k, sharer(), start);
+    begun[1]?.fail(new BabelhostError('overloaded', 'Too much.'));
+    await expect(greedy).rejects.toMatchObject({ kind: 'overloaded' });
+    await expect.poll(() => begun.length).toBe(3);
+    begun[2]?.finish('room enough');
+    expect(await modest).toBe('room enough');
+  });
+
+  it('do not wait for a client that does not read', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const deaf = { clogged: false };
+    const controller = new AbortController();
+    const held = shared.run(k, sharer({ source: deaf, signal: controller.signal }), start);
+    const follower = shared.run(k, sharer(), start);
+    deaf.clogged = true;
+    const newcomer = shared.run(k, sharer(), start);
+    expect(begun).toHaveLength(2);
+    begun[1]?.finish('by another');
+    expect(await newcomer).toBe('by another');
+    await expect.poll(() => begun.length).toBe(3);
+    begun[2]?.finish('by itself');
+    expect(await follower).toBe('by itself');
+    controller.abort();
+    await expect(held).rejects.toThrow(CancelledError);
+  });
+});
