@@ -3,7 +3,7 @@ import type { ContainerRuntime, Limits } from './container/index.ts';
 import type { Driver } from './drivers/installed/installed-drivers.ts';
 import type { Guest } from './drivers/process/driver-process.ts';
 import { layout } from './drivers/installed/manifest.ts';
-import type { ImageConfig, ImageStore, Lease } from './images/index.ts';
+import { environmentOf, type ImageConfig, type ImageStore, type Lease } from './images/index.ts';
 import type { Logger } from './base/log.ts';
 
 /** Boots a driver. Its image stays leased while it runs, so that an update cannot take its files away. */
@@ -44,17 +44,11 @@ async function giveBack(lease: Lease, logger: Logger): Promise<void> {
 }
 
 /** The driver of an image, as its container runs it. */
-export function driverProcess({ env, workingDirectory, user }: ImageConfig) {
+export function driverProcess(config: ImageConfig) {
   return {
     args: [layout.native],
-    env: Object.fromEntries(env.map(splitVariable)),
-    cwd: workingDirectory === '' ? '/' : workingDirectory,
-    user,
+    env: environmentOf(config),
+    cwd: config.workingDirectory === '' ? '/' : config.workingDirectory,
+    user: config.user,
   };
-}
-
-/** `NAME=value`, as image configurations have it. */
-function splitVariable(text: string): [string, string] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
 }

@@ -2,6 +2,7 @@
 // containers. Other rooms import from here only.
 export { isDigest, parseDigest, type Digest } from './digest.ts';
 export type { ImageConfig } from './documents.ts';
+export { environmentOf } from './environment.ts';
 export type { BuildOptions } from './build/build-into-store.ts';
 export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
 export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';

@@ -3,7 +3,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ContainerOptions, Limits } from '../container/index.ts';
 import { BabelhostError } from '../base/errors.ts';
-import type { ImageConfig } from '../images/index.ts';
+import { environmentOf, type ImageConfig } from '../images/index.ts';
 
 /** What to execute in a container. What is left out is as the image has it. */
 export interface Process {
@@ -37,14 +37,10 @@ export const defaultConfigFactory: ConfigFactory = (image, process) => {
   if (args.length === 0) {
     throw new BabelhostError('containerFailed', 'The image names no command: give the process its args.', {});
   }
-  const own = image.env.map((text): [string, string] => {
-    const equals = text.indexOf('=');
-    return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
-  });
   return {
     process: {
       args,
-      env: { ...Object.fromEntries(own), ...process.env },
+      env: { ...environmentOf(image), ...process.env },
       cwd: process.cwd ?? (image.workingDirectory === '' ? '/' : image.workingDirectory),
       user: process.user ?? image.user,
     },

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import type { EntryPoint, LimitChanges, ProcessState } from '../../container/index.ts';
 import { BabelhostError } from '../../base/errors.ts';
+import { environmentOf } from '../../images/index.ts';
 import type { containerMethods } from '../methods/container.ts';
 import type { Result } from '../methods.ts';
 import { untilCancelled, type Handlers } from './handler.ts';
@@ -15,7 +16,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
     const { digest, config } = await store.inspect(image);
     const entryPoint: EntryPoint = {
       args: args ?? [...config.entrypoint, ...config.command],
-      env: { ...Object.fromEntries(config.env.map(splitVariable)), ...env },
+      env: { ...environmentOf(config), ...env },
       cwd: cwd ?? (config.workingDirectory === '' ? '/' : config.workingDirectory),
       user: user ?? config.user,
     };
@@ -130,12 +131,6 @@ function given<T extends object>(members: T): { [Name in keyof T]?: Exclude<T[Na
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
     [Name in keyof T]?: Exclude<T[Name], undefined>;
   };
-}
-
-/** `NAME=value`, as image configurations have it. */
-function splitVariable(text: string): [string, string] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 function wireProcess(state: ProcessState): Result<'container/state'>['processes'][number] {
