@@ -17,10 +17,17 @@ size_t connection_count = 0;
 /* A descriptor to let go of where there is no other, so that whoever asks can be heard, and told. */
 static int reserve = -1;
 
-char kind_of(const struct connection *connection) { return connection->header[ID + 1]; }
+enum connection_kind kind_of(const struct connection *connection) {
+  return (enum connection_kind)connection->header[ID_LENGTH + 1];
+}
+
+int descriptor_of(const struct connection *connection) {
+  const enum connection_kind kind = kind_of(connection);
+  return kind >= KIND_STDIN && kind <= KIND_CHANNEL ? (int)(kind - KIND_STDIN) : -1;
+}
 
 static bool is_request(const struct connection *connection) {
-  return kind_of(connection) == 'c' || kind_of(connection) == 'k';
+  return kind_of(connection) == KIND_START || kind_of(connection) == KIND_KILL;
 }
 
 void forget_connection(size_t index) {
@@ -34,43 +41,43 @@ void drop_connection(size_t index) {
 }
 
 void drop_with_mates(size_t index) {
-  char id[ID];
-  bool known = connections[index].have >= HEADER;
-  memcpy(id, connections[index].header, ID);
+  char id[ID_LENGTH];
+  bool known = connections[index].have >= HEADER_LENGTH;
+  memcpy(id, connections[index].header, ID_LENGTH);
   drop_connection(index);
   for (size_t i = connection_count; known && i-- > 0;) {
-    if (connections[i].have >= HEADER && memcmp(connections[i].header, id, ID) == 0) drop_connection(i);
+    if (connections[i].have >= HEADER_LENGTH && memcmp(connections[i].header, id, ID_LENGTH) == 0) drop_connection(i);
   }
 }
 
 /* Takes what the header says. False if it is none. */
 static bool read_header(struct connection *connection) {
-  connection->header[HEADER] = '\0';
-  if (connection->header[ID] != ' ' || strchr("c0123k", kind_of(connection)) == NULL) return false;
-  if (sscanf(connection->header + ID + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
+  connection->header[HEADER_LENGTH] = '\0';
+  if (connection->header[ID_LENGTH] != ' ' || !(is_request(connection) || descriptor_of(connection) >= 0)) return false;
+  if (sscanf(connection->header + ID_LENGTH + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
   size_t length = (size_t)connection->strings + connection->content;
   if (length > MOST_REQUEST || is_request(connection) != (connection->strings > 0)) return false;
-  connection->want = HEADER + length;
+  connection->want = HEADER_LENGTH + length;
   if (length == 0) return true;
   connection->body = malloc(length);
   return connection->body != NULL;
 }
 
 bool is_complete(const struct connection *connection) {
-  return connection->have == connection->want && connection->have >= HEADER;
+  return connection->have == connection->want && connection->have >= HEADER_LENGTH;
 }
 
 bool read_on(struct connection *connection) {
   while (!is_complete(connection)) {
-    char *target = connection->have < HEADER ? connection->header + connection->have
-                                             : connection->body + connection->have - HEADER;
-    size_t length = (connection->have < HEADER ? HEADER : connection->want) - connection->have;
+    char *target = connection->have < HEADER_LENGTH ? connection->header + connection->have
+                                             : connection->body + connection->have - HEADER_LENGTH;
+    size_t length = (connection->have < HEADER_LENGTH ? HEADER_LENGTH : connection->want) - connection->have;
     ssize_t count = recv(connection->fd, target, length, MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return errno == EAGAIN;
     if (count == 0) return false;
     connection->have += (size_t)count;
-    if (connection->have == HEADER && !read_header(connection)) return false;
+    if (connection->have == HEADER_LENGTH && !read_header(connection)) return false;
   }
   return true;
 }
@@ -80,7 +87,7 @@ static bool take_connection(int sockets) {
   static unsigned long long taken = 0;
   int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
   if (fd < 0) return false;
-  connections[connection_count++] = (struct connection){.fd = fd, .order = taken++, .want = HEADER};
+  connections[connection_count++] = (struct connection){.fd = fd, .order = taken++, .want = HEADER_LENGTH};
   return true;
 }
 
@@ -106,7 +113,7 @@ void refuse_connections(int sockets) {
   bool refused = false;
   for (size_t i = 0; i < connection_count; i++) {
     struct connection *request = &connections[i];
-    if (kind_of(request) != 'c' || !is_complete(request)) continue;
+    if (kind_of(request) != KIND_START || !is_complete(request)) continue;
     errno = cause;
     /* The host closes it then, and its mates. */
     if (!request->refused) refuse(request->fd, step);

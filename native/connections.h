@@ -2,14 +2,14 @@
 #ifndef BABELHOST_CONNECTIONS_H
 #define BABELHOST_CONNECTIONS_H
 
+#include "protocol.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 enum {
   MOST_CONNECTIONS = 4096,
   MOST_REQUEST = 16 * 1024 * 1024,
-  ID = 26,
-  HEADER = ID + 3 + 8 + 1 + 8 + 1,
 };
 
 /* A connection whose request, or whose mates, are still to come. */
@@ -19,7 +19,7 @@ struct connection {
   unsigned long long order;
   size_t have, want;
   unsigned strings, content;
-  char header[HEADER + 1];
+  char header[HEADER_LENGTH + 1];
   char *body;
   bool useless, refused;
 };
@@ -27,8 +27,9 @@ struct connection {
 extern struct connection connections[MOST_CONNECTIONS];
 extern size_t connection_count;
 
-/* What its header says that it is: c, 0 to 3, or k; a zero byte before that is known. */
-char kind_of(const struct connection *connection);
+enum connection_kind kind_of(const struct connection *connection);
+/* Which descriptor it becomes in the container's process; -1 for a request. */
+int descriptor_of(const struct connection *connection);
 /* Whether all of it is there. */
 bool is_complete(const struct connection *connection);
 /* Reads on. False if the connection is of no use any more. */

@@ -3,11 +3,9 @@
  * them, and is so small that starting a process costs little; a fork of the host, with its heap, costs more than all
  * that the bootstrap does. It takes requests on a socket in the host's folder, where nobody but the host can connect.
  *
- * Five connections make one start: the starter's channel, and what the container's process is to have as its descriptors
- * 0 to 3, the last of which is the container's channel (init.c). Each begins with a header, "ID KIND STRINGS CONTENT\n": a
- * ULID; c for the starter's channel, else the descriptor; and, for the starter's channel, the lengths of the request's
- * arguments (each ended by a zero byte) and of its content, which follow. What the arguments are, request.c tells. After
- * the header those of the container's process are its own: no process stands between it and the host.
+ * Five connections make one start: the starter's channel, with the request, and what the container's process is to have
+ * as its descriptors 0 to 3, the last of which is the container's channel (init.c). Each begins with a header (protocol.h).
+ * After the header those of the container's process are its own: no process stands between it and the host.
  *
  * Nothing of a container ever has the starter's channel: what is said there about processes, only the starter can have
  * said. Written to it: "process HOST GUARD START" once the runtime has done its work, the id of the container's process 1
@@ -15,8 +13,8 @@
  * the bootstrap has to complain of, and "ended STATUS", the runtime's status. It ends with the start; when the host closes
  * its end before that, the runtime is killed.
  *
- * A connection of the kind k, with GUARD and START as its arguments, kills that process and its children; nothing is
- * answered.
+ * A connection of the kind KIND_KILL, with GUARD and START as its strings, kills that process and its children; nothing
+ * is answered.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -56,9 +54,9 @@ static bool find_mates(size_t index, struct request *request) {
   *request = (struct request){.channel = channel->fd, .given = {-1, -1, -1, -1}};
   for (size_t i = 0; i < connection_count; i++) {
     const struct connection *other = &connections[i];
-    if (i == index || !is_complete(other) || memcmp(other->header, channel->header, ID) != 0) continue;
-    if (strchr("0123", kind_of(other)) == NULL) continue;
-    int *given = &request->given[kind_of(other) - '0'];
+    if (i == index || !is_complete(other) || memcmp(other->header, channel->header, ID_LENGTH) != 0) continue;
+    if (descriptor_of(other) < 0) continue;
+    int *given = &request->given[descriptor_of(other)];
     found += *given < 0;
     *given = other->fd;
   }
@@ -87,7 +85,7 @@ static bool begin_complete(const struct starter *starter) {
     struct request request, oldest_request = {0};
     size_t oldest = connection_count;
     for (size_t i = 0; i < connection_count; i++) {
-      if (kind_of(&connections[i]) != 'c' || !is_complete(&connections[i]) || connections[i].refused) continue;
+      if (kind_of(&connections[i]) != KIND_START || !is_complete(&connections[i]) || connections[i].refused) continue;
       if (oldest < connection_count && connections[oldest].order < connections[i].order) continue;
       if (!find_mates(i, &request)) continue;
       oldest = i;
@@ -99,10 +97,10 @@ static bool begin_complete(const struct starter *starter) {
   return false;
 }
 
-/* Does what connections of the kind k ask for. */
+/* Kills what connections ask to be killed. */
 static void kill_asked(void) {
   for (size_t i = connection_count; i-- > 0;) {
-    if (kind_of(&connections[i]) != 'k' || !is_complete(&connections[i])) continue;
+    if (kind_of(&connections[i]) != KIND_KILL || !is_complete(&connections[i])) continue;
     int process;
     unsigned long long start;
     char **arguments = split(connections[i].body, connections[i].strings);
@@ -128,7 +126,7 @@ static size_t list_polled(struct pollfd *polled, int sockets) {
      * One that waits for its mates is no longer read from, but seen to end, which is told unasked; half an end of a
      * channel means as much. What a container is to read may have ended already.
      */
-    short half = kind_of(&connections[i]) == 'c' || kind_of(&connections[i]) == '3' ? POLLRDHUP : 0;
+    short half = kind_of(&connections[i]) == KIND_START || kind_of(&connections[i]) == KIND_CHANNEL ? POLLRDHUP : 0;
     short events = is_complete(&connections[i]) ? half : POLLIN;
     polled[count++] = (struct pollfd){.fd = connections[i].fd, .events = events};
   }

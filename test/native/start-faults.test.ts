@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup/cgroup.ts';
 import { newContainerId } from '../../src/container/id.ts';
-import { header } from '../../src/container/guard/starter-connection.ts';
+import { beginning, type ConnectionKind } from '../../src/container/guard/starter-connection.ts';
 import { bootstrapPath } from '../../src/base/native.ts';
 import { allOf, environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
@@ -40,20 +40,20 @@ afterEach(async () => {
  */
 async function request(socket: string, args: readonly string[], content: string): Promise<string> {
   const id = newContainerId();
-  const open = (kind: string, beginning: string) => {
+  const open = (...begun: [ConnectionKind, string[]?, string?]) => {
     const connection = connect(socket);
     connection.on('error', () => undefined);
-    connection.write(`${id} ${kind} ${beginning}`);
+    connection.write(beginning(id, ...begun));
     return connection;
   };
-  const starter = open('c', header(args, content));
+  const starter = open('start', [...args], content);
   const answer = allOf(starter);
-  const others = ['0', '1', '2', '3'].map((kind) => open(kind, header()));
+  const others = (['stdin', 'stdout', 'stderr', 'channel'] as const).map((kind) => open(kind));
   // One that breaks off before the container is there takes the others with it.
   for (const connection of others) connection.resume().on('close', () => starter.end());
   const [, guardPid, start] = /^process \d+ (\d+) (\d+)$/m.exec(await answer) ?? [];
   if (guardPid === undefined || start === undefined) return answer;
-  await allOf(open('k', header([guardPid, start])));
+  await allOf(open('kill', [guardPid, start]));
   return answer;
 }
 

@@ -2,7 +2,7 @@
 import type { GuestProcess } from '../guard/reports.ts';
 import type { Guard } from '../guard/guard.ts';
 import { newContainerId } from '../id.ts';
-import { connectToStarter, header } from '../guard/starter-connection.ts';
+import { beginning, connectToStarter } from '../guard/starter-connection.ts';
 
 /** How long a process has to end when its channel is closed, before it is killed, and before that is tried again. */
 const patienceMs = 2000;
@@ -14,8 +14,8 @@ const patienceMs = 2000;
  * (native/process.c). Where it cannot be asked, nothing is killed: the caller tries again.
  */
 function askToKill(guard: Guard, process: GuestProcess): void {
-  const request = header([String(process.guardPid), process.startedAt]);
-  connectToStarter(guard, `${newContainerId()} k ${request}`, () => undefined).resume();
+  const request = beginning(newContainerId(), 'kill', [String(process.guardPid), process.startedAt]);
+  connectToStarter(guard, request, () => undefined).resume();
 }
 
 /**

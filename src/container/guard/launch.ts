@@ -8,7 +8,7 @@ import { longestGuardLine, parseStarterLine, type GuestProcess } from './reports
 import type { Guard } from './guard.ts';
 import type { ContainerId } from '../id.ts';
 import { finish, readLines } from './lines.ts';
-import { connectToStarter, header } from './starter-connection.ts';
+import { beginning, connectToStarter, type ConnectionKind } from './starter-connection.ts';
 
 export interface LaunchOptions {
   readonly guard: Guard;
@@ -99,10 +99,10 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     interruption ??= { reason };
     outcome.resolve(false);
   };
-  const connection = (kind: string) => connectToStarter(guard, `${id} ${kind} ${header()}`, interrupt);
-  const starter = connectToStarter(guard, `${id} c ${header(options.arguments, options.content)}`, interrupt);
-  const [stdin, stdout, stderr] = [connection('0'), connection('1'), connection('2')];
-  const channel = new ContainerChannel(connection('3'), onReport, silent);
+  const connection = (kind: ConnectionKind) => connectToStarter(guard, beginning(id, kind), interrupt);
+  const starter = connectToStarter(guard, beginning(id, 'start', options.arguments, options.content), interrupt);
+  const [stdin, stdout, stderr] = [connection('stdin'), connection('stdout'), connection('stderr')];
+  const channel = new ContainerChannel(connection('channel'), onReport, silent);
   const started = readLines(starter, longestGuardLine, onStarterLine);
   void Promise.all([started, channel.ended]).then(() => {
     outcome.resolve(false);

@@ -4,26 +4,44 @@ import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
 import type { Guard } from './guard.ts';
 
-/** The lengths of a request, in a field of eight each, and the request itself; zeros where the connection makes none. */
-export function header(args: readonly string[] = [], content = ''): string {
+/** What a connection is for, as native/protocol.h has it. */
+export const connectionKinds = {
+  /** Asks for a container or a process in one; what the starter has to say of it comes back. */
+  start: 's',
+  /** Asks for a process to be killed. */
+  kill: 'k',
+  // Become the process's descriptors 0 to 3.
+  stdin: '0',
+  stdout: '1',
+  stderr: '2',
+  channel: '3',
+} as const;
+
+export type ConnectionKind = keyof typeof connectionKinds;
+
+/**
+ * What a connection begins with: its header, and the request where it makes one.
+ * @param id tells which connections belong together
+ */
+export function beginning(id: string, kind: ConnectionKind, args: readonly string[] = [], content = ''): string {
   const strings = args.map((argument) => `${argument}\0`).join('');
   const lengths = [strings, content].map((part) => String(Buffer.byteLength(part)).padStart(8));
-  return `${lengths.join(' ')}\n${strings}${content}`;
+  return `${id} ${connectionKinds[kind]} ${lengths.join(' ')}\n${strings}${content}`;
 }
 
 /**
  * Makes one connection and sends what it begins with.
- * @param beginning the id, the kind, and the header
+ * @param begun what beginning() gives
  * @param onFailure is told if the connection cannot be made
  */
-export function connectToStarter(guard: Guard, beginning: string, onFailure: (reason: unknown) => void): Socket {
+export function connectToStarter(guard: Guard, begun: string, onFailure: (reason: unknown) => void): Socket {
   const socket = connect(guard.startSocket);
   socket.on('error', (error) => {
     // Later on, a process that has closed its end is no fault of the host's: who writes is told by the callback.
     const { syscall } = error as NodeJS.ErrnoException;
     if (syscall === 'connect') onFailure(explainConnection(error));
   });
-  socket.write(beginning);
+  socket.write(begun);
   return socket;
 }
 

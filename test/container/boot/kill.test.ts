@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { childrenOf } from '../../../src/container/boot/container.ts';
 import { ContainerRuntime, newContainerId } from '../../../src/container/index.ts';
-import { header } from '../../../src/container/guard/starter-connection.ts';
+import { beginning } from '../../../src/container/guard/starter-connection.ts';
 import { runcSettings, Workplace, type TestHost } from '../settings.ts';
 
 describe.each(runcSettings.filter(({ user }) => user === 'root' || user === 'granted'))(
@@ -28,7 +28,7 @@ describe.each(runcSettings.filter(({ user }) => user === 'root' || user === 'gra
     async function ask(args: readonly string[]): Promise<void> {
       const [name = ''] = await readdir(place.directory);
       const socket = connect(path.join(place.directory, name, 'start'));
-      socket.write(`${newContainerId()} k ${header(args)}`);
+      socket.write(beginning(newContainerId(), 'kill', args));
       await new Promise((resolve) => socket.resume().once('close', resolve));
     }
 
