@@ -1,284 +1,114 @@
-// The fast way through a driver's answer: checks it in blocks of 64 bytes, the bytes of a block side by side (WebAssembly
-// SIMD), in AssemblyScript. src/json/scanner.ts is the authority on what is JSON; this takes over from it in the
-// depth of a tree, consumes only blocks that are beyond doubt, and hands back at the first one that is not. It tells
-// nobody why: the scanner finds out.
-//
-// Each byte of a block is a bit of a 64-bit word, the first byte the lowest. For each kind of token there is a word of
-// the places where one is, and one of the places that follow one (shifted by one, over spaces); RFC 8259's grammar is
-// then a handful of such equations as "a colon stands where a name went before". Only brackets are walked one by one,
-// since which of the two kinds of container a comma is in must be known, and so are words, fractions and escapes.
+// The scanner of JSON, in AssemblyScript: src/json/scanner.ts feeds it pieces and is told of members and faults. It walks
+// the bytes by the grammar's table; in the depth of a text, most of them go in blocks, ten times as fast.
 //
 // Hostile bytes cannot make it touch anything but its own memory: that is why it is WebAssembly and no native addon.
+import { depth as depthOfBlocks, state as stateOfBlocks, takeBlocks } from './blocks';
+import { Action, Fault, next, State } from './grammar';
+import { context, nameBytes, nameText, piece, pieceBytes, stack, stackEnd } from './memory';
 
-import { compared, deepest, overwritten, piece, pieceBytes, separators, stack } from './memory';
-import { isEscape, scalarEnd } from './tokens';
-import { anyOf, behind, digits, joined, leadsOn, places } from './vectors';
 
-/** What goes before the next byte; the scanner has the same numbers. */
-const beforeValue: u32 = 1;
-const beforeName: u32 = 2;
-const afterName: u32 = 4;
-const afterValue: u32 = 8;
-/** With beforeValue or beforeName: a bracket was opened, and may be closed at once. */
-const afterOpening: u32 = 16;
-const inString: u32 = 32;
-/** With inString: the string is a member's name. */
-const inName: u32 = 64;
-
-export const stackAddress: usize = stack;
 export const pieceAddress: usize = piece;
 export const pieceLength: i32 = pieceBytes;
-export const stackLength: i32 = deepest;
+/**
+ * What is known of the text, as src/json/block-scanner.ts has it: the state, the depth, what was stopped at, the length of the
+ * name, and where in the piece the value of a told member began, or -1; the name; and a byte for each level.
+ */
+export const contextAddress: usize = context;
 
-/** After `scan`: what goes before the byte that it stopped at, and how many levels are open there. */
-export let state: u32 = 0;
-export let depth: i32 = 0;
+/** What a scan stops at, beside faults; src/json/block-scanner.ts has the same numbers. */
+enum Stop { pieceEnd, memberName, memberEnd, lineEnd }
 
-/** Puts back what the brackets of a block have overwritten, the last first, from the level that they led to. */
-function putBack(block: usize, brackets: u64, top: usize): void {
-  let log = overwritten + <usize>popcnt(brackets);
-  while (brackets != 0) {
-    const place = 63 - clz(brackets);
-    brackets ^= (<u64>1) << place;
-    const opens = <usize>(load<u8>(block + <usize>place) >> 1) & 1;
-    log -= 1;
-    top += 1 - opens;
-    store<u8>(top, load<u8>(log));
-    top -= opens;
-  }
+const blockBytes: usize = 64;
+const object: u8 = 0xff;
+
+if (__heap_base > context) unreachable();
+memory.grow(4 - memory.size());
+
+function behindValue(depth: i32): i32 {
+  return depth == 0 ? State.done : State.afterValue;
+}
+
+/** Has the value that comes next behind it, unseen. */
+export function stepOver(): void {
+  store<i32>(context, behindValue(load<i32>(context, 4)));
 }
 
 /**
- * Checks blocks from `from` on and stops before the first that is not beyond doubt, that has a newline, that would leave
- * fewer than `floor` or more than `limit` levels open, or that is not whole.
+ * Goes on with the scan that `context` is of.
  * @param from offset in the piece
  * @param length of the piece
- * @param before what goes before the first byte
- * @param levels how many are open; `stack` has their kinds
- * @returns the offset where it stopped; `state` and `depth` tell what goes before it
+ * @param told members of objects are told of down to this depth
+ * @param limit the most levels
+ * @param line whether a newline ends the text, or is as a space
+ * @returns the offset where it stopped, behind the byte that made it stop, or at the one that is a fault
  */
-export function scan(from: i32, length: i32, before: u32, levels: i32, floor: i32, limit: i32): i32 {
+export function scan(from: i32, length: i32, told: i32, limit: i32, line: bool): i32 {
   const end = piece + length;
-  let block = piece + from;
-  /** Where the kind of the innermost container lies, where that of the outermost that may be left, of the deepest. */
-  let top = stack + levels;
-  const lowest = stack + floor;
-  const highest = stack + limit;
-
-  const quote = v128.load_splat<u8>(compared);
-  const backslash = v128.load_splat<u8>(compared, 1);
-  const space = v128.load_splat<u8>(compared, 2);
-  const opening = v128.load_splat<u8>(compared, 3);
-  const closing = v128.load_splat<u8>(compared, 4);
-  const colon = v128.load_splat<u8>(compared, 5);
-  const comma = v128.load_splat<u8>(compared, 6);
-  const zero = v128.load_splat<u8>(compared, 7);
-  const aboveDigits = v128.load_splat<u8>(compared, 8);
-  const beforeDigits = v128.load_splat<u8>(compared, 9);
-
-  // What the last block carries into the next: a bit each, at the place of the first byte.
-  let valueNext = u64((before & beforeValue) != 0);
-  let nameNext = u64((before & beforeName) != 0);
-  let colonNext = u64((before & afterName) != 0);
-  let valueBefore = u64((before & afterValue) != 0);
-  let openingBefore = u64((before & afterOpening) != 0);
-  let nameCut = u64((before & inName) != 0);
-  let stringCut: u64 = before & inString ? ~(<u64>0) : 0;
-  let escapeCut: u64 = 0;
-  let scalarCut: u64 = 0;
-  let zeroCut: u64 = 0;
-
-  while (block + 64 <= end) {
-    const a = v128.load(block);
-    const b = v128.load(block, 16);
-    const c = v128.load(block, 32);
-    const d = v128.load(block, 48);
-
-    // Control characters: an error in strings, a newline or rare elsewhere.
-    const least = i8x16.min_u(i8x16.min_u(a, b), i8x16.min_u(c, d));
-    if (i8x16.bitmask(i8x16.eq(i8x16.min_u(least, space), space)) != 0xffff) break;
-
-    let quotes = places(a, b, c, d, quote);
-    let escapeNext: u64 = 0;
-    if ((<i32>escapeCut | i8x16.bitmask(anyOf(a, b, c, d, backslash))) != 0) {
-      let backslashes = places(a, b, c, d, backslash) & ~escapeCut;
-      let escaped = escapeCut;
-      let doubtful = false;
-      while (backslashes != 0) {
-        const place = ctz(backslashes);
-        if (!isEscape(block + <usize>place, end)) {
-          doubtful = true;
-          break;
-        }
-        if (place == 63) {
-          escapeNext = 1;
-          break;
-        }
-        escaped |= (<u64>2) << place;
-        backslashes &= ~((<u64>3) << place);
-      }
-      if (doubtful) break;
-      quotes &= ~escaped;
+  let at = piece + from;
+  let nextBlocks = at;
+  let state = load<i32>(context);
+  let depth = load<i32>(context, 4);
+  let nameLength = load<i32>(context, 8) == Stop.memberName ? 0 : load<i32>(context, 12);
+  let stop: i32 = Stop.pieceEnd;
+  let valueStart = -1;
+  while (at < end) {
+    if (at >= nextBlocks && depth > told && end - at >= blockBytes && state < State.done) {
+      at = takeBlocks(at, end, state, depth, told + 1, limit);
+      state = stateOfBlocks;
+      depth = depthOfBlocks;
+      // What it stopped at is walked over.
+      nextBlocks = at + blockBytes;
+      continue;
     }
-
-    // From each opening quote up to the closing one: the bits between are those with an odd number of quotes before.
-    let strings = quotes ^ (quotes << 1);
-    strings ^= strings << 2;
-    strings ^= strings << 4;
-    strings ^= strings << 8;
-    strings ^= strings << 16;
-    strings ^= strings << 32;
-    strings ^= stringCut;
-    const opened = quotes & strings;
-    const closed = quotes ^ opened;
-    const outside = ~(strings | quotes);
-
-    // [ and {, ] and } differ in one bit.
-    const al = v128.or(a, space);
-    const bl = v128.or(b, space);
-    const cl = v128.or(c, space);
-    const dl = v128.or(d, space);
-    const openings = places(al, bl, cl, dl, opening) & outside;
-    const closings = places(al, bl, cl, dl, closing) & outside;
-    const brackets = openings | closings;
-    if (top + <usize>popcnt(openings) > highest) break;
-
-    // The brackets one by one: whether they match, and where the container is an object.
-    let level = top;
-    let log = overwritten;
-    let fault: i32 = 0;
-    let kind = i64.load8_s(level);
-    let objects: u64 = kind;
-    for (let left = brackets; left != 0; left &= left - 1) {
-      const byte = i32.load8_u(block + <usize>ctz(left));
-      const opens = (byte >> 1) & 1; // [ and { have this bit, ] and } have not
-      const mine = (byte << 26) >> 31; // { and } have bit 5, [ and ] have not
-      level += opens;
-      const old = i32.load8_s(level);
-      store<i8>(log, old);
-      log += 1;
-      store<i8>(level, mine);
-      level += opens - 1;
-      // Negative where a closing bracket is not of the kind of the last opening one, or leads out too far.
-      fault |= ((old ^ mine) & (opens - 1)) | <i32>(level - lowest);
-      const now = i64.load8_s(level);
-      objects ^= (now ^ kind) & -(left & -left);
-      kind = now;
+    const byte = load<u8>(at);
+    let to = next(state, byte);
+    if (to == Action.newline) {
+      if (!line) to = state;
+      else if (state == State.done) to = Action.lineEnds;
+      else to = depth == 0 && state == State.value ? Fault.emptyLine : next(state, 0);
     }
-
-    const colons = places(a, b, c, d, colon) & outside;
-    const commas = places(a, b, c, d, comma) & outside;
-    const structure = brackets | colons | commas;
-    let scalars = outside ^ structure;
-    const plain =
-      scalars &
-      joined(
-        digits(a, aboveDigits, beforeDigits),
-        digits(b, aboveDigits, beforeDigits),
-        digits(c, aboveDigits, beforeDigits),
-        digits(d, aboveDigits, beforeDigits),
-      );
-    // What is no plain number: spaces, words, signs, fractions, exponents, and what belongs nowhere.
-    let others = scalars ^ plain;
-    let spaces: u64 = 0;
-    if (others != 0) {
-      spaces = places(a, b, c, d, space) & outside;
-      scalars ^= spaces;
-      others ^= spaces;
-    }
-    const followScalars = (scalars << 1) | scalarCut;
-    const scalarStarts = scalars & ~followScalars;
-
-    // What goes before each place.
-    const nameMakers = (openings | commas) & objects;
-    const valueMakers = colons | ((openings | commas) ^ nameMakers);
-    let expectValue = (valueMakers << 1) | valueNext;
-    let expectName = (nameMakers << 1) | nameNext;
-    let followOpening = (openings << 1) | openingBefore;
-    let valueNextOn = valueMakers >> 63;
-    let nameNextOn = nameMakers >> 63;
-    let openingOn = openings >> 63;
-    if (spaces != 0) {
-      valueNextOn |= leadsOn(expectValue, spaces);
-      nameNextOn |= leadsOn(expectName, spaces);
-      openingOn |= leadsOn(followOpening, spaces);
-      expectValue = behind(expectValue, spaces);
-      expectName = behind(expectName, spaces);
-      followOpening = behind(followOpening, spaces);
-    }
-    // The carry of the addition runs through the string from its first bit and comes out at its closing quote.
-    const names = (opened & expectName) + nameCut;
-    const ran = strings + names;
-    const nameNextCut = u64(ran < names);
-    const closedNames = ran & closed;
-
-    const values = (closed ^ closedNames) | closings;
-    let expectColon = (closedNames << 1) | colonNext;
-    let followValue = (values << 1) | valueBefore | (followScalars & ~scalars);
-    let colonOn = closedNames >> 63;
-    let valueOn = values >> 63;
-    if (spaces != 0) {
-      colonOn |= leadsOn(expectColon, spaces);
-      valueOn |= leadsOn(followValue, spaces);
-      expectColon = behind(expectColon, spaces);
-      followValue = behind(followValue, spaces);
-    }
-
-    const zeros = places(a, b, c, d, zero) & scalarStarts;
-    const right =
-      (opened & (expectValue | expectName)) |
-      ((scalarStarts | openings) & expectValue) |
-      (colons & expectColon) |
-      (commas & followValue) |
-      (closings & (followValue | followOpening));
-    const wrong =
-      (right ^ (opened | scalarStarts | structure)) | (((zeros << 1) | zeroCut) & plain) | <u64>(<i64>(fault >> 31));
-
-    if (wrong == 0) {
-      while (others != 0) {
-        let start = block + <usize>ctz(others);
-        while (start > piece + from && !load<u8>(separators + load<u8>(start - 1))) start -= 1;
-        const after = scalarEnd(start, end);
-        if (after == 0) break;
-        others &= after >= block + 64 ? 0 : ~(<u64>0) << <u64>(after - block);
-      }
-    }
-    if (wrong | others) {
-      putBack(block, brackets, level);
+    const kind = load<u8>(stack + depth);
+    const opens = to == Action.opensArray || to == Action.opensObject;
+    if (opens && depth == limit) to = Fault.tooDeep;
+    else if (to == Action.closes && (byte == 0x7d) != (kind == object)) to = Fault.separator;
+    if (to >= Fault.first) {
+      stop = to;
       break;
     }
-
-    valueNext = valueNextOn;
-    nameNext = nameNextOn;
-    openingBefore = openingOn;
-    colonNext = colonOn;
-    valueBefore = valueOn;
-    nameCut = nameNextCut;
-    stringCut = <u64>(<i64>strings >> 63);
-    escapeCut = escapeNext;
-    scalarCut = scalars >> 63;
-    zeroCut = zeros >> 63;
-    top = level;
-    block += 64;
+    at += 1;
+    const isTold = kind == object && depth <= told;
+    if (isTold && state == State.value && to != State.value) valueStart = <i32>(at - piece) - 1;
+    if (to < Action.first) {
+      if (isTold && (state & State.inName) != 0 && nameLength < nameBytes) {
+        store<u8>(nameText + nameLength, byte);
+        nameLength += 1;
+      }
+      state = to;
+    } else if (opens) {
+      depth += 1;
+      if (stack + depth > stackEnd() && memory.grow(memory.size()) < 0) unreachable();
+      store<u8>(stack + depth, to == Action.opensObject ? object : 0);
+      state = State.opened | (to == Action.opensObject ? State.name : State.value);
+    } else if (to == Action.comma) {
+      state = kind == object ? State.name : State.value;
+    } else if (to == Action.nameEnds) {
+      state = State.colon;
+      if (isTold) stop = Stop.memberName;
+    } else if (to == Action.lineEnds) {
+      stop = Stop.lineEnd;
+    } else {
+      // A value ends, a number before this byte.
+      if (to == Action.closes) depth -= 1;
+      else if (to == Action.numberEnds) at -= 1;
+      state = behindValue(depth);
+      if (depth <= told && load<u8>(stack + depth) == object) stop = Stop.memberEnd;
+    }
+    if (stop != Stop.pieceEnd) break;
   }
-
-  // A number, word or escape that is cut is handed back whole.
-  if (scalarCut != 0) {
-    while (block > piece + from && !load<u8>(separators + load<u8>(block - 1))) block -= 1;
-    state = beforeValue;
-  } else if (escapeCut != 0) {
-    block -= 1;
-    state = inString | u32(nameCut != 0 ? inName : 0);
-  } else {
-    state =
-      <u32>(valueNext * beforeValue) |
-      <u32>(nameNext * beforeName) |
-      <u32>(colonNext * afterName) |
-      <u32>(valueBefore * afterValue) |
-      <u32>(openingBefore * afterOpening) |
-      <u32>(nameCut * inName) |
-      (stringCut != 0 ? inString : 0);
-  }
-  depth = <i32>(top - stack);
-  return <i32>(block - piece);
+  store<i32>(context, state);
+  store<i32>(context, depth, 4);
+  store<i32>(context, stop, 8);
+  store<i32>(context, nameLength, 12);
+  store<i32>(context, valueStart, 16);
+  return <i32>(at - piece);
 }

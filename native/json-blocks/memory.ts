@@ -1,11 +1,7 @@
 // The memory of this module, all that there is of it: the piece that is looked at, the open containers, and tables.
 
-/** The most levels of nesting that are handled here; below them the scanner goes on by itself. */
-export const deepest: i32 = 16384;
 export const pieceBytes: i32 = 65536;
 
-/** A byte for each level, 0xff for an object, 0 for an array; a block can go beyond either end before that is noticed. */
-export const stack: usize = memory.data(deepest + 192) + 64;
 /** The bytes to look at, and what a block's loads may reach behind them. */
 export const piece: usize = memory.data(pieceBytes + 128, 16);
 /** What the brackets of the block under way have overwritten in `stack`, to be put back where the block is not taken. */
@@ -23,8 +19,24 @@ export const compared: usize = memory.data<u8>([
 
 /** For each byte: 1 if it can be no part of a number or word. */
 export const separators: usize = memory.data(256);
-/** For each byte: 1 if it may follow a backslash (`u` has its own rule). */
-export const escapes: usize = memory.data(256);
+/** For each state of the grammar, what each byte leads to. */
+export const table: usize = memory.data(208 * 256);
+
+/**
+ * What one scan knows between its pieces, so that another's may take its place: five numbers, a name, and the stack. It lies
+ * behind everything else (index.ts sees to that), so that it may grow, at a constant address, which is quicker.
+ */
+export const context: usize = 0x30000;
+/** How many bytes are kept of a name that is told; what is longer is cut. */
+export const nameBytes: i32 = 64;
+export const nameText: usize = context + 32;
+/** A byte for each level, 0xff for an object, 0 for an array; level 0 is outside of everything. */
+export const stack: usize = nameText + nameBytes;
+
+/** Where the kind of the deepest level may lie: a block can go 64 beyond that before it is noticed. */
+export function stackEnd(): usize {
+  return (<usize>memory.size() << 16) - 128;
+}
 
 function mark(table: usize, characters: string): void {
   for (let index = 0; index < characters.length; index += 1) {
@@ -32,4 +44,3 @@ function mark(table: usize, characters: string): void {
   }
 }
 mark(separators, ' ,:[]{}"');
-mark(escapes, '"\\/bfnrt');

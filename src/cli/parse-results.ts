@@ -2,8 +2,8 @@
 // unless a person is to read them.
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
-import type { FileResult } from '../protocol/methods.ts';
 import { encodeJson, RawJson } from '../json/raw-json.ts';
+import type { FileResult } from '../protocol/methods.ts';
 import type { Output } from './output.ts';
 import { columnsOf, harmlessJson, onOneLine } from './text.ts';
 import { treeLines } from './tree.ts';

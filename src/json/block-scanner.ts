@@ -1,27 +1,19 @@
-// The fast way of the scanner of answers: native/json-blocks, compiled to WebAssembly. One instance serves the process:
-// nothing is kept in it between calls, and a call is never interrupted.
+// Loads native/json-blocks, the scanner in WebAssembly. One instance serves the process: what it knows of one text makes
+// room for what it knows of the next.
 import { readFileSync } from 'node:fs';
 import { BabelhostError } from '../base/errors.ts';
 import { jsonBlocksPath } from '../base/native.ts';
 import { onFirstUse } from '../base/lazy.ts';
 
-/** What goes before a byte; native/json-blocks has the same numbers. */
-export const beforeValue = 1;
-export const beforeName = 2;
-export const afterName = 4;
-export const afterValue = 8;
-/** With beforeValue or beforeName: a bracket was opened, and may be closed at once. */
-export const afterOpening = 16;
-export const inString = 32;
-/** With inString: the string is a member's name. */
-export const inName = 64;
+/** What it stops at, but for faults, which begin with `firstFault`; native/json-blocks has the same numbers. */
+export const stops = { pieceEnd: 0, memberName: 1, memberEnd: 2, lineEnd: 3, firstFault: 224 } as const;
 
-/** How the stack of open containers marks each. */
-export const objectMark = 0xff;
-export const arrayMark = 0;
+/** Its context has numbers, a name and a stack, at these offsets; native/json-blocks has the same. */
+const nameOffset = 32;
+const stackOffset = 96;
 
-/** A block has this many bytes; fewer are not looked at. */
-export const blockBytes = 64;
+/** The context of a text that has not begun: a value is expected. */
+const beginning = Uint8Array.of(1, ...new Uint8Array(stackOffset));
 
 /** What is used of it here: its types come with a browser's, which Node's code should not see. */
 declare const WebAssembly: {
@@ -33,26 +25,23 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   readonly pieceAddress: { readonly value: number };
   readonly pieceLength: { readonly value: number };
-  readonly stackAddress: { readonly value: number };
-  readonly stackLength: { readonly value: number };
-  readonly state: { readonly value: number };
-  readonly depth: { readonly value: number };
-  scan(from: number, length: number, before: number, levels: number, floor: number, limit: number): number;
+  readonly contextAddress: { readonly value: number };
+  /** Goes on over the piece; members are told of in objects down to `memberDepth`. Returns where it stopped. */
+  scan(from: number, length: number, memberDepth: number, depthLimit: number, line: boolean): number;
+  /** Has the value that comes next behind it. */
+  stepOver(): void;
 }
 
-export class JsonBlocks {
-  readonly #exports: Exports;
-  /** Holds bytes from `pieceLength` at most of a chunk. */
-  readonly #piece: Uint8Array;
-  /** The kinds of the open containers, the outermost first. */
-  readonly #stack: Uint8Array;
-  /** What goes before the byte at which the last call stopped. */
-  state = 0;
-  /** How many containers are open there. */
-  depth = 0;
-  /** Offset in the chunk of the piece's first byte; -1 where there is no piece of the chunk under way. */
-  #pieceStart = -1;
-  #pieceEnd = 0;
+/** A text that is scanned. */
+export class Scan {
+  context = beginning;
+}
+
+export class BlockScanner {
+  readonly exports: Exports;
+  readonly #context: number;
+  #memory = Buffer.alloc(0);
+  #scan = new Scan();
 
   /** @throws BabelhostError `runtimeMissing` where the module has not been built */
   constructor() {
@@ -68,60 +57,44 @@ export class JsonBlocks {
         { cause: error },
       );
     }
-    this.#exports = new WebAssembly.Instance(module).exports as Exports;
-    const { memory, pieceAddress, pieceLength, stackAddress, stackLength } = this.#exports;
-    this.#piece = new Uint8Array(memory.buffer, pieceAddress.value, pieceLength.value);
-    // Level 0 is outside of everything, and has no kind.
-    this.#stack = new Uint8Array(memory.buffer, stackAddress.value + 1, stackLength.value);
+    this.exports = new WebAssembly.Instance(module).exports as Exports;
+    this.#context = this.exports.contextAddress.value;
   }
 
-  /** Forgets the chunk before: the next call is about another. */
-  begin(): void {
-    this.#pieceStart = -1;
+  get memory(): Buffer {
+    // Memory that has grown is another.
+    if (this.#memory.length === 0) this.#memory = Buffer.from(this.exports.memory.buffer);
+    return this.#memory;
   }
 
-  /**
-   * Scans blocks of a chunk, within a value at `floor` levels or more.
-   * @param index where to begin
-   * @param before what goes before that byte
-   * @param stack the kinds of the open containers; those that are open at the end are written to it
-   * @returns where it stopped, having found no fault; `state` and `depth` are then set
-   */
-  scan(
-    chunk: Uint8Array,
-    index: number,
-    before: number,
-    stack: Uint8Array,
-    depth: number,
-    depthLimit: number,
-    floor = 2,
-  ): number {
-    const limit = Math.min(depthLimit, this.#stack.length, stack.length);
-    this.state = before;
-    this.depth = depth;
-    if (depth > limit) return index;
-    // A word or number that the end of a piece cuts is not taken: the next piece begins before it.
-    const left = this.#pieceEnd - index;
-    if (this.#pieceStart < 0 || (left < 2 * blockBytes && left < chunk.length - index)) {
-      this.#pieceStart = index;
-      this.#pieceEnd = Math.min(index + this.#piece.length, chunk.length);
-      this.#piece.set(chunk.subarray(index, this.#pieceEnd));
-    }
-    copy(stack, this.#stack, depth);
-    const start = this.#pieceStart;
-    const end = this.#exports.scan(index - start, this.#pieceEnd - start, before, depth, floor, limit);
-    this.state = this.#exports.state.value;
-    this.depth = this.#exports.depth.value;
-    copy(this.#stack, stack, this.depth);
-    return start + end;
+  /** Has the exports go on with a text. */
+  resume(scan: Scan): void {
+    if (scan === this.#scan) return;
+    const end = this.#context + stackOffset + this.depth + 1;
+    this.#scan.context = new Uint8Array(this.memory.subarray(this.#context, end));
+    this.memory.set(scan.context, this.#context);
+    this.#scan = scan;
+  }
+
+  get depth(): number {
+    return this.memory.readInt32LE(this.#context + 4);
+  }
+
+  get stop(): number {
+    return this.memory.readInt32LE(this.#context + 8);
+  }
+
+  /** The name at which it stopped, as it is written, cut to 64 bytes. */
+  get name(): string {
+    const start = this.#context + nameOffset;
+    return this.memory.toString('utf8', start, start + this.memory.readInt32LE(this.#context + 12));
+  }
+
+  /** Where in the piece the value of a told member began since the last stop, or -1. */
+  get valueStart(): number {
+    return this.memory.readInt32LE(this.#context + 16);
   }
 }
 
-/** The one that answers are checked with. */
-export const jsonBlocks = onFirstUse(() => new JsonBlocks());
-
-/** For the few bytes that there mostly are, quicker than a view and `set`. */
-function copy(from: Uint8Array, to: Uint8Array, length: number): void {
-  if (length > 64) to.set(from.subarray(0, length));
-  else for (let index = 0; index < length; index += 1) to[index] = from[index] as number; // index < length
-}
+/** The one that everything is scanned with. */
+export const blockScanner = onFirstUse(() => new BlockScanner());

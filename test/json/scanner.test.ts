@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { JsonLineScanner } from '../../src/json/line-scanner.ts';
 import { JsonScanner } from '../../src/json/scanner.ts';
 
 /** Scans `text` in pieces of the given sizes (the last one repeats), as it might arrive from a pipe. */
@@ -7,10 +8,9 @@ function scan(
   text: string | Buffer,
   sizes: readonly number[] = [1 << 20],
   depthLimit = 1000,
-): JsonScanner & { end: number } {
+): JsonLineScanner & { end: number; complete: boolean } {
   const bytes = Buffer.from(text as string);
-  const scanner = new JsonScanner(depthLimit) as JsonScanner & { end: number };
-  scanner.end = -1;
+  const scanner = Object.assign(new JsonLineScanner(depthLimit), { end: -1, complete: false });
   let at = 0;
   for (let turn = 0; at < bytes.length && scanner.end < 0; turn += 1) {
     const size = Math.max(sizes[Math.min(turn, sizes.length - 1)] ?? 1, 1);
@@ -18,6 +18,7 @@ function scan(
     if (end >= 0) scanner.end = at + end;
     at += size;
   }
+  scanner.complete = scanner.end >= 0;
   return scanner;
 }
 
@@ -109,7 +110,7 @@ describe('the scanner of answers', () => {
         const scanner = scan(`${text}\n`, [3, 5, 7]);
         // The scanner refuses members that are there twice; JSON.parse takes the last.
         if (scanner.fault?.reason.startsWith('a member twice') === true) return;
-        expect({ text, accepted: scanner.complete && scanner.end > 0 }).toEqual({ text, accepted: isJson(text) });
+        expect({ text, accepted: scanner.complete }).toEqual({ text, accepted: isJson(text) });
       }),
       { numRuns: 3000 },
     );
@@ -188,7 +189,11 @@ describe('the scanner of answers', () => {
             const line = damaged(whole, damages);
             // Byte by byte it never sees a block.
             const [bytewise, pieces, atOnce] = [scan(`${line}\n`, [1]), scan(`${line}\n`, sizes), scan(`${line}\n`)];
-            const found = ({ fault, complete, members }: JsonScanner) => ({ fault, complete, members: [...members] });
+            const found = ({ fault, complete, members }: ReturnType<typeof scan>) => ({
+              fault,
+              complete,
+              members: [...members],
+            });
             expect({ line, ...found(pieces) }).toEqual({ line, ...found(bytewise) });
             expect({ line, ...found(atOnce) }).toEqual({ line, ...found(bytewise) });
             if (bytewise.fault?.reason.startsWith('a member twice') === true) return;
@@ -219,22 +224,23 @@ describe('the scanner of answers', () => {
       const lines = ['[1,{"a":"x"}]', '{"b":["y",[2]]}'].map((tree) =>
         Buffer.from(`{"ast":[${Array.from({ length: 500 }, () => tree).join(',')}]}\n`),
       );
-      const scanners = lines.map(() => new JsonScanner(1000));
+      const scanners = lines.map(() => new JsonLineScanner(1000));
+      const ended: number[] = [];
       for (let at = 0; at < 10_000; at += 100) {
-        for (const [index, scanner] of scanners.entries())
-          scanner.feed((lines[index] ?? Buffer.of()).subarray(at, at + 100));
+        for (const [index, scanner] of scanners.entries()) {
+          const piece = (lines[index] ?? Buffer.of()).subarray(at, at + 100);
+          if (scanner.feed(piece) >= 0) ended.push(index);
+        }
       }
-      expect(scanners.map(({ fault, complete }) => ({ fault, complete }))).toEqual([
-        { fault: undefined, complete: true },
-        { fault: undefined, complete: true },
-      ]);
+      expect(scanners.map(({ fault }) => fault)).toEqual([undefined, undefined]);
+      expect(ended).toEqual([0, 1]);
     });
 
-    it('takes more levels than blocks can have', () => {
-      const deep = `{"ast":${'[{"a":'.repeat(20_000)}1${'}]'.repeat(20_000)}}`;
-      expect(scan(`${deep}\n`, [1 << 20], 50_000).complete).toBe(true);
-      const one = scan(`${deep.replace('1}', '1]')}\n`, [1 << 20], 50_000);
-      expect(one.fault).toEqual(scan(`${deep.replace('1}', '1]')}\n`, [1], 50_000).fault);
+    it('takes more levels than its memory has at first', () => {
+      const deep = `{"ast":${'[{"a":'.repeat(50_000)}1${'}]'.repeat(50_000)}}`;
+      expect(scan(`${deep}\n`, [1 << 20], 200_000).complete).toBe(true);
+      const one = scan(`${deep.replace('1}', '1]')}\n`, [1 << 20], 200_000);
+      expect(one.fault).toEqual(scan(`${deep.replace('1}', '1]')}\n`, [1], 200_000).fault);
       expect(scan(`${deep}\n`, [1 << 20], 1000).fault?.reason).toContain('more than 1000 levels');
     });
   });
@@ -242,5 +248,60 @@ describe('the scanner of answers', () => {
   it('bounds the depth of nesting', () => {
     expect(scan(`${'['.repeat(11)}${']'.repeat(11)}\n`, [1000], 10).fault?.reason).toContain('more than 10 levels');
     expect(scan(`${'['.repeat(500)}${']'.repeat(500)}\n`, [7], 500).complete).toBe(true);
+  });
+});
+
+describe('the scanner of texts of several lines', () => {
+  it('tells of members down to a depth, where they lie, and not of what is deeper', () => {
+    const text = JSON.stringify({ a: { b: [{ c: 1 }, { d: { e: { f: 2 } } }] }, g: 'x' }, undefined, 2);
+    for (const size of [1, 3, 1000]) {
+      const found: [string, number, unknown][] = [];
+      const scanner = new JsonScanner({
+        depthLimit: 100,
+        onMember: (name, depth, { start, end }) => found.push([name, depth, JSON.parse(text.slice(start, end))]),
+      });
+      scanner.memberDepth = 4;
+      for (let at = 0; at < text.length; at += size) {
+        expect(scanner.feed(Buffer.from(text.slice(at, at + size)))).toBe(-1);
+      }
+      expect(scanner.fault).toBeUndefined();
+      expect(found).toEqual([
+        ['c', 4, 1],
+        ['d', 4, { e: { f: 2 } }],
+        ['b', 2, [{ c: 1 }, { d: { e: { f: 2 } } }]],
+        ['a', 1, { b: [{ c: 1 }, { d: { e: { f: 2 } } }] }],
+        ['g', 1, 'x'],
+      ]);
+    }
+  });
+
+  it('does not look at values whose end it is told', () => {
+    const text = '{"a":[{{"x,"b":true}';
+    const found: string[] = [];
+    const scanner = new JsonScanner({
+      depthLimit: 100,
+      onName: (name) => (name === 'a' ? { valueEnd: text.indexOf(',') } : undefined),
+      onMember: (name) => found.push(name),
+    });
+    scanner.feed(Buffer.from(text));
+    expect(scanner.fault).toBeUndefined();
+    expect(found).toEqual(['b']);
+  });
+
+  it('goes on with one text after another, whatever they have open', () => {
+    const texts = [
+      `{"a":${'['.repeat(90_000)}${']'.repeat(90_000)}}`,
+      '{"b":{"c":"x"},"d":[{}]}',
+      `[${'{"e":'.repeat(9)}`,
+    ];
+    const found: string[] = [];
+    const scanners = texts.map(() => new JsonScanner({ depthLimit: 1e6, onMember: (name) => found.push(name) }));
+    let from = 0;
+    for (const to of [1, 7, 20, 22, 80_000, 100_000, 200_000]) {
+      for (const [index, text] of texts.entries()) scanners[index]?.feed(Buffer.from(text.slice(from, to)));
+      from = to;
+    }
+    expect(scanners.map(({ fault }) => fault)).toEqual([undefined, undefined, undefined]);
+    expect(found).toEqual(['b', 'd', 'a']);
   });
 });

@@ -2,7 +2,8 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../../base/errors.ts';
-import { JsonScanner, type Span } from '../../json/scanner.ts';
+import { JsonLineScanner } from '../../json/line-scanner.ts';
+import type { Span } from '../../json/scanner.ts';
 import { hintFeatures, type Manifest } from '../installed/manifest.ts';
 
 export type Encoding = 'utf8' | 'base64';
@@ -67,7 +68,7 @@ export function withId(line: Buffer, id: string): Buffer {
 export class AnswerReader {
   readonly #limits: AnswerLimits;
   readonly #id: string | undefined;
-  readonly #scanner: JsonScanner;
+  readonly #scanner: JsonLineScanner;
   readonly #pieces: Buffer[] = [];
   #length = 0;
 
@@ -75,7 +76,7 @@ export class AnswerReader {
   constructor(limits: AnswerLimits, id?: string) {
     this.#limits = limits;
     this.#id = id;
-    this.#scanner = new JsonScanner(limits.responseDepth);
+    this.#scanner = new JsonLineScanner(limits.responseDepth);
   }
 
   /** Bytes taken so far: 0 while the driver has not begun to answer. */
