@@ -137,13 +137,13 @@ async function measureItself(): Promise<Figure[]> {
     logger: silentLogger(),
     boot: () => Promise.resolve(driverProcess(echoProgram)),
   });
-  const source = { clogged: false };
+  const source = { backedUp: false };
   const { timeoutMs } = defaultDriverLimits;
   const ask = async (number: number): Promise<unknown> => {
     const answer = await pool.request({
       line: line(number),
       timing: { deadline: performance.now() + timeoutMs, timeoutMs },
-      source,
+      client: source,
       priority: 'interactive',
     });
     // The baseline's client decodes the answer as well.

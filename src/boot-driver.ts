@@ -1,7 +1,7 @@
 // Boots a driver's container for its pool: the image's root, leased for as long as it runs, and the driver's limits.
 import type { ContainerRuntime, Limits } from './container/index.ts';
 import type { Driver } from './drivers/installed/installed-drivers.ts';
-import type { Guest } from './drivers/process/driver-process.ts';
+import type { DriverProcess } from './drivers/process/driver-process.ts';
 import { layout } from './drivers/installed/manifest.ts';
 import { environmentOf, type ImageConfig, type ImageStore, type Lease } from './images/index.ts';
 import type { Logger } from './base/log.ts';
@@ -14,7 +14,7 @@ export async function bootDriver(
   limits: Limits,
   logger: Logger,
   signal: AbortSignal,
-): Promise<Guest> {
+): Promise<DriverProcess> {
   // The guard is started while the store's lock is taken. A failure is told where the container is booted.
   runtime.prepare().catch(() => undefined);
   const lease = await store.lease(driver.digest);

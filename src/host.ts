@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { bootDriver } from './boot-driver.ts';
 import { ContainerRegistry, ContainerRuntime } from './container/index.ts';
-import { DriverCatalogue } from './drivers/installed/installed-drivers.ts';
+import { InstalledDrivers } from './drivers/installed/installed-drivers.ts';
 import { defaultDriverLimits, type DriverLimits } from './drivers/limits.ts';
 import { pipeliningFeature, requestIdFeature } from './drivers/installed/manifest.ts';
 import type { Tracer } from './drivers/observer.ts';
@@ -115,7 +115,7 @@ export class Host implements AsyncDisposable {
         roots: { lease: (digest) => opened.lease(parseDigest(digest)) },
         logger,
       });
-      const catalogue = new DriverCatalogue(root, opened, logger);
+      const drivers = new InstalledDrivers(root, opened, logger);
       const pools = new Pools(
         limits,
         (driver) => ({
@@ -127,7 +127,7 @@ export class Host implements AsyncDisposable {
           pipelining: driver.manifest.features.includes(pipeliningFeature),
           boot: async (signal) => {
             // Its limits as they are now: an installation may have changed them and nothing else.
-            const current = await catalogue.lookUp([driver.language]);
+            const current = await drivers.lookUp([driver.language]);
             const limited = current?.digest === driver.digest ? current : driver;
             return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), logger, signal);
           },
@@ -148,9 +148,9 @@ export class Host implements AsyncDisposable {
         store,
         runtime,
         containers,
-        catalogue,
+        drivers,
         pools,
-        parser: new Parser(catalogue, pools, limits, metrics),
+        parser: new Parser(drivers, pools, limits, metrics),
         ...(metrics !== undefined && { metrics }),
         ...(tracer !== undefined && { tracer }),
         logger,
@@ -172,9 +172,9 @@ export class Host implements AsyncDisposable {
   }
 
   async #warm(language: string): Promise<void> {
-    const { catalogue, pools, logger } = this.#services;
+    const { drivers, pools, logger } = this.#services;
     try {
-      pools.warm(await catalogue.find(language));
+      pools.warm(await drivers.find(language));
     } catch (error) {
       logger.error({ err: error, language }, 'a language that is to be kept warm cannot be');
     }

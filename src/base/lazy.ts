@@ -2,7 +2,7 @@
 // hosts use few of them. Imports nothing.
 
 /** @returns a function that returns what `make` made when it was first called */
-export function onFirstUse<Value>(make: () => Value): () => Value {
+export function lazy<Value>(make: () => Value): () => Value {
   let made: { readonly value: Value } | undefined;
   return () => (made ??= { value: make() }).value;
 }

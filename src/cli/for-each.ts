@@ -10,7 +10,7 @@ import { errorObject, printFailure } from './failure.ts';
  * @returns the exit status: 1 where any failed
  * @throws what `work` throws, once the user has interrupted
  */
-export async function inTurn<Thing>(
+export async function forEachName<Thing>(
   { global, signal, output }: Pick<Context, 'global' | 'signal' | 'output'>,
   title: string,
   things: readonly Thing[],

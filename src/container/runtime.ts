@@ -5,13 +5,13 @@ import { bootContainer } from './boot/boot.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup/cgroup.ts';
 import type { Container } from './boot/container.ts';
 import { bootWithHostName, defaultHostName } from './oci/host-name.ts';
-import { HostSetting } from './guard/guard-supervisor.ts';
+import { GuardSupervisor } from './guard/guard-supervisor.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
-import { runInGuard, type BesideResult } from './guard/exec-in-guard.ts';
+import { execInGuard, type ExecResult } from './guard/exec-in-guard.ts';
 import type { IsolationReport } from './diagnose/isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { makeMountPoints } from './oci/mount-points.ts';
-import { defaultBase, findIdentity, ownersOf, type Identity, type OwnerMap } from './oci/id-mapping.ts';
+import { defaultBase, findIdMapping, fileOwnersOf, type IdMapping, type FileOwners } from './oci/id-mapping.ts';
 import { findRuntime, type RuntimeProgram } from './oci/runtime-program.ts';
 import type { ContainerRuntimeOptions } from './runtime-options.ts';
 import type { ContainerProcess } from './oci/spec.ts';
@@ -34,27 +34,27 @@ export interface ContainerOptions {
 
 export class ContainerRuntime implements AsyncDisposable {
   /** How the files of an image are to be owned so that containers can use them. */
-  readonly owners: OwnerMap;
+  readonly owners: FileOwners;
   readonly #options: ContainerRuntimeOptions;
-  readonly #host: HostSetting;
+  readonly #host: GuardSupervisor;
   readonly #running = new Set<Container>();
   /** Ids of containers that are being booted or are running. */
   readonly #ids = new Set<string>();
   readonly #boots = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
 
-  private constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout) {
+  private constructor(options: ContainerRuntimeOptions, idMapping: IdMapping, layout: CgroupLayout) {
     this.#options = options;
-    this.#host = new HostSetting(options, identity, layout, this.#closing.signal);
-    this.owners = ownersOf(identity);
+    this.#host = new GuardSupervisor(options, idMapping, layout, this.#closing.signal);
+    this.owners = fileOwnersOf(idMapping);
   }
 
   /** Looks at the machine; starts nothing yet. */
   static open(options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
     return Promise.resolve().then(() => {
-      const identity = findIdentity(options.idBase ?? defaultBase);
+      const idMapping = findIdMapping(options.idBase ?? defaultBase);
       const whole = { ...options, directory: path.resolve(options.directory) };
-      return new ContainerRuntime(whole, identity, readCgroupLayout());
+      return new ContainerRuntime(whole, idMapping, readCgroupLayout());
     });
   }
 
@@ -99,8 +99,8 @@ export class ContainerRuntime implements AsyncDisposable {
    * the guard's namespaces, as their id 0. After ten minutes it is killed.
    * @throws BabelhostError `runtimeMissing`, `containerFailed` where that cannot be
    */
-  async runBeside(face: readonly string[]): Promise<BesideResult> {
-    return runInGuard(await this.#host.prepare(), face);
+  async runBeside(face: readonly string[]): Promise<ExecResult> {
+    return execInGuard(await this.#host.prepare(), face);
   }
 
   /**

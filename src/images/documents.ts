@@ -2,7 +2,7 @@
 // brought to one form. OCI image spec v1.1 (image-index, manifest, config); Docker image manifest v2 schema 2.
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../base/errors.ts';
-import { onFirstUse } from '../base/lazy.ts';
+import { lazy } from '../base/lazy.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { Platform } from './platform.ts';
 
@@ -33,7 +33,7 @@ const layerTypes: Readonly<Record<string, { compression: Compression; mediaType:
 };
 
 /** What the schemas below are made of. Each is made once, for a host's first answer waits for them. */
-const parts = onFirstUse(() => {
+const parts = lazy(() => {
   const text = z.string();
   const optionalText = text.optional();
   const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
@@ -63,12 +63,12 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-const index = onFirstUse(() => {
+const index = lazy(() => {
   const { schemaVersion, optionalText, descriptor, annotations } = parts();
   return z.object({ schemaVersion, mediaType: optionalText, manifests: z.array(descriptor), annotations });
 });
 
-const manifest = onFirstUse(() => {
+const manifest = lazy(() => {
   const { schemaVersion, optionalText, descriptor, annotations } = parts();
   return z.object({
     schemaVersion,
@@ -80,7 +80,7 @@ const manifest = onFirstUse(() => {
   });
 });
 
-const config = onFirstUse(() => {
+const config = lazy(() => {
   const { text, optionalText, digest, notes } = parts();
   // Go marshals an empty slice or map as null, and Docker's configurations are full of such.
   const givenText = text.nullish();

@@ -11,7 +11,7 @@ import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
 import { pushFromStore, type PushImageOptions } from './push.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
-import type { OwnerMap } from './owner-map.ts';
+import type { FileOwners } from './file-owners.ts';
 import { namesOf } from './names-of.ts';
 import type { Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
@@ -29,7 +29,7 @@ import { storageError } from './storage-errors.ts';
 export interface ImageStoreOptions {
   readonly logger?: Logger;
   /** Default: as root, 65536 ids from 1879048192 on; otherwise this user's own id. */
-  readonly owners?: OwnerMap;
+  readonly owners?: FileOwners;
   readonly limits?: Partial<ImageLimits>;
   /** Whom the store is open to from now on: its owner alone (the default), or everyone, for reading its images. */
   readonly access?: StoreAccess;
@@ -58,7 +58,7 @@ export interface Pruned {
 }
 
 /** Above what distributions give to users in /etc/subuid (from 100000) and what systemd takes for its containers. */
-const defaultRootOwners: OwnerMap = { kind: 'mapped', base: 1_879_048_192, size: 65_536 };
+const defaultRootOwners: FileOwners = { kind: 'mapped', base: 1_879_048_192, size: 65_536 };
 
 /** Images at one root folder, shared with other processes. */
 export class ImageStore implements AsyncDisposable {

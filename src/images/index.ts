@@ -7,7 +7,7 @@ export type { BuildOptions } from './build/build-into-store.ts';
 export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
 export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';
 export { defaultLimits, type ImageLimits } from './limits.ts';
-export type { OwnerMap } from './owner-map.ts';
+export type { FileOwners as OwnerMap } from './file-owners.ts';
 export { formatPlatform, machinePlatform, parsePlatform, type Platform } from './platform.ts';
 export type { OnProgress, Progress } from './progress.ts';
 export type { PushImageOptions } from './push.ts';

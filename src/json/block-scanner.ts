@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { BabelhostError } from '../base/errors.ts';
 import { jsonBlocksPath } from '../base/native.ts';
-import { onFirstUse } from '../base/lazy.ts';
+import { lazy } from '../base/lazy.ts';
 
 /** What it stops at, but for faults, which begin with `firstFault`; native/json-blocks has the same numbers. */
 export const stops = { pieceEnd: 0, memberName: 1, memberEnd: 2, lineEnd: 3, firstFault: 224 } as const;
@@ -97,4 +97,4 @@ export class BlockScanner {
 }
 
 /** The one that everything is scanned with. */
-export const blockScanner = onFirstUse(() => new BlockScanner());
+export const blockScanner = lazy(() => new BlockScanner());

@@ -5,7 +5,7 @@ import { Container } from './container.ts';
 import { defaultConfigFactory, type ConfigFactory, type Process } from './process.ts';
 import { ContainerRuntime } from '../container/index.ts';
 import {
-  DriverCatalogue,
+  InstalledDrivers,
   type Driver,
   type Installed,
   type InstallOptions,
@@ -31,18 +31,18 @@ export interface RuntimeOptions {
 export class Runtime implements AsyncDisposable {
   readonly #store: ImageStore;
   readonly #containers: ContainerRuntime;
-  readonly #catalogue: DriverCatalogue;
+  readonly #drivers: InstalledDrivers;
   readonly #configFactory: ConfigFactory;
 
   private constructor(
     store: ImageStore,
     containers: ContainerRuntime,
-    catalogue: DriverCatalogue,
+    drivers: InstalledDrivers,
     configFactory: ConfigFactory,
   ) {
     this.#store = store;
     this.#containers = containers;
-    this.#catalogue = catalogue;
+    this.#drivers = drivers;
     this.#configFactory = configFactory;
   }
 
@@ -65,7 +65,7 @@ export class Runtime implements AsyncDisposable {
       owners: containers.owners,
       ...(options.storeAccess !== undefined && { access: options.storeAccess }),
     });
-    return new Runtime(store, containers, new DriverCatalogue(root, store, logger), configFactory);
+    return new Runtime(store, containers, new InstalledDrivers(root, store, logger), configFactory);
   }
 
   /** The images of the root folder. */
@@ -78,17 +78,17 @@ export class Runtime implements AsyncDisposable {
    * @throws BabelhostError what `driver/install` answers with
    */
   async installDriver(reference: string, options: InstallOptions = {}): Promise<Installed> {
-    return await this.#catalogue.install(reference, options);
+    return await this.#drivers.install(reference, options);
   }
 
   /** @throws BabelhostError `storageDirty` */
   async listDrivers(): Promise<Driver[]> {
-    return await this.#catalogue.list();
+    return await this.#drivers.list();
   }
 
   /** @throws BabelhostError `driverNotInstalled` */
   async removeDriver(language: string): Promise<void> {
-    await this.#catalogue.remove(language);
+    await this.#drivers.remove(language);
   }
 
   /**

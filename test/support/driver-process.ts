@@ -2,7 +2,7 @@
 // fails to speak) the native protocol.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import type { Guest, GuestExit } from '../../src/drivers/process/driver-process.ts';
+import type { DriverProcess, DriverExit } from '../../src/drivers/process/driver-process.ts';
 
 let made = 0;
 
@@ -22,9 +22,9 @@ const prelude = `
 export const echoProgram = `eachLine(({ content }) => answer({ status: 'ok', errors: [], ast: { content } }));`;
 
 /** Starts a driver process that runs `program`. It ends with its stdin, with kill(), or with the test's process. */
-export function driverProcess(program: string): Guest {
+export function driverProcess(program: string): DriverProcess {
   const child = spawn(process.execPath, ['-e', prelude + program], { stdio: 'pipe' });
-  const exited = new Promise<GuestExit>((resolve) => {
+  const exited = new Promise<DriverExit>((resolve) => {
     child.once('exit', (code, signal) => {
       resolve(
         signal === null

@@ -2,7 +2,7 @@
 // in memory, in the time of whatever clock the test has, and fails as each request says. As a real one it comes to a
 // request when it has answered the one before.
 import { PassThrough, Writable } from 'node:stream';
-import type { Guest, GuestExit } from '../../src/drivers/process/driver-process.ts';
+import type { DriverProcess, DriverExit } from '../../src/drivers/process/driver-process.ts';
 
 /** What a driver does with a request. */
 export type Behaviour =
@@ -21,15 +21,15 @@ export interface Asked {
 
 let made = 0;
 
-export class FakeDriver implements Guest {
+export class FakeDriver implements DriverProcess {
   readonly id: string;
   readonly pid: number;
   readonly stdout = new PassThrough();
   readonly stderr = new PassThrough();
   readonly stdin: Writable;
-  readonly exited: Promise<GuestExit>;
+  readonly exited: Promise<DriverExit>;
   readonly #onAsked: (asked: Asked) => void;
-  #exit: (exit: GuestExit) => void = () => undefined;
+  #exit: (exit: DriverExit) => void = () => undefined;
   #alive = true;
   readonly #written: { readonly asked: Asked; readonly id: string | undefined }[] = [];
 
@@ -68,7 +68,7 @@ export class FakeDriver implements Guest {
     return Promise.resolve(undefined);
   }
 
-  async kill(): Promise<GuestExit> {
+  async kill(): Promise<DriverExit> {
     this.#end({ reason: 'killed' });
     return await this.exited;
   }
@@ -114,7 +114,7 @@ export class FakeDriver implements Guest {
     }
   }
 
-  #end(exit: GuestExit): void {
+  #end(exit: DriverExit): void {
     if (!this.#alive) return;
     this.#alive = false;
     this.#exit(exit);

@@ -1,6 +1,6 @@
 // container destroy: removes stopped containers; one that cannot be removed does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../for-each.ts';
+import { forEachName } from '../for-each.ts';
 
 export default command({
   configure(command) {
@@ -10,7 +10,7 @@ export default command({
   async run(context, ids) {
     const { global, signal, output, session } = context;
     const { client } = await session();
-    return await inTurn(
+    return await forEachName(
       context,
       'destroyed',
       ids,

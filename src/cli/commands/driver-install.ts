@@ -7,7 +7,7 @@ import { command, type Context } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
 import { driverLimitNames, parseLimit, type DriverLimits } from '../driver-limits.ts';
 import { errorObject, UsageError } from '../failure.ts';
-import { inTurn } from '../for-each.ts';
+import { forEachName } from '../for-each.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
 import { transfer } from '../transfer.ts';
@@ -61,7 +61,7 @@ export default command<Options>({
     const given = fromCatalogue ? [] : readArguments(args);
     const credentials = await readCredentials(options, context.signal);
     const wanted = fromCatalogue ? await readCatalogue(context, options) : given;
-    return await inTurn(
+    return await forEachName(
       context,
       'installed',
       wanted,

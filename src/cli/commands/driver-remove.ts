@@ -1,6 +1,6 @@
 // driver remove: the drivers of the languages named; one that is not there does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../for-each.ts';
+import { forEachName } from '../for-each.ts';
 import { onOneLine } from '../text.ts';
 
 export default command({
@@ -11,7 +11,7 @@ export default command({
   async run(context, languages) {
     const { global, signal, output, session } = context;
     const { client } = await session();
-    return await inTurn(
+    return await forEachName(
       context,
       'removed',
       languages,

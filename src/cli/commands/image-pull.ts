@@ -1,7 +1,7 @@
 // image pull: images into the store, one after another; one that fails does not keep the others from coming.
 import { command } from '../command.ts';
 import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
-import { inTurn } from '../for-each.ts';
+import { forEachName } from '../for-each.ts';
 import { formatBytes, formatCount } from '../quantities.ts';
 import { absoluteReference } from '../references.ts';
 import { onOneLine } from '../text.ts';
@@ -27,7 +27,7 @@ export default command<Options>({
   async run(context, references, { platform, ...given }) {
     const { global, signal, output } = context;
     const credentials = await readCredentials(given, signal);
-    return await inTurn(
+    return await forEachName(
       context,
       'pulled',
       references,

@@ -1,6 +1,6 @@
 // image remove: images out of the store; one that is not there does not keep the others from going.
 import { command } from '../command.ts';
-import { inTurn } from '../for-each.ts';
+import { forEachName } from '../for-each.ts';
 import { onOneLine } from '../text.ts';
 
 interface Options {
@@ -18,7 +18,7 @@ export default command<Options>({
   async run(context, names, { force }) {
     const { global, signal, output, session } = context;
     const { client } = await session();
-    return await inTurn(
+    return await forEachName(
       context,
       'removed',
       names,

@@ -5,8 +5,8 @@ import type { Guard } from '../guard/guard.ts';
 import type { ContainerId } from '../id.ts';
 import type { IdRanges } from '../oci/id-ranges.ts';
 import type { Limits } from '../limits.ts';
-import type { Identity } from '../oci/id-mapping.ts';
-import type { Reapings } from '../guard/exit-waiters.ts';
+import type { IdMapping } from '../oci/id-mapping.ts';
+import type { ExitWaiters } from '../guard/exit-waiters.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
 import type { ContainerProcess } from '../oci/spec.ts';
 
@@ -15,8 +15,8 @@ export interface BootContext {
   readonly bootstrap: string;
   readonly runtime: RuntimeProgram;
   readonly guard: Guard;
-  readonly reapings: Reapings;
-  readonly identity: Identity;
+  readonly exitWaiters: ExitWaiters;
+  readonly idMapping: IdMapping;
   /** Where each container has ids of its own; undefined where all have the same. */
   readonly ranges: IdRanges | undefined;
   readonly placement: CgroupPlacement;

@@ -5,7 +5,7 @@ import { cgroupResources, makingArguments } from '../cgroup/placement.ts';
 import { filesOf, removeRemains } from './container-files.ts';
 import type { Container } from './container.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
-import { follow } from './supervise.ts';
+import { supervise } from './supervise.ts';
 import { deleteContainer } from '../guard/exec-in-guard.ts';
 import { resourceLimits, substituteLimits } from '../diagnose/isolation.ts';
 import { launch, LaunchFailure } from '../guard/launch.ts';
@@ -26,7 +26,7 @@ export async function bootContainer(
 ): Promise<Container> {
   signal?.throwIfAborted();
   const files = filesOf(context, options.id);
-  const endBoot = context.reapings.beginBoot();
+  const endBoot = context.exitWaiters.beginBoot();
   const ids = context.ranges?.take();
   let launching = false;
   try {
@@ -45,7 +45,7 @@ export async function bootContainer(
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
-    const container = follow(context, options, files, launched);
+    const container = supervise(context, options, files, launched);
     void container.exited.then(() => ids?.[Symbol.dispose]());
     return container;
   } catch (error) {
@@ -63,23 +63,23 @@ export async function bootContainer(
 }
 
 /** How the root file system is to be mounted (native/rootfs.c). */
-function rootArguments({ guard, identity }: BootContext, { rootfs, layer }: BootOptions, own?: IdRange): string[] {
+function rootArguments({ guard, idMapping }: BootContext, { rootfs, layer }: BootOptions, own?: IdRange): string[] {
   const args = ['--rootfs', rootfs];
   if (layer === undefined && guard.lacks.overlay !== undefined) return [...args, '--bound'];
-  if (identity.kind === 'privileged' && own !== undefined) {
-    args.push('--ids', `${identity.ids.first}:${identity.ids.count}`, '--to', String(own.first));
+  if (idMapping.kind === 'privileged' && own !== undefined) {
+    args.push('--ids', `${idMapping.ids.first}:${idMapping.ids.count}`, '--to', String(own.first));
   }
   if (layer === undefined) return args;
-  const owner = identity.kind === 'granted' ? ['--owner', String(idMappings(identity).uids.first)] : [];
+  const owner = idMapping.kind === 'granted' ? ['--owner', String(idMappings(idMapping).uids.first)] : [];
   return [...args, '--layer', layer, ...owner];
 }
 
 async function makeSpec(context: BootContext, options: BootOptions, own?: IdRange): Promise<object> {
-  const { identity, placement } = context;
-  const { uids, gids } = idMappings(identity, own);
+  const { idMapping, placement } = context;
+  const { uids, gids } = idMappings(idMapping, own);
   return containerSpec({
     process: options.process,
-    user: await processUser(identity, options.rootfs, options.process.user),
+    user: await processUser(idMapping, options.rootfs, options.process.user),
     hostname: options.hostname,
     writable: options.layer !== undefined,
     limits: options.limits,

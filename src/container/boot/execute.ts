@@ -8,7 +8,7 @@ import type { BootContext, BootOptions } from './boot-context.ts';
 import { joiningArguments } from '../cgroup/placement.ts';
 import { confirmedEnd, endOf, exitOf, type ContainerExit } from './exit.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
-import type { GuestProcess } from '../guard/reports.ts';
+import type { StartedProcess } from '../guard/reports.ts';
 import { newContainerId } from '../id.ts';
 import { resourceLimits, substituteLimits } from '../diagnose/isolation.ts';
 import { keepKilling } from './kill.ts';
@@ -67,12 +67,12 @@ export async function executeInContainer(
   const log = path.join(folder, 'log.json');
   const pidFile = path.join(folder, 'pid');
   const specification = path.join(folder, 'process.json');
-  const endBoot = context.reapings.beginBoot();
-  let guest: GuestProcess | undefined;
+  const endBoot = context.exitWaiters.beginBoot();
+  let guest: StartedProcess | undefined;
   try {
     const spec = processSpec({
       process,
-      user: await processUser(context.identity, options.rootfs, process.user),
+      user: await processUser(context.idMapping, options.rootfs, process.user),
       rlimits: resourceLimits(options.limits, context.highestLimits),
       initArguments: kind === 'command' ? substituteLimits(context.placement, options.limits) : undefined,
       oomScoreAdj: context.oomScoreAdj,
@@ -106,9 +106,9 @@ export async function executeInContainer(
 }
 
 /** Ends the process of a start that has failed, as it may have been kept from ending by itself. */
-function endLeft(context: BootContext, process: GuestProcess): void {
+function endLeft(context: BootContext, process: StartedProcess): void {
   const stopKilling = keepKilling(context.guard, process, true);
-  void context.reapings.wait(process.guardPid).then(stopKilling);
+  void context.exitWaiters.wait(process.guardPid).then(stopKilling);
 }
 
 function follow(place: ExecutionPlace, folder: string, launched: Launched, kind: ExecutionKind): ExecutedProcess {
@@ -117,7 +117,7 @@ function follow(place: ExecutionPlace, folder: string, launched: Launched, kind:
   const letHostEnd = context.guard.keepHostAlive();
   let stopKilling: (() => void) | undefined;
   let over = false;
-  const exited = context.reapings
+  const exited = context.exitWaiters
     .wait(process.guardPid)
     .then(async (status): Promise<ContainerExit> => {
       over = true;

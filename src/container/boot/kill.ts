@@ -1,5 +1,5 @@
 // SIGKILL for a process of a container, from outside, whatever the processes beside it do to it.
-import type { GuestProcess } from '../guard/reports.ts';
+import type { StartedProcess } from '../guard/reports.ts';
 import type { Guard } from '../guard/guard.ts';
 import { newContainerId } from '../id.ts';
 import { beginning, connectToStarter } from '../guard/starter-connection.ts';
@@ -13,7 +13,7 @@ const patienceMs = 2000;
  * whomever's on this machine. The starter holds the process first, and sees that it is the one that was started
  * (native/process.c). Where it cannot be asked, nothing is killed: the caller tries again.
  */
-function askToKill(guard: Guard, process: GuestProcess): void {
+function askToKill(guard: Guard, process: StartedProcess): void {
   const request = beginning(newContainerId(), 'kill', [String(process.guardPid), process.startedAt]);
   connectToStarter(guard, request, () => undefined).resume();
 }
@@ -23,7 +23,7 @@ function askToKill(guard: Guard, process: GuestProcess): void {
  * @param now whether nothing has asked it to end that it would hear
  * @returns to be called when it has been reaped
  */
-export function keepKilling(guard: Guard, process: GuestProcess, now = false): () => void {
+export function keepKilling(guard: Guard, process: StartedProcess, now = false): () => void {
   if (process.pid === 0) return () => undefined;
   if (now) askToKill(guard, process);
   const timer = setInterval(() => {

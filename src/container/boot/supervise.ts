@@ -10,7 +10,7 @@ import { keepKilling } from './kill.ts';
 import type { Launched } from '../guard/launch.ts';
 
 /** Follows a container that was started to its end, and removes what it leaves. */
-export function follow(
+export function supervise(
   context: BootContext,
   options: BootOptions,
   files: ContainerFiles,
@@ -45,7 +45,7 @@ export function follow(
           end();
         }, runTimeMs);
   // The kernel has ended everything else before the guard could reap process 1.
-  const exited = context.reapings.wait(process.guardPid).then(async (status): Promise<ContainerExit> => {
+  const exited = context.exitWaiters.wait(process.guardPid).then(async (status): Promise<ContainerExit> => {
     over = true;
     stopKilling?.();
     clearTimeout(runTime);

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { mayUse, readOrEmpty } from '../sync-fs.ts';
 import { hierarchyOf, type CgroupLayout, type ContainerCgroups, type Controller, type Hierarchy } from './cgroup.ts';
 import type { Limits } from '../limits.ts';
-import type { Identity } from '../oci/id-mapping.ts';
+import type { IdMapping } from '../oci/id-mapping.ts';
 import type { CgroupResources } from '../oci/spec.ts';
 
 export const limitingControllers = ['memory', 'pids', 'cpu'] as const satisfies readonly Controller[];
@@ -36,9 +36,14 @@ const cpuPeriodUs = 100_000;
  * @param name the name of this host's cgroup
  * @param runtime crun makes no cgroups for us: it refuses hierarchies that runc takes, so it is executed in ready ones
  */
-export function placeCgroups(layout: CgroupLayout, identity: Identity, runtime: string, name: string): CgroupPlacement {
+export function placeCgroups(
+  layout: CgroupLayout,
+  idMapping: IdMapping,
+  runtime: string,
+  name: string,
+): CgroupPlacement {
   if (layout.kind === 'none') return nowhere('no cgroup is mounted');
-  if (identity.kind !== 'privileged') return placeDelegated(layout, name);
+  if (idMapping.kind !== 'privileged') return placeDelegated(layout, name);
   for (const { mountPoint } of layout.hierarchies) {
     if (!mayUse(mountPoint, constants.W_OK)) return nowhere(`${mountPoint} is read-only`);
   }

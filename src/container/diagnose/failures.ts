@@ -1,12 +1,12 @@
 // What went wrong, in words that name the setting to change. The bootstrap and the runtimes say which step failed and
 // with which errno; what that means on a given machine is told here, in one place.
 import { BabelhostError, messageOf, systemErrorCode, type ErrorData } from '../../base/errors.ts';
-import { explainRefusal, readNamespaceSettings, type Refusal } from './namespaces.ts';
+import { explainNamespaceDenial, readNamespaceSettings, type NamespaceDenial } from './namespaces.ts';
 
 interface Explanation {
   readonly pattern: RegExp;
   /** Why, what to do, and a command that does it; asked for where it depends on the machine's settings. */
-  readonly refusal: Refusal | (() => Refusal);
+  readonly refusal: NamespaceDenial | (() => NamespaceDenial);
 }
 
 /** The first that fits is used; from the particular to the general. */
@@ -23,7 +23,7 @@ const explanations: readonly Explanation[] = [
   },
   {
     pattern: /cannot (make .*namespace|detach the mount namespace|mount a tmpfs).*\((EPERM|EACCES)\)/,
-    refusal: () => explainRefusal(readNamespaceSettings()),
+    refusal: () => explainNamespaceDenial(readNamespaceSettings()),
   },
   {
     pattern: /cannot make a user namespace \((EINVAL|ENOSYS)\)/,
@@ -112,7 +112,12 @@ const explanations: readonly Explanation[] = [
  * A `containerFailed` error for a step that failed with `text` on stderr or in a log.
  * @param known why, where that is known from elsewhere: the text is not searched then
  */
-export function explainFailure(step: string, text: string, data: ErrorData = {}, known?: Refusal): BabelhostError {
+export function explainFailure(
+  step: string,
+  text: string,
+  data: ErrorData = {},
+  known?: NamespaceDenial,
+): BabelhostError {
   const found = known === undefined ? explanations.find(({ pattern }) => pattern.test(text)) : { refusal: known };
   const reason = text.trim().slice(-2000);
   const refusal = typeof found?.refusal === 'function' ? found.refusal() : found?.refusal;

@@ -3,7 +3,7 @@ import { BabelhostError } from '../../base/errors.ts';
 import type { CgroupPlacement } from '../cgroup/placement.ts';
 import type { Guard } from '../guard/guard.ts';
 import type { Limits } from '../limits.ts';
-import type { Identity } from '../oci/id-mapping.ts';
+import type { IdMapping } from '../oci/id-mapping.ts';
 import type { Rlimit } from '../oci/spec.ts';
 
 export const protections = [
@@ -37,7 +37,7 @@ export interface IsolationItem {
 
 export interface IsolationReport {
   readonly runtime: string;
-  readonly identity: Identity['kind'];
+  readonly identity: IdMapping['kind'];
   readonly items: readonly IsolationItem[];
 }
 
@@ -47,7 +47,7 @@ export interface IsolationReport {
  */
 export function reportIsolation(
   runtime: string,
-  identity: Identity,
+  idMapping: IdMapping,
   placement: CgroupPlacement,
   lacks: Guard['lacks'] | undefined,
 ): IsolationReport {
@@ -76,15 +76,15 @@ export function reportIsolation(
     { name: 'openFiles', enforced: 'yes', by: 'rlimit' },
     { name: 'fileSize', enforced: 'yes', by: 'rlimit' },
     { name: 'temporarySize', enforced: 'yes', by: 'tmpfs' },
-    identity.kind === 'own'
+    idMapping.kind === 'own'
       ? {
           name: 'unprivilegedId',
           enforced: 'weaker',
           by: 'user namespace',
-          reason: `the container's root is the user that runs babelhost: ${identity.reason}`,
+          reason: `the container's root is the user that runs babelhost: ${idMapping.reason}`,
         }
       : { name: 'unprivilegedId', enforced: 'yes', by: 'user namespace' },
-    separateIds(identity, lacks),
+    separateIds(idMapping, lacks),
     { name: 'userNamespace', enforced: 'yes', by: 'user namespace' },
     { name: 'processIsolation', enforced: 'yes', by: 'pid and IPC namespaces' },
     { name: 'network', enforced: 'yes', by: 'network namespace, seccomp' },
@@ -94,13 +94,13 @@ export function reportIsolation(
     { name: 'noNewPrivileges', enforced: 'yes', by: 'prctl' },
     { name: 'seccomp', enforced: 'yes', by: 'seccomp' },
   ];
-  return { runtime, identity: identity.kind, items };
+  return { runtime, identity: idMapping.kind, items };
 }
 
 const untried = 'it was not tried, since no guard could be started';
 
 /** What the kernel counts by the user, as in epoll watches and pages of pipes, is counted for each container. */
-function separateIds(identity: Identity, lacks: Guard['lacks'] | undefined): IsolationItem {
+function separateIds(idMapping: IdMapping, lacks: Guard['lacks'] | undefined): IsolationItem {
   const name = 'separateIds';
   const shared = 'all containers have the same ids, and the limits that the kernel counts by the user:';
   const weaker = (reason: string): IsolationItem => ({
@@ -109,8 +109,8 @@ function separateIds(identity: Identity, lacks: Guard['lacks'] | undefined): Iso
     by: '',
     reason: `${shared} ${reason}`,
   });
-  if (identity.kind !== 'privileged') return weaker("only root can shift the owners of images' files");
-  if (identity.ranges === 0) return weaker('the user namespace that babelhost runs in has no further ids');
+  if (idMapping.kind !== 'privileged') return weaker("only root can shift the owners of images' files");
+  if (idMapping.ranges === 0) return weaker('the user namespace that babelhost runs in has no further ids');
   if (lacks === undefined) return weaker(untried);
   if (lacks.ids !== undefined) return weaker(lacks.ids);
   return { name, enforced: 'yes', by: 'id-mapped mounts' };

@@ -8,7 +8,7 @@ import { requireBootstrap } from '../../base/native.ts';
 import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
 import { hostNameIsRefused } from '../oci/host-name.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
-import { defaultBase, findIdentity, userName, type Identity } from '../oci/id-mapping.ts';
+import { defaultBase, findIdMapping, userName, type IdMapping } from '../oci/id-mapping.ts';
 import { ContainerRuntime } from '../runtime.ts';
 import { findAdvisories } from './runtime-advisories.ts';
 import { findProgram } from '../oci/runtime-program.ts';
@@ -39,7 +39,7 @@ export interface MachineReport {
  * @param required protections that must be fully in force
  */
 export async function examineMachine(runtime = 'runc', required: readonly string[] = []): Promise<MachineReport> {
-  const identity = findIdentity(defaultBase);
+  const idMapping = findIdMapping(defaultBase);
   const layout = readCgroupLayout();
   const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
   try {
@@ -51,9 +51,9 @@ export async function examineMachine(runtime = 'runc', required: readonly string
       examineRuntime('runc', runtime === 'runc'),
       examineRuntime('crun', runtime === 'crun'),
       ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
-      examineNamespaces(host, identity),
+      examineNamespaces(host, idMapping),
       examineContainer(host, directory),
-      Promise.resolve(examineIds(identity)),
+      Promise.resolve(examineIds(idMapping)),
       Promise.resolve(examineCgroups(layout, isolation)),
       examineOverlay(),
       examineDumps(),
@@ -100,9 +100,9 @@ async function examineRuntime(name: string, isUsed: boolean): Promise<Finding> {
   }
 }
 
-async function examineNamespaces(host: ContainerRuntime, identity: Identity): Promise<Finding> {
+async function examineNamespaces(host: ContainerRuntime, idMapping: IdMapping): Promise<Finding> {
   const name = 'namespaces';
-  const what = identity.kind === 'privileged' ? 'mount and pid namespaces' : 'user, mount and pid namespaces';
+  const what = idMapping.kind === 'privileged' ? 'mount and pid namespaces' : 'user, mount and pid namespaces';
   try {
     await host.prepare();
     return { name, state: 'ok', found: `${what} can be made` };
@@ -138,11 +138,11 @@ async function examineContainer(host: ContainerRuntime, directory: string): Prom
   return { name, state: 'weaker', found: kept };
 }
 
-function examineIds(identity: Identity): Finding {
+function examineIds(idMapping: IdMapping): Finding {
   const name = 'ids';
-  switch (identity.kind) {
+  switch (idMapping.kind) {
     case 'privileged':
-      return { name, state: 'ok', found: `${identity.ids.count} from ${identity.ids.first} on, as root` };
+      return { name, state: 'ok', found: `${idMapping.ids.count} from ${idMapping.ids.first} on, as root` };
     case 'granted': {
       // Root writes the maps itself.
       const mappers = process.geteuid?.() === 0 ? [] : ['newuidmap', 'newgidmap'];
@@ -154,14 +154,14 @@ function examineIds(identity: Identity): Finding {
           mend: 'sudo apt-get install uidmap',
         };
       }
-      const origin = identity.by === 'root' ? 'mapped by root' : 'of /etc/subuid';
-      return { name, state: 'ok', found: `${identity.uids.count} from ${identity.uids.first} on, ${origin}` };
+      const origin = idMapping.by === 'root' ? 'mapped by root' : 'of /etc/subuid';
+      return { name, state: 'ok', found: `${idMapping.uids.count} from ${idMapping.uids.first} on, ${origin}` };
     }
     case 'own':
       return {
         name,
         state: 'weaker',
-        found: `only the user's own id: ${identity.reason}`,
+        found: `only the user's own id: ${idMapping.reason}`,
         mend: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${userName()}`,
       };
   }

@@ -14,7 +14,7 @@ export interface NamespaceSettings {
   readonly apparmorProfile: string | undefined;
 }
 
-export interface Refusal {
+export interface NamespaceDenial {
   /** Why, and what to do. */
   readonly advice: string;
   /** A shell command that mends it, where one does. */
@@ -39,7 +39,7 @@ export function readNamespaceSettings(): NamespaceSettings {
 }
 
 /** Names each setting that is set so as to refuse; where none is, those that there are. */
-export function explainRefusal(settings: NamespaceSettings): Refusal {
+export function explainNamespaceDenial(settings: NamespaceSettings): NamespaceDenial {
   const causes: string[] = [];
   const assignments: string[] = [];
   if (settings.usernsClone === '0') {

@@ -7,7 +7,7 @@ import { messageOf } from '../../base/errors.ts';
 import type { BootContext } from '../boot/boot-context.ts';
 import type { ContainerFiles } from '../boot/container-files.ts';
 import type { ContainerId } from '../id.ts';
-import type { Identity } from '../oci/id-mapping.ts';
+import type { IdMapping } from '../oci/id-mapping.ts';
 import { deleteArguments } from '../oci/runtime-program.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
@@ -18,9 +18,9 @@ const deletePatienceMs = 5000;
 const facePatienceMs = 10 * 60_000;
 
 /** The options of `bootstrap run` that make it enter what the guard has made. */
-function identityArguments(identity: Identity): string[] {
-  if (identity.kind === 'privileged') return [];
-  return identity.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
+function identityArguments(idMapping: IdMapping): string[] {
+  if (idMapping.kind === 'privileged') return [];
+  return idMapping.kind === 'granted' ? ['--user-namespace', '--set-groups'] : ['--user-namespace'];
 }
 
 /**
@@ -34,7 +34,7 @@ async function spawnInGuard(
   command: readonly string[],
   output: 'ignore' | 'pipe',
 ): Promise<{ readonly child: ChildProcess; readonly lifeline: Duplex }> {
-  const args = ['run', ...identityArguments(context.identity), '--', ...command];
+  const args = ['run', ...identityArguments(context.idMapping), '--', ...command];
   const child = await spawnProcess(action, context.bootstrap, args, {
     stdio: ['ignore', output, output, context.guard.processFolder.fd, 'pipe'],
     env: runtimeEnvironment(context.folder),
@@ -71,7 +71,7 @@ async function endOf({ child, lifeline }: Awaited<ReturnType<typeof spawnInGuard
 }
 
 /** How a face of the bootstrap ended. */
-export interface BesideResult {
+export interface ExecResult {
   /** Null if it was killed. */
   readonly status: number | null;
   /** What it wrote to stdout and to stderr, up to `outputLength` characters of each. */
@@ -82,7 +82,7 @@ export interface BesideResult {
 const outputLength = 8192;
 
 /** Executes a face of the bootstrap in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
-export async function runInGuard(context: BootContext, face: readonly string[]): Promise<BesideResult> {
+export async function execInGuard(context: BootContext, face: readonly string[]): Promise<ExecResult> {
   // The guard's own copy: other paths of it lead nowhere in there.
   const command = [path.join(context.stage, 'init'), ...face];
   const spawned = await spawnInGuard('do something beside containers', context, command, 'pipe');

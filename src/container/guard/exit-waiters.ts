@@ -1,7 +1,7 @@
 // Which processes the guard has reaped, and how they ended, for whoever waits for one of them. A container may end before
 // its process id is known here, so what nobody waits for is kept for as long as a container is being booted, and no longer.
 
-export class Reapings {
+export class ExitWaiters {
   readonly #waiting = new Map<number, (status: number | undefined) => void>();
   readonly #unclaimed = new Map<number, number>();
   #booting = 0;

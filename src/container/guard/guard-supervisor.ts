@@ -11,10 +11,10 @@ import { Guard } from './guard.ts';
 import { newContainerId } from '../id.ts';
 import { IdRanges } from '../oci/id-ranges.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from '../diagnose/isolation.ts';
-import { identifySocket, noteSocket, type ListenedSocket } from './socket-cleanup.ts';
-import { OpenedBootstrap } from './pinned-bootstrap.ts';
-import type { Identity } from '../oci/id-mapping.ts';
-import { Reapings } from './exit-waiters.ts';
+import { identifySocket, noteSocket, type ListeningSocket } from './socket-cleanup.ts';
+import { PinnedBootstrap } from './pinned-bootstrap.ts';
+import type { IdMapping } from '../oci/id-mapping.ts';
+import { ExitWaiters } from './exit-waiters.ts';
 import { findRuntime } from '../oci/runtime-program.ts';
 import type { ContainerRuntimeOptions } from '../runtime-options.ts';
 import { findStage } from './stage.ts';
@@ -22,25 +22,25 @@ import { findStage } from './stage.ts';
 /** A container's own out-of-memory score: before the host's other processes, when the whole machine runs out. */
 const oomScoreAdj = 300;
 
-export class HostSetting {
+export class GuardSupervisor {
   readonly #options: ContainerRuntimeOptions;
-  readonly #identity: Identity;
+  readonly #idMapping: IdMapping;
   readonly #ranges: IdRanges | undefined;
   readonly #layout: CgroupLayout;
   readonly #logger: Logger;
   /** Aborted when no more containers are to be booted. */
   readonly #closing: AbortSignal;
   #prepared: Promise<BootContext> | undefined;
-  #bootstrap: OpenedBootstrap | undefined;
+  #bootstrap: PinnedBootstrap | undefined;
   /** This host's folder, while its guard lives. */
   #folder: string | undefined;
-  #socket: ListenedSocket | undefined;
+  #socket: ListeningSocket | undefined;
 
-  constructor(options: ContainerRuntimeOptions, identity: Identity, layout: CgroupLayout, closing: AbortSignal) {
+  constructor(options: ContainerRuntimeOptions, idMapping: IdMapping, layout: CgroupLayout, closing: AbortSignal) {
     this.#options = options;
-    this.#identity = identity;
-    if (identity.kind === 'privileged' && identity.ranges > 0) {
-      this.#ranges = new IdRanges(identity.ids.first + identity.ids.count, identity.ranges);
+    this.#idMapping = idMapping;
+    if (idMapping.kind === 'privileged' && idMapping.ranges > 0) {
+      this.#ranges = new IdRanges(idMapping.ids.first + idMapping.ids.count, idMapping.ranges);
     }
     this.#layout = layout;
     this.#logger = options.logger ?? silentLogger();
@@ -55,7 +55,7 @@ export class HostSetting {
       ({ guard }) => guard.lacks,
       () => undefined,
     );
-    return reportIsolation(runtime, this.#identity, this.#place('babelhost'), lacks);
+    return reportIsolation(runtime, this.#idMapping, this.#place('babelhost'), lacks);
   }
 
   /**
@@ -93,13 +93,13 @@ export class HostSetting {
     const cgroup = `babelhost-${name}`;
     // At once, what the kernel has at hand: each turn of Node's threads takes longer, and the guard is to be starting when
     // this returns for the first time, whatever else the host does then.
-    const bootstrap = (this.#bootstrap ??= OpenedBootstrap.open());
+    const bootstrap = (this.#bootstrap ??= PinnedBootstrap.open());
     const runtime = findRuntime(this.#options.runtime ?? 'runc');
     const placement = this.#place(cgroup);
     const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
     const ownScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const reapings = new Reapings();
+    const exitWaiters = new ExitWaiters();
     const stage = findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
       bootstrap: bootstrap.path,
@@ -107,15 +107,15 @@ export class HostSetting {
       name,
       stage,
       runtime,
-      identity: this.#identity,
+      idMapping: this.#idMapping,
       cgroups: placement.hostFolders,
       cgroup2: cgroup2View(runtime.name, this.#layout),
       onReaped: (pid, status) => {
-        reapings.reaped(pid, status);
+        exitWaiters.reaped(pid, status);
       },
     });
     void guard.ended.then(() => {
-      reapings.allGone();
+      exitWaiters.allGone();
       // The next boot starts another.
       this.#prepared = undefined;
       this.#folder = undefined;
@@ -125,7 +125,7 @@ export class HostSetting {
     });
     const folder = path.join(directory, name);
     try {
-      checkRequired(reportIsolation(runtime.name, this.#identity, placement, guard.lacks), required);
+      checkRequired(reportIsolation(runtime.name, this.#idMapping, placement, guard.lacks), required);
       await makeHostCgroups(placement);
       // Last: once the guard knows of the socket, its end at our word would be the socket's.
       if (this.#socket !== undefined) noteSocket(folder, this.#socket);
@@ -138,8 +138,8 @@ export class HostSetting {
       bootstrap: bootstrap.path,
       runtime: { ...runtime, makesCgroups: placement.maker === 'runtime' },
       guard,
-      reapings,
-      identity: this.#identity,
+      exitWaiters,
+      idMapping: this.#idMapping,
       ranges: guard.lacks.ids === undefined ? this.#ranges : undefined,
       placement,
       cgroup,
@@ -160,7 +160,7 @@ export class HostSetting {
   }
 
   #place(cgroup: string): CgroupPlacement {
-    return placeCgroups(this.#layout, this.#identity, path.basename(this.#options.runtime ?? 'runc'), cgroup);
+    return placeCgroups(this.#layout, this.#idMapping, path.basename(this.#options.runtime ?? 'runc'), cgroup);
   }
 }
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { explainBootstrapFailure } from '../diagnose/failures.ts';
 import { longestGuardLine, parseGuardLine } from './reports.ts';
 import { readLines } from './lines.ts';
-import { idMappings, type Identity } from '../oci/id-mapping.ts';
+import { idMappings, type IdMapping } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
@@ -19,7 +19,7 @@ export interface GuardOptions {
   /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
   readonly stage: string;
   readonly runtime: RuntimeProgram;
-  readonly identity: Identity;
+  readonly idMapping: IdMapping;
   /** Folders of cgroups that are this host's own, to be removed at its end. */
   readonly cgroups: readonly string[];
   /** What the runtime is to see as /sys/fs/cgroup, where that is not what the host sees. */
@@ -164,22 +164,22 @@ export class Guard {
 }
 
 function guardArguments(options: GuardOptions): string[] {
-  const { identity } = options;
+  const { idMapping } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
-  if (identity.kind === 'privileged') {
-    if (identity.ranges > 0) args.push('--ids', `${identity.ids.first}:${identity.ids.count}`);
+  if (idMapping.kind === 'privileged') {
+    if (idMapping.ranges > 0) args.push('--ids', `${idMapping.ids.first}:${idMapping.ids.count}`);
     // runc looks for a container's namespaces as the machine's root, others as the container's.
-    if (identity.ranges > 0 && options.runtime.name !== 'runc') args.push('--shift-init');
+    if (idMapping.ranges > 0 && options.runtime.name !== 'runc') args.push('--shift-init');
   } else {
     args.push('--user-namespace');
   }
-  if (identity.kind !== 'own') args.push('--owner', String(idMappings(identity).uids.first));
-  if (identity.kind === 'granted') {
+  if (idMapping.kind !== 'own') args.push('--owner', String(idMappings(idMapping).uids.first));
+  if (idMapping.kind === 'granted') {
     for (const [option, range] of [
-      ['--uids', identity.uids],
-      ['--gids', identity.gids],
+      ['--uids', idMapping.uids],
+      ['--gids', idMapping.gids],
     ] as const) {
       args.push(option, `${range.first}:${range.count}`);
     }

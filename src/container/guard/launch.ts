@@ -4,7 +4,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../../base/errors.ts';
 import { ContainerChannel, type ContainerReport, type EndReport } from '../boot/control.ts';
-import { longestGuardLine, parseStarterLine, type GuestProcess } from './reports.ts';
+import { longestGuardLine, parseStarterLine, type StartedProcess } from './reports.ts';
 import type { Guard } from './guard.ts';
 import type { ContainerId } from '../id.ts';
 import { finish, readLines } from './lines.ts';
@@ -23,7 +23,7 @@ export interface LaunchOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   /** Is told of the process as soon as it is known: where the launch fails then, it may have to be ended. */
-  readonly onProcess?: (process: GuestProcess) => void;
+  readonly onProcess?: (process: StartedProcess) => void;
 }
 
 /** How long a runtime that was killed may take to be gone. */
@@ -35,7 +35,7 @@ export interface Launched {
   readonly stderr: Readable;
   readonly channel: ContainerChannel;
   /** Process 1 of the container, or the process of ours that another one runs under. */
-  readonly process: GuestProcess;
+  readonly process: StartedProcess;
   /** What process 1 said about the end of its child; undefined until then. */
   readonly lastReport: () => EndReport | undefined;
   /** Resolves with what was said in the place of process 1, if ever that happens. */
@@ -66,7 +66,7 @@ export class LaunchFailure extends Error {
 export async function launch(options: LaunchOptions): Promise<Launched> {
   const { guard, id, silent = false, signal } = options;
   signal?.throwIfAborted();
-  let guest: GuestProcess | undefined;
+  let guest: StartedProcess | undefined;
   let executed = silent;
   let lastReport: ContainerReport | undefined;
   let status: number | null = null;

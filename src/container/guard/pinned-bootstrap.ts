@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { requireBootstrap } from '../../base/native.ts';
 
-export class OpenedBootstrap implements Disposable {
+export class PinnedBootstrap implements Disposable {
   /**
    * A path that leads to the open file, whatever has become of its name. By the process id and not through /proc/self:
    * it is looked up in a child, whose own descriptors may have been moved by then.
@@ -17,8 +17,8 @@ export class OpenedBootstrap implements Disposable {
   }
 
   /** @throws BabelhostError `runtimeMissing` */
-  static open(): OpenedBootstrap {
-    return new OpenedBootstrap(openSync(requireBootstrap(), 'r'));
+  static open(): PinnedBootstrap {
+    return new PinnedBootstrap(openSync(requireBootstrap(), 'r'));
   }
 
   [Symbol.dispose](): void {

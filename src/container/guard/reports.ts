@@ -26,7 +26,7 @@ export function parseGuardLine(line: string): GuardReport | undefined {
 }
 
 /** A process that the guard's starter has started, as it tells of it. */
-export interface GuestProcess {
+export interface StartedProcess {
   /** The host's id of it; 0 if it had ended already. */
   readonly pid: number;
   /** Its id in the guard's namespace, and when it was started, which tells it from others that had the id before. */
@@ -36,7 +36,7 @@ export interface GuestProcess {
 
 export type StarterReport =
   /** The process that was started. */
-  | { readonly kind: 'process'; readonly process: GuestProcess }
+  | { readonly kind: 'process'; readonly process: StartedProcess }
   /** What the bootstrap has to complain of, and that nothing was started: the runtime's exit status. */
   | { readonly kind: 'complaint'; readonly text: string }
   | { readonly kind: 'ended'; readonly status: number };

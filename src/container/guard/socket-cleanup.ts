@@ -3,7 +3,7 @@ import { lstatSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 
 /** A socket that this host has made. */
-export interface ListenedSocket {
+export interface ListeningSocket {
   readonly path: string;
   /** What tells it from a later one at the same path: inode numbers are used again, times of making are not. */
   readonly device: bigint;
@@ -15,12 +15,12 @@ export interface ListenedSocket {
  * Looks at a socket that has just been made. At once: whoever waits may look at another host's.
  * @param file its absolute path
  */
-export function identifySocket(file: string): ListenedSocket {
+export function identifySocket(file: string): ListeningSocket {
   const { dev, ino, mtimeNs } = lstatSync(file, { bigint: true });
   return { path: file, device: dev, inode: ino, madeNs: mtimeNs };
 }
 
 /** Notes it in the folder of a host, which has no such note yet. In one system call: a host may be killed before any. */
-export function noteSocket(folder: string, socket: ListenedSocket): void {
+export function noteSocket(folder: string, socket: ListeningSocket): void {
   symlinkSync(`${socket.device}:${socket.inode}:${socket.madeNs}:${socket.path}`, path.join(folder, 'listened'));
 }

@@ -7,9 +7,9 @@ import { checkEntryPoint, type Definition } from './definition.ts';
 import { committedMeanwhile, type Staged } from './definition-store.ts';
 import type { Handle, Handles } from './handle.ts';
 import { changeLimits, type LifecycleLimits } from './limits.ts';
-import { Run, type RunSurroundings } from './run.ts';
+import { Run, type RunDependencies } from './run.ts';
 
-export interface CommitSurroundings extends RunSurroundings {
+export interface CommitDependencies extends RunDependencies {
   readonly containers: Containers;
   readonly handles: Handles;
 }
@@ -44,10 +44,10 @@ interface Step {
  */
 export async function commitHandle(
   handle: Handle,
-  around: CommitSurroundings,
+  dependencies: CommitDependencies,
   signal: AbortSignal,
 ): Promise<Committed> {
-  const { containers, handles } = around;
+  const { containers, handles } = dependencies;
   const { container: id, creates } = handle;
   const current = creates ?? (await containers.find(id));
   const previous = containers.runs.get(id);
@@ -65,7 +65,10 @@ export async function commitHandle(
   if (runs && willRun && Object.keys(handle.limits).length > 0) notes.push(limitsNote);
   if (runs && willRun && Object.keys(handle.entryPoint).length > 0) notes.push(entryPointNote);
   const pending = [...current.pending];
-  checkFiles([...pending.map(({ size }) => size), ...handle.files.map(({ content }) => content.length)], around.limits);
+  checkFiles(
+    [...pending.map(({ size }) => size), ...handle.files.map(({ content }) => content.length)],
+    dependencies.limits,
+  );
   const starts = willRun && !runs;
   const next: Definition = {
     ...current,
@@ -78,7 +81,7 @@ export async function commitHandle(
   const earlier = starts ? await containers.store.pendingFiles(current) : [];
   const staged = await containers.store.stage(next, willRun ? [] : handle.files);
   try {
-    await carryOut(next, staged, { handle, earlier, starts, runs, willRun, previous }, around, signal);
+    await carryOut(next, staged, { handle, earlier, starts, runs, willRun, previous }, dependencies, signal);
   } catch (error) {
     await staged.abandon();
     if (error instanceof BabelhostError && error.kind === 'conflict') handles.close(handle);
@@ -95,14 +98,14 @@ async function carryOut(
   next: Definition,
   staged: Staged,
   step: Step,
-  around: CommitSurroundings,
+  dependencies: CommitDependencies,
   signal: AbortSignal,
 ): Promise<void> {
   const { handle, earlier, starts, runs, willRun, previous } = step;
   if (starts) {
     await previous?.ended;
     const files = [...earlier, ...handle.files];
-    const run = await Run.start(next, staged.folder, files, around, signal);
+    const run = await Run.start(next, staged.folder, files, dependencies, signal);
     try {
       await staged.enter();
     } catch (error) {
@@ -110,12 +113,12 @@ async function carryOut(
       await run.ended;
       throw error;
     }
-    around.containers.runs.set(next.id, run);
+    dependencies.containers.runs.set(next.id, run);
     return;
   }
   if (runs && willRun && previous !== undefined && handle.files.length > 0) {
     const { user } = previous.definition.entryPoint;
-    await copyIn(previous.container, user, handle.files, around.limits, signal);
+    await copyIn(previous.container, user, handle.files, dependencies.limits, signal);
   }
   // A container that is stopped cannot be started again as it was: so the definition is entered first, which can
   // fail, and the stopping, which cannot, comes after.

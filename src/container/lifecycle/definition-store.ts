@@ -15,19 +15,19 @@ import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts
 import type { Logger } from '../../base/log.ts';
 import { logUnremoved, type Unremoved } from '../../base/remove-tree.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
-import type { OwnerMap } from '../oci/id-mapping.ts';
+import type { FileOwners } from '../oci/id-mapping.ts';
 import type { CopiedFile } from './copy.ts';
 import { parseDefinition, type Definition, type PendingFile } from './definition.ts';
 import { namesIn, syncFolder } from './folder.ts';
-import { makerLives, makerName } from './process-stamp.ts';
+import { stampLives, stampedName } from './process-stamp.ts';
 
 /** Destroyed containers are named so until their files are removed. */
 const gonePrefix = '.gone-';
 
 /** What a store needs of the machine. */
-export interface StoreSurroundings {
+export interface StoreDependencies {
   readonly folder: string;
-  readonly owners: OwnerMap;
+  readonly owners: FileOwners;
   /** Removes a container's folder, in whose layer there may be files of containers' own ids. */
   readonly removeTree: (folder: string) => Promise<Unremoved | undefined>;
   readonly logger: Logger;
@@ -44,14 +44,14 @@ export interface Staged {
 }
 
 export class DefinitionStore {
-  readonly #surroundings: StoreSurroundings;
+  readonly #dependencies: StoreDependencies;
 
-  constructor(surroundings: StoreSurroundings) {
-    this.#surroundings = surroundings;
+  constructor(dependencies: StoreDependencies) {
+    this.#dependencies = dependencies;
   }
 
   folderOf(id: ContainerId): string {
-    return path.join(this.#surroundings.folder, id);
+    return path.join(this.#dependencies.folder, id);
   }
 
   /**
@@ -60,14 +60,14 @@ export class DefinitionStore {
    */
   async sweep(): Promise<Unremoved[]> {
     const left: Unremoved[] = [];
-    for (const name of await namesIn(this.#surroundings.folder)) {
-      const folder = path.join(this.#surroundings.folder, name);
+    for (const name of await namesIn(this.#dependencies.folder)) {
+      const folder = path.join(this.#dependencies.folder, name);
       try {
         const swept = await this.#sweepable(name);
         if (swept !== undefined) left.push(...(await this.#removeTree(swept)));
       } catch (error) {
         const unremoved = { path: folder, reasons: [messageOf(error)] };
-        logUnremoved(this.#surroundings.logger, unremoved);
+        logUnremoved(this.#dependencies.logger, unremoved);
         left.push(unremoved);
       }
     }
@@ -76,13 +76,13 @@ export class DefinitionStore {
 
   /** The path of an entry of the folder that is nobody's. Of one that is a container's, removes what is half made in it. */
   async #sweepable(name: string): Promise<string | undefined> {
-    const folder = path.join(this.#surroundings.folder, name);
+    const folder = path.join(this.#dependencies.folder, name);
     // Whoever destroys it may be at it: who comes second leaves it to the first (native/remove.c).
     if (name.startsWith(gonePrefix)) return folder;
-    if (name.startsWith('.')) return (await makerLives(name)) ? undefined : folder;
+    if (name.startsWith('.')) return (await stampLives(name)) ? undefined : folder;
     const staged = (await namesIn(folder)).filter((each) => each.startsWith('.'));
     const dead = [];
-    for (const each of staged) if (!(await makerLives(each))) dead.push(each);
+    for (const each of staged) if (!(await stampLives(each))) dead.push(each);
     const abandoned = dead.length > 0 && dead.length === staged.length;
     if (abandoned && (await this.#newest(folder)) === undefined) return await this.#takeAway(folder);
     for (const each of dead) await rm(path.join(folder, each), { force: true });
@@ -91,7 +91,7 @@ export class DefinitionStore {
 
   /** All ids, oldest first. */
   async ids(): Promise<ContainerId[]> {
-    return (await namesIn(this.#surroundings.folder)).filter(isContainerId).sort();
+    return (await namesIn(this.#dependencies.folder)).filter(isContainerId).sort();
   }
 
   /**
@@ -138,7 +138,7 @@ export class DefinitionStore {
   async stage(definition: Definition, added: readonly CopiedFile[]): Promise<Staged> {
     const folder = this.folderOf(definition.id);
     const isNew = definition.generation === 1;
-    const staged = path.join(folder, `.staged-${await makerName()}`);
+    const staged = path.join(folder, `.staged-${await stampedName()}`);
     const pending: PendingFile[] = [];
     const written: string[] = [];
     const abandon = async () => {
@@ -177,22 +177,22 @@ export class DefinitionStore {
 
   /** Renames a container's folder, so that it is none any more. Returns its path then; undefined if it was gone. */
   async #takeAway(folder: string): Promise<string | undefined> {
-    const gone = path.join(this.#surroundings.folder, `${gonePrefix}${await makerName()}`);
+    const gone = path.join(this.#dependencies.folder, `${gonePrefix}${await stampedName()}`);
     try {
       await rename(folder, gone);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
-    await syncFolder(this.#surroundings.folder);
+    await syncFolder(this.#dependencies.folder);
     return gone;
   }
 
   /** A new container's folder has a staged file from its first instant: that tells whose it is. */
   async #makeFolder(definition: Definition, stagedName: string): Promise<void> {
-    const { folder, owners } = this.#surroundings;
+    const { folder, owners } = this.#dependencies;
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const making = path.join(folder, `.new-${await makerName()}`);
+    const making = path.join(folder, `.new-${await stampedName()}`);
     await mkdir(path.join(making, 'files'), { recursive: true, mode: 0o700 });
     await writeFile(path.join(making, stagedName), '', { mode: 0o600 });
     if (definition.writable) {
@@ -222,7 +222,7 @@ export class DefinitionStore {
     const removals = [staged, ...superseded.map((name) => path.join(folder, name))];
     for (const name of unused) removals.push(path.join(folder, 'files', name));
     for (const result of await Promise.allSettled(removals.map((file) => rm(file, { force: true })))) {
-      if (result.status === 'rejected') this.#surroundings.logger.warn({ container: id }, messageOf(result.reason));
+      if (result.status === 'rejected') this.#dependencies.logger.warn({ container: id }, messageOf(result.reason));
     }
   }
 
@@ -236,9 +236,9 @@ export class DefinitionStore {
   }
 
   async #removeTree(folder: string): Promise<Unremoved[]> {
-    const unremoved = await this.#surroundings.removeTree(folder);
+    const unremoved = await this.#dependencies.removeTree(folder);
     if (unremoved === undefined) return [];
-    logUnremoved(this.#surroundings.logger, unremoved);
+    logUnremoved(this.#dependencies.logger, unremoved);
     return [unremoved];
   }
 }

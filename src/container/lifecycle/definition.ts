@@ -1,7 +1,7 @@
 // What a container is defined by: what a commit changes and what survives the host.
 import { z } from 'zod';
 import { BabelhostError } from '../../base/errors.ts';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { RunLimits } from './limits.ts';
 
@@ -40,7 +40,7 @@ export interface Definition {
   readonly pending: readonly PendingFile[];
 }
 
-const schema = onFirstUse(() => {
+const schema = lazy(() => {
   const whole = z.int().nonnegative();
   return z.strictObject({
     id: z.string().refine(isContainerId),

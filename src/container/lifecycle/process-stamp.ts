@@ -14,12 +14,12 @@ async function startOf(pid: number | 'self'): Promise<string | undefined> {
 }
 
 /** A name that nobody else makes, and that tells which process did: ids of processes are reused, with another start. */
-export async function makerName(): Promise<string> {
+export async function stampedName(): Promise<string> {
   return `${process.pid}-${(await startOf('self')) ?? ''}-${randomUUID()}`;
 }
 
 /** Whether the process that made something, by the name that `makerName` gave it, still runs. */
-export async function makerLives(name: string): Promise<boolean> {
+export async function stampLives(name: string): Promise<boolean> {
   const [, pid = '', start] = name.split('-');
   return start !== undefined && (await startOf(Number(pid))) === start;
 }

@@ -5,7 +5,7 @@ import type { Unremoved } from '../../base/remove-tree.ts';
 import { defaultHostName } from '../oci/host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { commitHandle, limitsNote, type CommitSurroundings, type Committed } from './commit.ts';
+import { commitHandle, limitsNote, type CommitDependencies, type Committed } from './commit.ts';
 import { Containers, type ContainerStatus } from './containers.ts';
 import { copyOut, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, checkHostname, checkPath, type Definition, type EntryPoint } from './definition.ts';
@@ -22,7 +22,7 @@ import {
 import type { OutputChunk } from './output-log.ts';
 import { listContainers, stateOf, type ContainerState, type ContainerSummary } from './overview.ts';
 import { recordEntryPoint, recordFiles, recordLimits } from './recording.ts';
-import { removeBeside } from './remove-in-guard.ts';
+import { removeInGuard } from './remove-in-guard.ts';
 import type { RootSource } from './run.ts';
 import { RunningMark } from './running-mark.ts';
 import { SerialQueues } from './serial-queues.ts';
@@ -59,7 +59,7 @@ export class ContainerRegistry implements AsyncDisposable {
   readonly #runtime: ContainerRuntime;
   readonly #containers: Containers;
   readonly #handles: Handles;
-  readonly #around: CommitSurroundings;
+  readonly #dependencies: CommitDependencies;
   readonly #queues = new SerialQueues();
   readonly #closing = new AbortController();
 
@@ -75,13 +75,13 @@ export class ContainerRegistry implements AsyncDisposable {
     this.#runtime = runtime;
     this.#containers = new Containers(store, runtime);
     this.#handles = new Handles(limits);
-    this.#around = { runtime, roots, limits, logger, containers: this.#containers, handles: this.#handles };
+    this.#dependencies = { runtime, roots, limits, logger, containers: this.#containers, handles: this.#handles };
   }
 
   /** Opens the definitions of a store and removes what was left half made, as far as it can be. Starts no container. */
   static async open(options: RegistryOptions): Promise<ContainerRegistry> {
     const { folder, runtime, logger = silentLogger() } = options;
-    const removeTree = (container: string) => removeBeside(runtime, container);
+    const removeTree = (container: string) => removeInGuard(runtime, container);
     const store = new DefinitionStore({ folder, owners: runtime.owners, logger, removeTree });
     const unremoved = await store.sweep();
     return new ContainerRegistry(options, store, { ...defaultLifecycleLimits, ...options.limits }, unremoved);
@@ -160,7 +160,7 @@ export class ContainerRegistry implements AsyncDisposable {
     const either = signal === undefined ? closing : AbortSignal.any([signal, closing]);
     return await this.#queues.run(handle.container, async () => {
       either.throwIfAborted();
-      return await commitHandle(handle, this.#around, either);
+      return await commitHandle(handle, this.#dependencies, either);
     });
   }
 

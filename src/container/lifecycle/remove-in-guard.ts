@@ -7,7 +7,7 @@ import type { ContainerRuntime } from '../runtime.ts';
  * Removes a folder as removeTree does; as an ordinary user, what is left then as the containers' root, who may own it.
  * @returns what is left after that
  */
-export async function removeBeside(runtime: ContainerRuntime, folder: string): Promise<Unremoved | undefined> {
+export async function removeInGuard(runtime: ContainerRuntime, folder: string): Promise<Unremoved | undefined> {
   const left = await removeTree(folder);
   if (left === undefined || runtime.owners.kind === 'mapped') return left;
   try {

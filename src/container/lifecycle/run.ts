@@ -28,7 +28,7 @@ export interface RootSource {
   lease(image: string): Promise<{ readonly rootfs: string; release(): Promise<void> }>;
 }
 
-export interface RunSurroundings {
+export interface RunDependencies {
   readonly runtime: ContainerRuntime;
   readonly roots: RootSource;
   readonly limits: LifecycleLimits;
@@ -46,21 +46,21 @@ export class Run {
   readonly ended: Promise<void>;
   /** Running ones, and of the ended ones those that ended last. */
   readonly processes = new Map<string, TrackedProcess>();
-  readonly #surroundings: RunSurroundings;
+  readonly #dependencies: RunDependencies;
   #starting = 0;
 
   private constructor(
     definition: Definition,
     folder: string,
     container: Container,
-    around: RunSurroundings,
+    dependencies: RunDependencies,
     releases: Releases,
   ) {
     this.definition = definition;
     this.container = container;
-    this.#surroundings = around;
+    this.#dependencies = dependencies;
     const { args } = definition.entryPoint;
-    const log = new OutputLog(around.limits.logBytes);
+    const log = new OutputLog(dependencies.limits.logBytes);
     log.follow(container.stdout, container.stderr);
     this.main = new TrackedProcess(definition.id, true, args, container, log);
     this.processes.set(this.main.id, this.main);
@@ -71,7 +71,7 @@ export class Run {
       stopWatching?.();
       await container.kill();
       await Promise.allSettled([...this.processes.values()].map((process) => process.ended));
-      await release(releases, around.logger, definition.id);
+      await release(releases, dependencies.logger, definition.id);
     });
   }
 
@@ -84,17 +84,17 @@ export class Run {
     definition: Definition,
     folder: string,
     files: readonly CopiedFile[],
-    around: RunSurroundings,
+    dependencies: RunDependencies,
     signal?: AbortSignal,
   ): Promise<Run> {
     const releases: Releases = [];
     try {
-      const mark = await RunningMark.take(folder, await around.runtime.hostFolder());
+      const mark = await RunningMark.take(folder, await dependencies.runtime.hostFolder());
       releases.push(() => mark.release());
-      const root = await around.roots.lease(definition.image);
+      const root = await dependencies.roots.lease(definition.image);
       releases.push(() => root.release());
       const { args, env, cwd, user } = definition.entryPoint;
-      const container = await around.runtime.boot(
+      const container = await dependencies.runtime.boot(
         {
           id: definition.id,
           rootfs: root.rootfs,
@@ -106,11 +106,11 @@ export class Run {
         signal,
       );
       releases.push(() => container.kill());
-      if (files.length > 0) await whileCopying(around.limits, signal, () => place(container, files));
+      if (files.length > 0) await whileCopying(dependencies.limits, signal, () => place(container, files));
       container.stdin.end();
-      return new Run(definition, folder, container, around, releases);
+      return new Run(definition, folder, container, dependencies, releases);
     } catch (error) {
-      await release(releases, around.logger, definition.id);
+      await release(releases, dependencies.logger, definition.id);
       throw error;
     }
   }
@@ -121,7 +121,7 @@ export class Run {
 
   /** Ends it: SIGTERM, and SIGKILL when `stopMs` are over or `signal` is aborted. Resolves when nothing of it is left. */
   async stop(signal?: AbortSignal): Promise<void> {
-    const { stopMs } = this.#surroundings.limits;
+    const { stopMs } = this.#dependencies.limits;
     this.main.signal(15);
     const impatient = new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, stopMs);
@@ -146,7 +146,7 @@ export class Run {
    */
   async execute(entryPoint: EntryPoint, input: Uint8Array, signal?: AbortSignal): Promise<TrackedProcess> {
     checkEntryPoint(entryPoint);
-    const { processes, processLogBytes } = this.#surroundings.limits;
+    const { processes, processLogBytes } = this.#dependencies.limits;
     const running = [...this.processes.values()].filter((process) => process.running).length - 1 + this.#starting;
     if (running >= processes) {
       throw new BabelhostError(
@@ -172,12 +172,12 @@ export class Run {
 
   #forgetEnded(): void {
     const ended = [...this.processes.values()].filter((process) => !process.running && process !== this.main);
-    for (const { id } of ended.slice(0, -this.#surroundings.limits.processes)) this.processes.delete(id);
+    for (const { id } of ended.slice(0, -this.#dependencies.limits.processes)) this.processes.delete(id);
   }
 
   /** Keeps the limits that nothing else keeps. */
   #watch(layer: string, runLimits: RunLimits): () => void {
-    const { runtime, limits, logger } = this.#surroundings;
+    const { runtime, limits, logger } = this.#dependencies;
     let measuring = false;
     const look = async () => {
       if (measuring) return;

@@ -9,7 +9,7 @@ import { readOrEmpty } from '../sync-fs.ts';
  * `mapped`: container id n is host id base + n, for ids below size; `single`: all files belong to the user who
  * unpacks, who cannot give files away.
  */
-export type OwnerMap =
+export type FileOwners =
   { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
 
 /** Consecutive ids, in the host's numbers. */
@@ -34,7 +34,7 @@ const lastId = 2_147_352_575;
 export const containerIds = 65536;
 
 /** How this process is to make containers. */
-export type Identity =
+export type IdMapping =
   /**
    * With the privileges for it: the container's user namespace is made right away. `ids` are those of images' files on
    * disk; `ranges` as many of the same size follow them.
@@ -124,7 +124,7 @@ export function userName(): string {
 }
 
 /** Decides which ids containers get, given what this process is and what it was granted. */
-export function findIdentity(base: number = defaultBase): Identity {
+export function findIdMapping(base: number = defaultBase): IdMapping {
   const capabilities = rootCapabilities();
   const ids = capabilities === 0n ? undefined : spareIds(base);
   if ((capabilities & privileges) === privileges) {
@@ -146,10 +146,10 @@ export function findIdentity(base: number = defaultBase): Identity {
   return { kind: 'granted', uids, gids, by: 'subuid' };
 }
 
-/** How an image's files are to be owned, for this identity. */
-export function ownersOf(identity: Identity): OwnerMap {
-  return identity.kind === 'privileged'
-    ? { kind: 'mapped', base: identity.ids.first, size: identity.ids.count }
+/** How an image's files are to be owned, for this mapping. */
+export function fileOwnersOf(idMapping: IdMapping): FileOwners {
+  return idMapping.kind === 'privileged'
+    ? { kind: 'mapped', base: idMapping.ids.first, size: idMapping.ids.count }
     : { kind: 'single' };
 }
 
@@ -157,13 +157,13 @@ export function ownersOf(identity: Identity): OwnerMap {
  * The ids that a container gets, as the namespace that the runtime runs in has them.
  * @param own the range that is this container's own, where it has one
  */
-export function idMappings(identity: Identity, own?: IdRange): { uids: IdRange; gids: IdRange } {
-  switch (identity.kind) {
+export function idMappings(idMapping: IdMapping, own?: IdRange): { uids: IdRange; gids: IdRange } {
+  switch (idMapping.kind) {
     case 'privileged':
-      return { uids: own ?? identity.ids, gids: own ?? identity.ids };
+      return { uids: own ?? idMapping.ids, gids: own ?? idMapping.ids };
     case 'granted': {
       const range = (granted: IdRange) => ({ first: 1, count: Math.min(granted.count, containerIds) });
-      return { uids: range(identity.uids), gids: range(identity.gids) };
+      return { uids: range(idMapping.uids), gids: range(idMapping.gids) };
     }
     case 'own':
       return { uids: { first: 0, count: 1 }, gids: { first: 0, count: 1 } };

@@ -3,7 +3,7 @@
 import { access, chmod, chown, constants, lstat, mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import type { OwnerMap } from './id-mapping.ts';
+import type { FileOwners } from './id-mapping.ts';
 
 const mountPoints = [
   { name: 'dev', mode: 0o755 },
@@ -25,7 +25,7 @@ async function stamp(rootfs: string): Promise<string | undefined> {
  * @throws BabelhostError `containerFailed` if the root cannot be read, or if one of them cannot be made or is something
  * else than a folder
  */
-export async function makeMountPoints(rootfs: string, owners: OwnerMap): Promise<void> {
+export async function makeMountPoints(rootfs: string, owners: FileOwners): Promise<void> {
   const before = await stamp(rootfs);
   if (before !== undefined && seen.get(rootfs) === before) return;
   try {
@@ -42,7 +42,7 @@ export async function makeMountPoints(rootfs: string, owners: OwnerMap): Promise
 }
 
 /** Returns whether it had to be made. */
-async function makeMountPoint(rootfs: string, name: string, mode: number, owners: OwnerMap): Promise<boolean> {
+async function makeMountPoint(rootfs: string, name: string, mode: number, owners: FileOwners): Promise<boolean> {
   const folder = path.join(rootfs, name);
   let made: boolean;
   try {

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { Refusal } from '../diagnose/namespaces.ts';
+import type { NamespaceDenial } from '../diagnose/namespaces.ts';
 
 /** The oldest that have what we use: `defaultErrnoRet` of seccomp, and bind mounts from folders the root may not search. */
 const oldestVersions: Readonly<Record<string, readonly [number, number]>> = { runc: [1, 1], crun: [1, 5] };
@@ -30,7 +30,7 @@ export async function readRuntimeVersion(program: string): Promise<RuntimeVersio
 }
 
 /** Why a runtime may have failed, where it is too old; undefined where it is not, or does not say. */
-export async function explainVersion(program: string): Promise<Refusal | undefined> {
+export async function explainVersion(program: string): Promise<NamespaceDenial | undefined> {
   // One that cannot tell its version has failed for another reason, which has been told.
   const { version, needed } = await readRuntimeVersion(program).catch(() => ({
     version: undefined,

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { readRegularFile } from '../../base/regular-file.ts';
-import { idMappings, type Identity } from './id-mapping.ts';
+import { idMappings, type IdMapping } from './id-mapping.ts';
 
 export interface ContainerUser {
   readonly uid: number;
@@ -120,9 +120,9 @@ function groupsOf(group: string, name: string, gid: number, size: number): numbe
 }
 
 /** The user that a process is to have, as the container knows it. */
-export async function processUser(identity: Identity, rootfs: string, name: string): Promise<ContainerUser> {
-  const { uids, gids } = idMappings(identity);
+export async function processUser(idMapping: IdMapping, rootfs: string, name: string): Promise<ContainerUser> {
+  const { uids, gids } = idMappings(idMapping);
   const user = await resolveUser(rootfs, name, Math.min(uids.count, gids.count));
   // Without a granted range the kernel forbids setgroups(2).
-  return identity.kind === 'own' ? { ...user, additionalGids: [] } : user;
+  return idMapping.kind === 'own' ? { ...user, additionalGids: [] } : user;
 }

@@ -22,7 +22,7 @@ export interface CatalogueEntry {
   readonly platform?: string;
 }
 
-export interface CatalogueFile {
+export interface Catalogue {
   readonly file: string;
   readonly entries: readonly CatalogueEntry[];
 }
@@ -59,7 +59,7 @@ const fileSchema = z.strictObject({ driver: z.array(entrySchema).max(1000).defau
  * @throws BabelhostError `notFound` where a named file is not there; `imageInvalid` with the line or the field where it
  * does not fit
  */
-export async function readCatalogueFile({ named, root, shipped }: CataloguePlaces): Promise<CatalogueFile> {
+export async function readCatalogue({ named, root, shipped }: CataloguePlaces): Promise<Catalogue> {
   if (named !== undefined) return await readRequired(named);
   const own = path.join(root, 'catalogue.toml');
   try {
@@ -74,7 +74,7 @@ export async function readCatalogueFile({ named, root, shipped }: CataloguePlace
  * The drivers of a file that are wanted.
  * @throws BabelhostError `notFound` where there is none: an empty selection would look like a success
  */
-export function selectDrivers({ file, entries }: CatalogueFile, which: 'all' | 'recommended'): CatalogueEntry[] {
+export function selectDrivers({ file, entries }: Catalogue, which: 'all' | 'recommended'): CatalogueEntry[] {
   const selected = entries.filter(({ recommended }) => which === 'all' || recommended);
   if (selected.length > 0) return selected;
   const reason =
@@ -88,7 +88,7 @@ export function selectDrivers({ file, entries }: CatalogueFile, which: 'all' | '
   });
 }
 
-async function readRequired(file: string): Promise<CatalogueFile> {
+async function readRequired(file: string): Promise<Catalogue> {
   let text: string;
   try {
     text = await readText(file);
@@ -114,7 +114,7 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-function parseCatalogue(file: string, text: string): CatalogueFile {
+function parseCatalogue(file: string, text: string): Catalogue {
   const checked = fileSchema.safeParse(parseDocument(file, text));
   if (!checked.success) {
     const [issue] = checked.error.issues;

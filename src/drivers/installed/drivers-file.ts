@@ -5,14 +5,14 @@ import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Driver } from './driver-image.ts';
 import { keptManifest } from './manifest-schema.ts';
 import type { Manifest } from './manifest.ts';
 
-const schema = onFirstUse(() => {
+const schema = lazy(() => {
   const text = z.string();
   return z.object({
     drivers: z.record(text, z.looseObject({ digest: text, manifest: z.unknown() })),

@@ -53,7 +53,7 @@ interface Snapshot {
 /** For how long the index is taken to be as it was, in milliseconds: installs of other processes show after it. */
 const freshMs = 250;
 
-export class DriverCatalogue {
+export class InstalledDrivers {
   readonly #root: string;
   readonly #store: ImageStore;
   readonly #logger: Logger;

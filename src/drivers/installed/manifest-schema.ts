@@ -1,9 +1,9 @@
 // A manifest as babelhost keeps it in drivers.json and sends it to clients; manifest.ts reads the image's own form.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { runLimitsSchema } from './run-limits.ts';
 
-export const keptManifest = onFirstUse(() => {
+export const keptManifest = lazy(() => {
   const text = z.string();
   const texts = z.array(text);
   const optionalText = text.optional();

@@ -2,7 +2,7 @@
 import { parse as parseToml } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
 
 /** Where Babelfish's layout has a driver's files in its image. */
@@ -24,7 +24,7 @@ export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', '
  * A language as manifests name it, in lower case. Nothing that cannot be seen (\p{C}, \p{Z}) is in it: it would pass for
  * another language's name; and no command takes it for an option.
  */
-export const languageName = onFirstUse(() =>
+export const languageName = lazy(() =>
   z
     .string()
     .min(1)
@@ -49,7 +49,7 @@ export const requestIdFeature = 'request-id';
 export const pipeliningFeature = 'pipelining';
 
 // Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
-const manifestSchema = onFirstUse(() =>
+const manifestSchema = lazy(() =>
   z.looseObject({
     name: z.string().max(1024).optional(),
     language: languageName(),

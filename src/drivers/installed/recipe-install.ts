@@ -1,7 +1,7 @@
 // Installs a driver from a recipe folder: builds the image into the store, and takes it from there. The store is an OCI
 // layout itself, so nothing of the image is copied or unpacked twice.
 import type { ImageStore, LayoutReference, Platform, Progress } from '../../images/index.ts';
-import type { DriverCatalogue, Installed, InstallOptions } from './installed-drivers.ts';
+import type { InstalledDrivers, Installed, InstallOptions } from './installed-drivers.ts';
 
 /** The name of an image whose recipe has none. */
 const nameFor = (language: string | undefined): string => `babelhost/${language ?? 'unnamed'}-driver:built`;
@@ -13,15 +13,15 @@ const nameFor = (language: string | undefined): string => `babelhost/${language 
  */
 export async function installRecipe(
   store: ImageStore,
-  catalogue: DriverCatalogue,
+  drivers: InstalledDrivers,
   folder: string,
   options: InstallOptions,
 ): Promise<Installed> {
   const { language, update, platform, signal, onProgress } = options;
   // Refused before it is built, where it can be known: a build takes seconds.
-  if (language !== undefined && update !== true) await catalogue.requireFree(language);
+  if (language !== undefined && update !== true) await drivers.requireFree(language);
   const reference = await buildNamed(store, folder, language, { platform, signal, onProgress });
-  return await catalogue.install(reference, options);
+  return await drivers.install(reference, options);
 }
 
 interface BuildOptions {

@@ -1,11 +1,11 @@
 // What a driver's containers may use. Three have a say: the image's manifest ([limits]), the host's configuration, and
 // whoever installs the driver. The image is a stranger's, so its manifest can only ask for less than the defaults.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { defaultLimits, type Limits } from '../../container/index.ts';
 
 /** A table of limits, each optional, under the names that `Limits` of the container room has. */
-export const runLimitsSchema = onFirstUse(() => {
+export const runLimitsSchema = lazy(() => {
   const whole = z.int().positive().optional();
   return z.strictObject({
     memoryBytes: whole,

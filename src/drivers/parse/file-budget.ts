@@ -4,7 +4,7 @@
 import { CancelledError, timeoutError, type RequestTiming } from '../request.ts';
 
 /** What the requests of a client hold of files, in bytes; one more is let in where that is the only one. */
-export const fileRoomBytes = 256 * 1024 * 1024;
+export const fileBudgetBytes = 256 * 1024 * 1024;
 
 /** Smaller files wait for nothing: how many requests a client may have at once bounds them (protocol/back-pressure.ts). */
 export const smallFileBytes = 256 * 1024;
@@ -23,19 +23,19 @@ interface Waiting {
 }
 
 /** The files of one client. */
-export class FileRoom {
+export class FileBudget {
   readonly #limit: number;
   #held = 0;
   /** In the order in which they came: a large file is not passed by smaller ones for ever. */
   readonly #waiting = new Set<Waiting>();
 
-  constructor(limit = fileRoomBytes) {
+  constructor(limit = fileBudgetBytes) {
     this.#limit = limit;
   }
 
   /** Takes room for one request, of which there is none yet. */
-  lease(timing: RequestTiming, signal: AbortSignal | undefined): FileLease {
-    return new FileLease(this, timing, signal);
+  lease(timing: RequestTiming, signal: AbortSignal | undefined): FileReservation {
+    return new FileReservation(this, timing, signal);
   }
 
   /** Whether there was room. */
@@ -98,13 +98,13 @@ export class FileRoom {
 }
 
 /** What one request holds of its client's room, to be disposed of when it is answered. */
-export class FileLease implements Disposable {
-  readonly #room: FileRoom;
+export class FileReservation implements Disposable {
+  readonly #room: FileBudget;
   readonly #timing: RequestTiming;
   readonly #signal: AbortSignal | undefined;
   #bytes = 0;
 
-  constructor(room: FileRoom, timing: RequestTiming, signal: AbortSignal | undefined) {
+  constructor(room: FileBudget, timing: RequestTiming, signal: AbortSignal | undefined) {
     this.#room = room;
     this.#timing = timing;
     this.#signal = signal;

@@ -5,12 +5,12 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import picomatch from 'picomatch';
 import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import type { DriverCatalogue } from '../installed/installed-drivers.ts';
+import type { InstalledDrivers } from '../installed/installed-drivers.ts';
 import { detectLanguages } from './detection.ts';
 import type { TraceSpan } from '../observer.ts';
 import { OutcomeBatches } from './outcome-batches.ts';
 import type { Mode, ParseAnswer, Parser } from './parser.ts';
-import type { RequestSource } from '../pool/request-queue.ts';
+import type { ClientQueue } from '../pool/request-queue.ts';
 import { pathOfUri } from './sources.ts';
 
 export interface FilesRequest {
@@ -22,7 +22,7 @@ export interface FilesRequest {
   readonly mode?: Mode;
   readonly timeoutMs?: number;
   /** Who asks. Files are parsed after what others ask one by one. */
-  readonly client: RequestSource;
+  readonly client: ClientQueue;
   /** What the log calls the request. */
   readonly id?: string;
   readonly span?: TraceSpan;
@@ -62,7 +62,7 @@ const defaultExclude = ['**/.git/**'];
  */
 export async function parseFiles(
   parser: Parser,
-  catalogue: DriverCatalogue,
+  drivers: InstalledDrivers,
   request: FilesRequest,
   options: FilesOptions,
 ): Promise<FilesSummary> {
@@ -82,7 +82,7 @@ export async function parseFiles(
   const files = (): Iterable<string> | AsyncIterable<string> =>
     'uris' in from ? from.uris : walk(from.root, from.include, from.exclude ?? defaultExclude);
   // In a folder, most files are no source of an installed driver's: told apart by their names before they are read.
-  const skips = 'uris' in from || request.language !== undefined ? undefined : new SkipByName(catalogue);
+  const skips = 'uris' in from || request.language !== undefined ? undefined : new SkipByName(drivers);
   let total = 'uris' in from ? from.uris.length : undefined;
   /** Files that only their content showed to be none of a driver's: they were counted into the total. */
   let skippedLate = 0;
@@ -188,11 +188,11 @@ function bytesOf(outcome: FileOutcome): number {
 
 /** Files of languages that no installed driver serves, known from their names alone and remembered by extension. */
 class SkipByName {
-  readonly #catalogue: DriverCatalogue;
+  readonly #drivers: InstalledDrivers;
   readonly #byExtension = new Map<string, Promise<string | undefined>>();
 
-  constructor(catalogue: DriverCatalogue) {
-    this.#catalogue = catalogue;
+  constructor(drivers: InstalledDrivers) {
+    this.#drivers = drivers;
   }
 
   /** The language of a file that has no driver, `''` where nothing is known of it; undefined where it may be parsed. */
@@ -212,7 +212,7 @@ class SkipByName {
   async #judge(base: string): Promise<string | undefined> {
     const candidates = await detectLanguages({ filename: `x${path.posix.extname(base)}` });
     for (const candidate of candidates) {
-      const driver = await this.#catalogue.lookUp([candidate]);
+      const driver = await this.#drivers.lookUp([candidate]);
       if (driver !== undefined) return undefined;
     }
     return candidates[0] ?? '';

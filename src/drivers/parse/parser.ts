@@ -1,14 +1,14 @@
 // Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
-import type { Driver, DriverCatalogue } from '../installed/installed-drivers.ts';
+import type { Driver, InstalledDrivers } from '../installed/installed-drivers.ts';
 import { detectLanguages } from './detection.ts';
-import { FileRoom } from './file-budget.ts';
+import { FileBudget } from './file-budget.ts';
 import type { DriverLimits } from '../limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from '../process/native-protocol.ts';
 import type { ParseObserver, TraceSpan } from '../observer.ts';
 import type { Pools } from '../pool/pools.ts';
 import type { RequestTiming } from '../request.ts';
-import type { Priority, RequestSource } from '../pool/request-queue.ts';
+import type { Priority, ClientQueue } from '../pool/request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
 import { Sources, type LoadedSource } from './sources.ts';
 
@@ -22,7 +22,7 @@ export interface ParseRequest {
   readonly mode?: Mode | undefined;
   readonly timeoutMs?: number | undefined;
   /** Who asks, and how urgently. */
-  readonly client: RequestSource;
+  readonly client: ClientQueue;
   readonly priority: Priority;
   /** What the log calls the request. */
   readonly id?: string | undefined;
@@ -44,18 +44,18 @@ export interface ParseAnswer {
 }
 
 export class Parser {
-  readonly #catalogue: DriverCatalogue;
+  readonly #drivers: InstalledDrivers;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>();
   readonly #sources: Sources;
   /** What the requests of each client hold of files. */
-  readonly #rooms = new WeakMap<RequestSource, FileRoom>();
+  readonly #rooms = new WeakMap<ClientQueue, FileBudget>();
   readonly #observer: ParseObserver | undefined;
 
-  constructor(catalogue: DriverCatalogue, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
+  constructor(drivers: InstalledDrivers, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
     this.#observer = observer;
-    this.#catalogue = catalogue;
+    this.#drivers = drivers;
     this.#pools = pools;
     this.#limits = limits;
     this.#sources = new Sources(limits.contentBytes);
@@ -128,7 +128,7 @@ export class Parser {
       } catch (error) {
         if (!this.#wasReplaced(driver, error)) throw error;
         this.#pools.abandon(driver);
-        const replacement = await this.#catalogue.replacementOf(driver);
+        const replacement = await this.#drivers.replacementOf(driver);
         // The very same image may be back, as where it was removed and installed again.
         if (replacement === undefined && triedAgain) throw error;
         triedAgain = true;
@@ -148,9 +148,9 @@ export class Parser {
     };
   }
 
-  #roomOf(client: RequestSource): FileRoom {
+  #roomOf(client: ClientQueue): FileBudget {
     let room = this.#rooms.get(client);
-    if (room === undefined) this.#rooms.set(client, (room = new FileRoom()));
+    if (room === undefined) this.#rooms.set(client, (room = new FileBudget()));
     return room;
   }
 
@@ -166,7 +166,7 @@ export class Parser {
   #ask(
     driver: Driver,
     line: Buffer,
-    { client: source, priority, id, span }: ParseRequest,
+    { client, priority, id, span }: ParseRequest,
     timing: RequestTiming,
     signal: AbortSignal | undefined,
   ): Promise<NativeAnswer> {
@@ -174,8 +174,8 @@ export class Parser {
     const pool = this.#pools.of(driver);
     // The line says all that is asked; the digest, of whom. All of them are the native mode's.
     const asked = { of: `${driver.digest} ${priority}`, line };
-    return this.#shared.run(asked, { source, timing, signal }, (given) =>
-      pool.request({ line, timing, source, priority, signal: given, id, span }),
+    return this.#shared.run(asked, { client, timing, signal }, (given) =>
+      pool.request({ line, timing, client, priority, signal: given, id, span }),
     );
   }
 
@@ -192,7 +192,7 @@ export class Parser {
   /** The language asked for (or detected) and the driver for it. */
   async #driverFor(request: ParseRequest, loaded: LoadedSource): Promise<{ asked: string; driver: Driver }> {
     if (request.language !== undefined) {
-      return { asked: request.language.toLowerCase(), driver: await this.#catalogue.find(request.language) };
+      return { asked: request.language.toLowerCase(), driver: await this.#drivers.find(request.language) };
     }
     const startedAt = performance.now();
     const candidates = await detectLanguages({
@@ -201,11 +201,11 @@ export class Parser {
     });
     this.#observer?.detected(candidates[0], performance.now() - startedAt);
     for (const candidate of candidates) {
-      const driver = await this.#catalogue.lookUp([candidate]);
+      const driver = await this.#drivers.lookUp([candidate]);
       if (driver !== undefined) return { asked: candidate, driver };
     }
     const [likeliest] = candidates;
-    if (likeliest !== undefined) return { asked: likeliest, driver: await this.#catalogue.find(likeliest) };
+    if (likeliest !== undefined) return { asked: likeliest, driver: await this.#drivers.find(likeliest) };
     throw new BabelhostError(
       'languageNotDetected',
       `The language of ${loaded.filename ?? 'the source'} could not be told from its name and content; name it (language).`,

@@ -3,11 +3,11 @@
 // the others, and the work is given up when nobody waits for it any more.
 import { hash } from 'node:crypto';
 import { isBabelhostError } from '../../base/errors.ts';
-import type { RequestSource } from '../pool/request-queue.ts';
+import type { ClientQueue } from '../pool/request-queue.ts';
 import { CancelledError, timeoutError, type RequestTiming } from '../request.ts';
 
 export interface Sharer {
-  readonly source: RequestSource;
+  readonly client: ClientQueue;
   readonly timing: RequestTiming;
   readonly signal?: AbortSignal | undefined;
 }
@@ -20,7 +20,7 @@ export interface Asked {
 
 interface Shared<Result> extends Asked {
   readonly result: Promise<Result>;
-  readonly source: RequestSource;
+  readonly client: ClientQueue;
   readonly giveUp: AbortController;
   /** Of the line, where it has been compared with another of its length. */
   digest: string | undefined;
@@ -42,7 +42,7 @@ export class SharedRequests<Result> {
   run(asked: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     if (sharer.signal?.aborted === true) return Promise.reject(new CancelledError());
     const shared = this.#find(asked);
-    if (shared !== undefined && !shared.source.clogged) return this.#follow(shared, asked, sharer, start);
+    if (shared !== undefined && !shared.client.backedUp) return this.#follow(shared, asked, sharer, start);
     if (shared !== undefined) this.#forget(shared);
     return this.#begin(asked, sharer, start);
   }
@@ -60,8 +60,8 @@ export class SharedRequests<Result> {
   #begin({ of, line }: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const giveUp = new AbortController();
     const result = start(giveUp.signal);
-    const { source, signal } = sharer;
-    const shared: Shared<Result> = { of, line, result, source, giveUp, digest: undefined, sharers: 0 };
+    const { client, signal } = sharer;
+    const shared: Shared<Result> = { of, line, result, client, giveUp, digest: undefined, sharers: 0 };
     const sameLength = this.#inFlight.get(line.length);
     if (sameLength === undefined) this.#inFlight.set(line.length, new Set([shared]));
     else sameLength.add(shared);
@@ -86,7 +86,7 @@ export class SharedRequests<Result> {
     sharer: Sharer,
     start: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
-    const { timing, signal, source } = sharer;
+    const { timing, signal, client } = sharer;
     const { result, leave } = attend(shared, signal);
     const late = setTimeout(
       () => {
@@ -95,7 +95,7 @@ export class SharedRequests<Result> {
       Math.max(timing.deadline - performance.now(), 0),
     );
     const look = setInterval(() => {
-      if (shared.source.clogged && shared.source !== source) leave(leftAlone);
+      if (shared.client.backedUp && shared.client !== client) leave(leftAlone);
     }, lookMs);
     try {
       return await result;
@@ -105,7 +105,7 @@ export class SharedRequests<Result> {
       const alone =
         error === leftAlone ||
         isBabelhostError(error, 'timeout') ||
-        (isBabelhostError(error, 'overloaded') && shared.source !== source);
+        (isBabelhostError(error, 'overloaded') && shared.client !== client);
       if (!alone || performance.now() >= timing.deadline) throw error;
     } finally {
       clearTimeout(late);

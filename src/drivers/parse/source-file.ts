@@ -2,7 +2,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import { bytesInMemory, type FileLease } from './file-budget.ts';
+import { bytesInMemory, type FileReservation } from './file-budget.ts';
 import { CancelledError } from '../request.ts';
 
 /**
@@ -16,7 +16,7 @@ export async function readSourceFile(
   file: string,
   uri: string,
   checkSize: (bytes: number) => void,
-  lease: FileLease,
+  lease: FileReservation,
 ): Promise<Buffer> {
   const check = (stats: Stats): void => {
     if (!stats.isFile()) throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
@@ -45,7 +45,7 @@ export async function readSourceFile(
 async function readWhereThereIsRoom(
   file: string,
   check: (stats: Stats) => void,
-  lease: FileLease,
+  lease: FileReservation,
 ): Promise<Buffer | number> {
   // Not to wait for a writer where it is a FIFO.
   await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { Encoding } from '../process/native-protocol.ts';
-import type { FileLease } from './file-budget.ts';
+import type { FileReservation } from './file-budget.ts';
 import { readSourceFile } from './source-file.ts';
 
 /** A source with what is known of it. */
@@ -48,7 +48,7 @@ export class Sources {
    * @param lease the room that it is to have in memory
    * @throws BabelhostError `notFound`, `contentTooLarge`, `invalidEncoding`; what `lease` throws
    */
-  async file(uri: string, described: Described, lease: FileLease): Promise<LoadedSource> {
+  async file(uri: string, described: Described, lease: FileReservation): Promise<LoadedSource> {
     const file = pathOfUri(uri);
     const checkSize = (size: number): void => {
       this.#checkSize(size);

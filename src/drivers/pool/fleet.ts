@@ -4,7 +4,7 @@
 import { BabelhostError } from '../../base/errors.ts';
 import { Backoff } from './backoff.ts';
 import type { BudgetHolder } from './budget.ts';
-import type { Guest } from '../process/driver-process.ts';
+import type { DriverProcess } from '../process/driver-process.ts';
 import { Instance } from '../process/instance.ts';
 import type { PoolOptions } from './options.ts';
 import { defaultPolicy, type ScalingPolicy } from './scaling.ts';
@@ -205,13 +205,13 @@ export class Fleet implements BudgetHolder {
       logStderr = false,
     } = this.#options;
     const tooLong = AbortSignal.timeout(limits.bootMs);
-    let guest: Guest;
+    let driver: DriverProcess;
     try {
-      guest = await boot(AbortSignal.any([this.#stopping.signal, tooLong]));
+      driver = await boot(AbortSignal.any([this.#stopping.signal, tooLong]));
     } catch (error) {
       throw tooLong.aborted && !this.#closing ? this.#bootTimeout(error) : error;
     }
-    const instance = new Instance(guest, {
+    const instance = new Instance(driver, {
       language,
       digest,
       limits,

@@ -1,10 +1,10 @@
 // What a pool is made of and bounded by, and what it is asked.
 import type { Logger } from '../../base/log.ts';
 import type { InstanceBudget } from './budget.ts';
-import type { Guest } from '../process/driver-process.ts';
+import type { DriverProcess } from '../process/driver-process.ts';
 import type { AnswerLimits } from '../process/native-protocol.ts';
 import type { TraceSpan } from '../observer.ts';
-import type { Priority, RequestSource } from './request-queue.ts';
+import type { Priority, ClientQueue } from './request-queue.ts';
 import type { RequestTiming } from '../request.ts';
 import type { ScalingOptions } from './scaling.ts';
 
@@ -42,14 +42,14 @@ export interface PoolOptions {
   /** Whether what the driver writes to its stderr is logged, and not only how much. */
   readonly logStderr?: boolean;
   /** Boots one driver; rejects with the reason where it cannot. */
-  readonly boot: (signal: AbortSignal) => Promise<Guest>;
+  readonly boot: (signal: AbortSignal) => Promise<DriverProcess>;
 }
 
 export interface PoolRequest {
   /** As encodeRequest makes it. */
   readonly line: Buffer;
   readonly timing: RequestTiming;
-  readonly source: RequestSource;
+  readonly client: ClientQueue;
   readonly priority: Priority;
   readonly signal?: AbortSignal | undefined;
   /** What the log calls it. */

@@ -7,7 +7,7 @@ import { aheadPatienceMs, type Instance } from '../process/instance.ts';
 import { Latencies } from './latencies.ts';
 import type { NativeAnswer } from '../process/native-protocol.ts';
 import type { PoolCounts, PoolOptions, PoolRequest } from './options.ts';
-import { RequestQueue, type Priority, type RequestSource } from './request-queue.ts';
+import { RequestQueue, type Priority, type ClientQueue } from './request-queue.ts';
 import { CancelledError, timeoutError } from '../request.ts';
 import { DisplacedError } from '../process/written-request.ts';
 
@@ -15,7 +15,7 @@ export type { PoolCounts, PoolLimits, PoolOptions, PoolRequest } from './options
 
 /** A request in the queue: run on an instance, or refused. */
 interface Waiting {
-  readonly source: RequestSource;
+  readonly client: ClientQueue;
   readonly priority: Priority;
   /** Whether it may be written behind another request now. */
   readonly mayGoBehind: () => boolean;
@@ -142,7 +142,7 @@ export class Pool {
     this.#fleet.warm();
   }
 
-  /** Gives idle instances to those whose turn it is. To be called also when a client that was clogged reads again. */
+  /** Gives idle instances to those whose turn it is. To be called also when a client that was backedUp reads again. */
   dispatch(): void {
     for (let idle = this.#fleet.idle(); idle !== undefined; idle = this.#fleet.idle()) {
       const waiting = this.#queue.next();
@@ -186,7 +186,7 @@ export class Pool {
   #submit(request: PoolRequest, wasDisplaced = false): Promise<NativeAnswer> {
     if (this.#closing) throw this.#closedError();
     if (request.signal?.aborted === true) throw new CancelledError();
-    const idle = this.#queue.size === 0 && !request.source.clogged ? this.#fleet.idle() : undefined;
+    const idle = this.#queue.size === 0 && !request.client.backedUp ? this.#fleet.idle() : undefined;
     if (idle !== undefined) return this.#run(idle, request);
     this.#failFast();
     return this.#wait(request, wasDisplaced);
@@ -202,7 +202,7 @@ export class Pool {
   }
 
   #wait(request: PoolRequest, wasDisplaced: boolean): Promise<NativeAnswer> {
-    const { line, timing, signal, source, priority } = request;
+    const { line, timing, signal, client, priority } = request;
     const span = request.span?.child('queue');
     return new Promise<NativeAnswer>((resolve, reject) => {
       const leave = (): void => {
@@ -211,7 +211,7 @@ export class Pool {
         this.#queue.delete(waiting);
       };
       const waiting: Waiting = {
-        source,
+        client,
         priority,
         mayGoBehind: () =>
           priority === 'batch' &&

@@ -3,14 +3,14 @@
 // another out of it.
 
 /** Who asks. A client whose stream is full is passed over until it has read what it was sent. */
-export interface RequestSource {
-  readonly clogged: boolean;
+export interface ClientQueue {
+  readonly backedUp: boolean;
 }
 
 export type Priority = 'interactive' | 'batch';
 
 export interface Queued {
-  readonly source: RequestSource;
+  readonly client: ClientQueue;
   readonly priority: Priority;
 }
 
@@ -19,9 +19,9 @@ const interactiveTurns = 8;
 
 export class RequestQueue<Item extends Queued> {
   readonly #limit: number;
-  /** By source, in the order of their turns; each source's requests in the order they came. */
-  readonly #waiting: Record<Priority, Map<RequestSource, Set<Item>>> = { interactive: new Map(), batch: new Map() };
-  readonly #bySource = new Map<RequestSource, number>();
+  /** By client, in the order of their turns; each client's requests in the order they came. */
+  readonly #waiting: Record<Priority, Map<ClientQueue, Set<Item>>> = { interactive: new Map(), batch: new Map() };
+  readonly #byClient = new Map<ClientQueue, number>();
   #size = 0;
   #inARow = 0;
 
@@ -35,14 +35,14 @@ export class RequestQueue<Item extends Queued> {
 
   /**
    * Adds a request.
-   * @returns what had to leave for it, so that the queue stays within its limit: an item of the source that has most in
+   * @returns what had to leave for it, so that the queue stays within its limit: an item of the client that has most in
    * it, or the new one itself where that is its own; undefined where there was room
    */
   add(item: Item): Item | undefined {
     this.#insert(item);
     if (this.#size <= this.#limit) return undefined;
-    const [largest] = [...this.#bySource].reduce((most, each) => (each[1] > most[1] ? each : most));
-    const evicted = this.#bySource.get(item.source) === this.#bySource.get(largest) ? item : this.#newestOf(largest);
+    const [largest] = [...this.#byClient].reduce((most, each) => (each[1] > most[1] ? each : most));
+    const evicted = this.#byClient.get(item.client) === this.#byClient.get(largest) ? item : this.#newestOf(largest);
     if (evicted !== undefined) this.delete(evicted);
     return evicted;
   }
@@ -64,11 +64,11 @@ export class RequestQueue<Item extends Queued> {
       if (item === undefined) continue;
       if (!suits(item)) return undefined;
       this.delete(item);
-      // The source goes to the end of the line, with whatever else it has waiting.
-      const rest = this.#waiting[priority].get(item.source);
+      // The client goes to the end of the line, with whatever else it has waiting.
+      const rest = this.#waiting[priority].get(item.client);
       if (rest !== undefined) {
-        this.#waiting[priority].delete(item.source);
-        this.#waiting[priority].set(item.source, rest);
+        this.#waiting[priority].delete(item.client);
+        this.#waiting[priority].set(item.client, rest);
       }
       this.#inARow = priority === 'interactive' && this.#waiting.batch.size > 0 ? this.#inARow + 1 : 0;
       return item;
@@ -78,43 +78,43 @@ export class RequestQueue<Item extends Queued> {
 
   /** Removes a request, where it still waits. */
   delete(item: Item): boolean {
-    const bySource = this.#waiting[item.priority];
-    const items = bySource.get(item.source);
+    const byClient = this.#waiting[item.priority];
+    const items = byClient.get(item.client);
     if (items?.delete(item) !== true) return false;
-    if (items.size === 0) bySource.delete(item.source);
+    if (items.size === 0) byClient.delete(item.client);
     this.#size -= 1;
-    const count = (this.#bySource.get(item.source) ?? 1) - 1;
-    if (count === 0) this.#bySource.delete(item.source);
-    else this.#bySource.set(item.source, count);
+    const count = (this.#byClient.get(item.client) ?? 1) - 1;
+    if (count === 0) this.#byClient.delete(item.client);
+    else this.#byClient.set(item.client, count);
     return true;
   }
 
   /** All that wait. */
   *[Symbol.iterator](): IterableIterator<Item> {
-    for (const bySource of Object.values(this.#waiting)) for (const items of bySource.values()) yield* items;
+    for (const byClient of Object.values(this.#waiting)) for (const items of byClient.values()) yield* items;
   }
 
   #insert(item: Item): void {
-    const bySource = this.#waiting[item.priority];
-    const items = bySource.get(item.source);
-    if (items === undefined) bySource.set(item.source, new Set([item]));
+    const byClient = this.#waiting[item.priority];
+    const items = byClient.get(item.client);
+    if (items === undefined) byClient.set(item.client, new Set([item]));
     else items.add(item);
     this.#size += 1;
-    this.#bySource.set(item.source, (this.#bySource.get(item.source) ?? 0) + 1);
+    this.#byClient.set(item.client, (this.#byClient.get(item.client) ?? 0) + 1);
   }
 
   #firstOf(priority: Priority): Item | undefined {
-    for (const [source, items] of this.#waiting[priority]) {
-      if (source.clogged) continue;
+    for (const [client, items] of this.#waiting[priority]) {
+      if (client.backedUp) continue;
       for (const item of items) return item;
     }
     return undefined;
   }
 
-  /** What a source asked last, of a batch rather than interactively. */
-  #newestOf(source: RequestSource): Item | undefined {
+  /** What a client asked last, of a batch rather than interactively. */
+  #newestOf(client: ClientQueue): Item | undefined {
     for (const priority of ['batch', 'interactive'] as const) {
-      const items = this.#waiting[priority].get(source);
+      const items = this.#waiting[priority].get(client);
       if (items !== undefined) return [...items].pop();
     }
     return undefined;

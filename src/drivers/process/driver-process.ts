@@ -4,8 +4,8 @@ import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../../base/errors.ts';
 
 /** How a container ended. */
-export type GuestExit =
-  /** With the limit on memory, where the kernel had ended another process of the guest for that before. */
+export type DriverExit =
+  /** With the limit on memory, where the kernel had ended another process of the process for that before. */
   | { readonly reason: 'exited'; readonly code: number; readonly outOfMemoryBytes?: number }
   | { readonly reason: 'signaled'; readonly signal: number }
   | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
@@ -15,15 +15,15 @@ export type GuestExit =
   | { readonly reason: 'protocolFault'; readonly line: string }
   | { readonly reason: 'killed' };
 
-export interface Guest {
+export interface DriverProcess {
   readonly id: string;
-  /** The host's process id of process 1, where the guest is a container. */
+  /** The host's process id of process 1, where the process is a container. */
   readonly pid: number;
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Never rejects. */
-  readonly exited: Promise<GuestExit>;
+  readonly exited: Promise<DriverExit>;
   /** The host's process ids of all that runs in it. */
   processes(): Promise<number[]>;
   /** What it uses: memory in bytes, processor time in milliseconds; undefined where nothing counts it. */
@@ -35,7 +35,7 @@ export interface Guest {
 }
 
 /** A sentence for how a driver ended. */
-function describeExit(exit: GuestExit): string {
+function describeExit(exit: DriverExit): string {
   switch (exit.reason) {
     case 'exited':
       return exit.outOfMemoryBytes === undefined
@@ -61,7 +61,7 @@ function describeExit(exit: GuestExit): string {
  */
 export function driverCrashed(
   { id, language }: { readonly id: string; readonly language: string },
-  how: GuestExit | string,
+  how: DriverExit | string,
   stderr = '',
 ): BabelhostError {
   const reason = typeof how === 'string' ? how : describeExit(how);

@@ -8,7 +8,7 @@
 // asked elsewhere, when the driver ends or takes too long over the first. Its answer is then dropped.
 import { BabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { driverCrashed, type Guest, type GuestExit } from './driver-process.ts';
+import { driverCrashed, type DriverProcess, type DriverExit } from './driver-process.ts';
 import { MemoryWatch } from './memory-watch.ts';
 import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { CancelledError, timeoutError } from '../request.ts';
@@ -50,8 +50,8 @@ export class Instance {
   readonly pid: number;
   readonly startedAt = performance.now();
   /** Resolves when the driver has ended and nothing of its container is left. Never rejects. */
-  readonly ended: Promise<GuestExit>;
-  readonly #guest: Guest;
+  readonly ended: Promise<DriverExit>;
+  readonly #driver: DriverProcess;
   readonly #options: InstanceOptions;
   readonly #stderr: StandardErrorLog;
   readonly #memory: MemoryWatch;
@@ -69,32 +69,32 @@ export class Instance {
   #endedByHost = false;
   #outputHasEnded = false;
 
-  constructor(guest: Guest, options: InstanceOptions) {
-    this.id = guest.id;
-    this.pid = guest.pid;
+  constructor(driver: DriverProcess, options: InstanceOptions) {
+    this.id = driver.id;
+    this.pid = driver.pid;
     this.language = options.language;
     this.digest = options.digest;
-    this.#guest = guest;
+    this.#driver = driver;
     this.#options = options;
-    const logger = options.logger.child({ instance: guest.id });
-    this.#stderr = new StandardErrorLog(guest.stderr, logger, options.logStderr ?? false);
-    this.#memory = new MemoryWatch(guest, () => {
+    const logger = options.logger.child({ instance: driver.id });
+    this.#stderr = new StandardErrorLog(driver.stderr, logger, options.logStderr ?? false);
+    this.#memory = new MemoryWatch(driver, () => {
       this.#end(undefined);
     });
-    guest.stdout.on('data', (chunk: Buffer) => {
+    driver.stdout.on('data', (chunk: Buffer) => {
       let rest: Buffer | undefined = chunk;
       while (rest !== undefined && this.state !== 'ended') rest = this.#take(rest);
     });
     // EPIPE and the like: the driver has ended or closed its pipe; its end tells the request.
-    guest.stdin.on('error', () => undefined);
-    guest.stdout.on('error', () => undefined);
-    guest.stdout.once('end', () => {
+    driver.stdin.on('error', () => undefined);
+    driver.stdout.on('error', () => undefined);
+    driver.stdout.once('end', () => {
       // Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait.
       this.#outputHasEnded = true;
       if (this.#state !== 'ended') this.#drain();
     });
-    this.ended = guest.exited.then(async (exit) => {
-      await guest.kill();
+    this.ended = driver.exited.then(async (exit) => {
+      await driver.kill();
       this.#memory.stop();
       this.#stop(driverCrashed(this, exit, this.#stderr.tail));
       return exit;
@@ -144,7 +144,7 @@ export class Instance {
 
   /** Measures what it uses now, and the host's ids of its processes. */
   async measure(): Promise<{ memoryBytes?: number; cpuMs?: number; pids: readonly number[] }> {
-    const [usage, pids] = await Promise.all([this.#memory.measure(), this.#guest.processes()]);
+    const [usage, pids] = await Promise.all([this.#memory.measure(), this.#driver.processes()]);
     return { pids, ...usage };
   }
 
@@ -172,7 +172,7 @@ export class Instance {
         this.#displace();
       }, aheadPatienceMs);
     }
-    this.#guest.stdin.write(written.bytes);
+    this.#driver.stdin.write(written.bytes);
     return written.answer;
   }
 
@@ -291,7 +291,7 @@ export class Instance {
       this.#options.logger.warn({ instance: this.id, language: this.language, kind, ...data }, message);
     }
     this.#stop(fault);
-    void this.#guest.kill();
+    void this.#driver.kill();
   }
 
   /** Nothing more is read. @param reason why its request has failed; without one, that is yet to be told */

@@ -1,18 +1,18 @@
 // The memory of one driver: what it uses, and whether the kernel has ended a process of it because all used too much.
-import type { Guest } from './driver-process.ts';
+import type { DriverProcess } from './driver-process.ts';
 
 /** How often a driver that is at a request is asked, in milliseconds. */
 const checkMs = 500;
 
 export class MemoryWatch {
-  readonly #guest: Guest;
+  readonly #driver: DriverProcess;
   readonly #onExhausted: () => void;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
 
   /** @param onExhausted called where the kernel has ended one of its processes: the others may wait for that one for ever */
-  constructor(guest: Guest, onExhausted: () => void) {
-    this.#guest = guest;
+  constructor(driver: DriverProcess, onExhausted: () => void) {
+    this.#driver = driver;
     this.#onExhausted = onExhausted;
   }
 
@@ -23,7 +23,7 @@ export class MemoryWatch {
 
   /** Measures what it uses now. */
   async measure(): Promise<{ memoryBytes?: number; cpuMs?: number }> {
-    const { memoryBytes, cpuMs } = await this.#guest.usage();
+    const { memoryBytes, cpuMs } = await this.#driver.usage();
     this.#bytes = memoryBytes ?? 0;
     return { ...(memoryBytes !== undefined && { memoryBytes }), ...(cpuMs !== undefined && { cpuMs }) };
   }
@@ -45,6 +45,6 @@ export class MemoryWatch {
   }
 
   async #check(): Promise<void> {
-    if ((await this.#guest.outOfMemory()) !== undefined) this.#onExhausted();
+    if ((await this.#driver.outOfMemory()) !== undefined) this.#onExhausted();
   }
 }

@@ -9,7 +9,7 @@ import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
 import type { RegistrySettings } from '../registry/settings.ts';
-import type { OwnerMap } from '../owner-map.ts';
+import type { FileOwners } from '../file-owners.ts';
 import { storageError } from '../storage-errors.ts';
 import { collectUnreferenced, type Collected } from './collect.ts';
 import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
@@ -22,7 +22,7 @@ import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts'
 export interface StoreSettings {
   readonly layout: StoreLayout;
   readonly logger: Logger;
-  readonly owners: OwnerMap;
+  readonly owners: FileOwners;
   readonly limits: ImageLimits;
   readonly registries: RegistrySettings;
   /** How long to wait for another process's change of the store, in milliseconds. */

@@ -8,9 +8,9 @@ import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { systemErrorCode } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import type { OwnerMap } from '../owner-map.ts';
+import type { FileOwners } from '../file-owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
-import { Turn } from '../unpack/time-slice.ts';
+import { TimeSlice } from '../unpack/time-slice.ts';
 import type { Unpacker } from '../unpack/unpacker.ts';
 
 /** Changes when what is kept changes its form: what is of another form is unpacked anew. */
@@ -26,7 +26,7 @@ const readSize = 64 * 1024;
 const replayTurnMs = 1;
 
 /** The first line: what the files were made for. Owners are in their inodes. */
-function heading(owners: OwnerMap): string {
+function heading(owners: FileOwners): string {
   const whose = owners.kind === 'single' ? [owners.kind, process.getuid?.()] : [owners.kind, owners.base, owners.size];
   return JSON.stringify({ form: formVersion, owners: whose });
 }
@@ -39,7 +39,7 @@ export class LayerRecorder implements TarSink, Disposable {
   #lines: string;
   #files = 0;
 
-  private constructor(folder: string, unpacker: Unpacker, owners: OwnerMap) {
+  private constructor(folder: string, unpacker: Unpacker, owners: FileOwners) {
     this.folder = folder;
     this.#unpacker = unpacker;
     this.#fd = openSync(path.join(folder, 'entries'), 'wx', 0o600);
@@ -47,7 +47,7 @@ export class LayerRecorder implements TarSink, Disposable {
   }
 
   /** @param folder - where to keep it; made here. */
-  static async start(folder: string, unpacker: Unpacker, owners: OwnerMap): Promise<LayerRecorder> {
+  static async start(folder: string, unpacker: Unpacker, owners: FileOwners): Promise<LayerRecorder> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     return new LayerRecorder(folder, unpacker, owners);
   }
@@ -96,7 +96,7 @@ export async function replayLayer(
   layers: string,
   diffId: Digest,
   unpacker: Unpacker,
-  owners: OwnerMap,
+  owners: FileOwners,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const folder = path.join(layers, hexOf(diffId));
@@ -108,7 +108,7 @@ export async function replayLayer(
     throw error;
   }
   try {
-    const turn = new Turn(replayTurnMs);
+    const turn = new TimeSlice(replayTurnMs);
     let line = 0;
     let files = 0;
     for (const text of linesOf(fd)) {

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { BabelhostError } from '../../base/errors.ts';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { digestOf, finish, type Digest } from '../digest.ts';
 import {
   formatManifest,
@@ -18,7 +18,7 @@ import { formatName, parseName } from '../reference.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ImageSource } from './source.ts';
 
-const manifestSchema = onFirstUse(() =>
+const manifestSchema = lazy(() =>
   z
     .array(
       z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),

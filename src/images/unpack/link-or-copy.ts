@@ -11,7 +11,7 @@ import {
   openSync,
 } from 'node:fs';
 import { systemErrorCode } from '../../base/errors.ts';
-import type { OwnerMap } from '../owner-map.ts';
+import type { FileOwners } from '../file-owners.ts';
 import { modeMask } from './metadata.ts';
 
 /**
@@ -21,7 +21,7 @@ import { modeMask } from './metadata.ts';
 export function linkOrCopy(
   from: string | Buffer,
   to: string | Buffer,
-  owners: OwnerMap,
+  owners: FileOwners,
   onCopy?: (size: number) => void,
 ): void {
   try {
@@ -34,7 +34,7 @@ export function linkOrCopy(
   }
 }
 
-function copy(from: string | Buffer, to: string | Buffer, owners: OwnerMap): void {
+function copy(from: string | Buffer, to: string | Buffer, owners: FileOwners): void {
   copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   const { uid, gid, mode, mtime } = lstatSync(from);
   if (owners.kind === 'mapped') lchownSync(to, uid, gid);

@@ -1,9 +1,9 @@
 // Modes, owners and times of what is unpacked.
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync } from 'node:fs';
-import { hostId, type OwnerMap } from '../owner-map.ts';
+import { hostId, type FileOwners } from '../file-owners.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { entryError, type RootDirectory } from './root-directory.ts';
-import { Turn } from './time-slice.ts';
+import { TimeSlice } from './time-slice.ts';
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -31,7 +31,7 @@ export function metadataOf({ mode, uid, gid, mtime }: TarEntry): DirectoryMetada
 
 /** The host's ids of an entry's owner; undefined where all belongs to one user, as nothing has to be changed then. */
 export function ownerOf(
-  owners: OwnerMap,
+  owners: FileOwners,
   entry: {
     readonly uid: number;
     readonly gid: number;
@@ -54,10 +54,10 @@ export function ownerOf(
 export async function finishDirectories(
   root: RootDirectory,
   directories: ReadonlyMap<string, DirectoryMetadata>,
-  owners: OwnerMap,
+  owners: FileOwners,
 ): Promise<void> {
   root.forget();
-  const turn = new Turn();
+  const turn = new TimeSlice();
   const paths = [...directories.keys()].sort().reverse();
   for (const path of paths) {
     await turn.pass();

@@ -8,7 +8,7 @@ const notedAttributes = 16;
 const otherAttributes = 'others';
 
 /** What one image came to so far. */
-export class Tally {
+export class UnpackQuota {
   /** Device nodes and FIFOs: a container gets its devices from the runtime, and needs no right to make any. */
   devices = 0;
   /** Names of extended attributes, and how many entries have each (docs/images.md says why none is kept). */

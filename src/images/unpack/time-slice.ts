@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 const defaultMs = 10;
 
 /** A turn at the event loop. */
-export class Turn {
+export class TimeSlice {
   readonly #longestMs: number;
   #began = performance.now();
 

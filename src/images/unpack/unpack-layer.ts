@@ -8,7 +8,7 @@ import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
 import { decompressGzip } from './gzip.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { Turn } from './time-slice.ts';
+import { TimeSlice } from './time-slice.ts';
 import { decompressZstd } from './zstd.ts';
 
 /** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
@@ -91,7 +91,7 @@ export async function unpackLayer(
 ): Promise<void> {
   const reader = new TarReader(sink, limits);
   const hash = createHash('sha256');
-  const turn = new Turn();
+  const turn = new TimeSlice();
   let unpacked = 0;
   const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
   try {

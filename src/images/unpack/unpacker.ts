@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { ImageLimits } from '../limits.ts';
-import type { OwnerMap } from '../owner-map.ts';
+import type { FileOwners } from '../file-owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
 import { linkOrCopy } from './link-or-copy.ts';
 import {
@@ -46,7 +46,7 @@ import {
   tooManyNames,
   type Directory,
 } from './root-directory.ts';
-import { Tally } from './quota.ts';
+import { UnpackQuota } from './quota.ts';
 import { isWhiteout, Whiteouts } from './whiteouts.ts';
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -67,11 +67,11 @@ interface OpenFile {
 /** Unpacks one image: a TarSink for the entries of layer after layer. */
 export class Unpacker implements TarSink, Disposable {
   /** What it came to. */
-  readonly tally: Tally;
+  readonly tally: UnpackQuota;
   readonly #root: RootDirectory;
   readonly #removal: Removal;
   readonly #whiteouts: Whiteouts;
-  readonly #owners: OwnerMap;
+  readonly #owners: FileOwners;
   readonly #directories = new Map<string, DirectoryMetadata>();
   #file: OpenFile | undefined;
 
@@ -79,8 +79,8 @@ export class Unpacker implements TarSink, Disposable {
    * @param root - an empty folder.
    * @param aside - a folder beside it, for what the image removes again.
    */
-  constructor(root: string, aside: string, owners: OwnerMap, limits: ImageLimits) {
-    this.tally = new Tally(limits);
+  constructor(root: string, aside: string, owners: FileOwners, limits: ImageLimits) {
+    this.tally = new UnpackQuota(limits);
     this.#root = new RootDirectory(root);
     this.#removal = new Removal(this.#root, aside);
     this.#whiteouts = new Whiteouts(this.#root, this.#removal);

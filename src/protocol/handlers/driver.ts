@@ -10,7 +10,7 @@ export const driverHandlers: Handlers<DriverMethod> = {
   'driver/install': async (params, context, services) => {
     const { reference = '', recipe, language, update, platform, credentials, limits } = params;
     const { signal, progress, span } = context;
-    const { catalogue, store, pools, metrics } = services;
+    const { drivers, store, pools, metrics } = services;
     progress.begin(`Installing ${recipe ?? reference}`);
     const options = {
       signal,
@@ -24,10 +24,10 @@ export const driverHandlers: Handlers<DriverMethod> = {
     return await untilCancelled(context, services, async () => {
       const installed =
         recipe === undefined
-          ? await catalogue.install(reference, options)
+          ? await drivers.install(reference, options)
           : await (
               await import('../../drivers/installed/recipe-install.ts')
-            ).installRecipe(store, catalogue, recipe, options);
+            ).installRecipe(store, drivers, recipe, options);
       const { driver, unchanged, replaced } = installed;
       // Instances with the limits that it had before go when they have nothing to do.
       if (unchanged && limits !== undefined) pools.retire(driver.language);
@@ -39,28 +39,28 @@ export const driverHandlers: Handlers<DriverMethod> = {
   },
 
   'driver/catalogue': async ({ file, select }, _context, { root, catalogueFile, shippedCatalogue }) => {
-    const { readCatalogueFile, selectDrivers } = await import('../../drivers/installed/catalogue.ts');
+    const { readCatalogue, selectDrivers } = await import('../../drivers/installed/catalogue.ts');
     const named = file ?? catalogueFile;
-    const found = await readCatalogueFile({ named, root, shipped: shippedCatalogue });
+    const found = await readCatalogue({ named, root, shipped: shippedCatalogue });
     return {
       file: found.file,
       drivers: selectDrivers(found, select).map(({ source, ...entry }) => ({ ...entry, ...source })),
     };
   },
 
-  'driver/list': async (_params, _context, { catalogue }) => ({ drivers: (await catalogue.list()).map(wireDriver) }),
+  'driver/list': async (_params, _context, { drivers }) => ({ drivers: (await drivers.list()).map(wireDriver) }),
 
-  'driver/inspect': async ({ language }, _context, { catalogue }) => wireDriver(await catalogue.find(language)),
+  'driver/inspect': async ({ language }, _context, { drivers }) => wireDriver(await drivers.find(language)),
 
-  'driver/remove': async ({ language }, _context, { catalogue, pools, metrics }) => {
-    const removed = await catalogue.remove(language);
+  'driver/remove': async ({ language }, _context, { drivers, pools, metrics }) => {
+    const removed = await drivers.remove(language);
     for (const digest of removed) metrics?.removed(language.toLowerCase(), digest);
     for (const pool of pools.all) if (removed.some((digest) => digest === pool.digest)) pools.retire(pool.language);
     return { removed };
   },
 
-  'host/languages': async (_params, _context, { catalogue }) => ({
-    languages: (await catalogue.list()).map((driver) => wireManifest(driver)),
+  'host/languages': async (_params, _context, { drivers }) => ({
+    languages: (await drivers.list()).map((driver) => wireManifest(driver)),
   }),
 };
 

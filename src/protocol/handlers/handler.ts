@@ -1,7 +1,7 @@
 // What a handler is: a method's work, between the table's types and the rooms below; and what all of them share.
 import type { TraceSpan } from '../../drivers/observer.ts';
 import { CancelledError } from '../../drivers/request.ts';
-import type { RequestSource } from '../../drivers/pool/request-queue.ts';
+import type { ClientQueue } from '../../drivers/pool/request-queue.ts';
 import type { Progress } from '../../images/index.ts';
 import type { CheckedParams, FileResult, MethodName, Result } from '../methods.ts';
 import type { ProgressReporter } from '../server/progress.ts';
@@ -10,7 +10,7 @@ import type { HostServices } from '../server/services.ts';
 /** What a handler knows of the request besides its parameters. */
 export interface RequestContext {
   /** The client, as the pools tell clients apart. */
-  readonly client: RequestSource;
+  readonly client: ClientQueue;
   /** What the log calls the request: unique in this process. */
   readonly id: string;
   /** Where traces are on. */

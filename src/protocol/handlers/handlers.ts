@@ -69,14 +69,14 @@ export const handlers: Handlers<HandledMethod> = {
   parse: async (params, context, { parser }) =>
     wireAnswer(await parser.parse(parseRequest(params, context), context.signal)),
 
-  'parse/files': async (params, context, { parser, catalogue, limits }) => {
+  'parse/files': async (params, context, { parser, drivers, limits }) => {
     const { client, id, span, signal, progress, sendPartialResult } = context;
     progress.begin('Parsing');
     const { root, include, exclude, uris = [], language, mode, timeoutMs } = params;
     const walked = { ...(include !== undefined && { include }), ...(exclude !== undefined && { exclude }) };
     return await parseFiles(
       parser,
-      catalogue,
+      drivers,
       {
         from: root === undefined ? { uris } : { root, ...walked },
         client,

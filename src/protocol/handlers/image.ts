@@ -67,9 +67,9 @@ export const imageHandlers: Handlers<ImageMethod> = {
 
   'image/inspect': async ({ name }, _context, { store }) => wireImage(await store.inspect(name)),
 
-  'image/remove': async ({ name, force }, _context, { store, catalogue, pools, metrics }) => {
+  'image/remove': async ({ name, force }, _context, { store, drivers, pools, metrics }) => {
     const { digest, names } = await store.inspect(name);
-    const languages = await catalogue.servedBy(digest);
+    const languages = await drivers.servedBy(digest);
     const [language] = languages;
     if (language !== undefined && force !== true) {
       throw new BabelhostError(
@@ -78,7 +78,7 @@ export const imageHandlers: Handlers<ImageMethod> = {
         { image: name, digest, language },
       );
     }
-    await catalogue.removeImages([digest]);
+    await drivers.removeImages([digest]);
     for (const each of languages) {
       metrics?.removed(each, digest);
       pools.retire(each);

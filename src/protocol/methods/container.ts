@@ -1,16 +1,16 @@
 // The methods about containers as such: what runs in them need not be a driver. They are changed through handles, and
 // nothing changes before a commit.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { method, name } from './method.ts';
 
-const id = onFirstUse(() => z.string().max(100));
-const container = onFirstUse(() => id().describe('The container’s id: a ULID.'));
-const handle = onFirstUse(() => id().describe('A handle, from `container/create` or `container/handle`.'));
-const text = onFirstUse(() => z.string().max(131_071));
-const status = onFirstUse(() => z.enum(['created', 'running', 'stopped']));
+const id = lazy(() => z.string().max(100));
+const container = lazy(() => id().describe('The container’s id: a ULID.'));
+const handle = lazy(() => id().describe('A handle, from `container/create` or `container/handle`.'));
+const text = lazy(() => z.string().max(131_071));
+const status = lazy(() => z.enum(['created', 'running', 'stopped']));
 
-const entryPoint = onFirstUse(() => ({
+const entryPoint = lazy(() => ({
   args: z.array(text()).min(1).max(4096).describe('The command and its arguments.'),
   env: z.record(text(), text()).describe('The environment.'),
   cwd: z.string().max(4095).describe('The working directory: an absolute path in the container.'),
@@ -20,7 +20,7 @@ const entryPoint = onFirstUse(() => ({
     .describe('`user`, `uid`, `user:group`, `uid:gid` …, as the image knows them; empty for root.'),
 }));
 
-const someEntryPoint = onFirstUse(() => ({
+const someEntryPoint = lazy(() => ({
   args: entryPoint().args.optional(),
   env: entryPoint().env.optional(),
   cwd: entryPoint().cwd.optional(),
@@ -30,7 +30,7 @@ const someEntryPoint = onFirstUse(() => ({
 const limit = (what: string) => z.number().min(-1).optional().describe(`${what}; -1 for the default.`);
 
 /** As src/container has them. */
-export const limitChanges = onFirstUse(() => ({
+export const limitChanges = lazy(() => ({
   memoryBytes: limit('Memory with page cache and /tmp, in bytes'),
   cpus: limit('Processor time for each second, in seconds'),
   processes: limit('Processes and threads'),
@@ -42,7 +42,7 @@ export const limitChanges = onFirstUse(() => ({
   layerFiles: limit('Files and folders that its writable layer may hold'),
 }));
 
-const handleInfo = onFirstUse(() =>
+const handleInfo = lazy(() =>
   z.object({
     handle: z.string(),
     id: z.string().describe('The container’s id.'),
@@ -50,7 +50,7 @@ const handleInfo = onFirstUse(() =>
   }),
 );
 
-const committed = onFirstUse(() =>
+const committed = lazy(() =>
   z.object({
     id: z.string(),
     generation: z.int(),
@@ -59,7 +59,7 @@ const committed = onFirstUse(() =>
   }),
 );
 
-const processState = onFirstUse(() =>
+const processState = lazy(() =>
   z.object({
     id: z.string().describe('The main process has the container’s id.'),
     main: z.boolean(),
@@ -74,8 +74,8 @@ const processState = onFirstUse(() =>
   }),
 );
 
-const recorded = onFirstUse(() => z.object({ notes: z.array(z.string()) }));
-const encoding = onFirstUse(() => z.enum(['utf8', 'base64']).default('utf8').describe('How `content` is encoded.'));
+const recorded = lazy(() => z.object({ notes: z.array(z.string()) }));
+const encoding = lazy(() => z.enum(['utf8', 'base64']).default('utf8').describe('How `content` is encoded.'));
 const handleErrors = ['notFound', 'containerFailed'] as const;
 
 export const containerMethods = {

@@ -1,13 +1,13 @@
 // The methods that install, list, inspect and remove drivers.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { method, name, workDone } from './method.ts';
 import { statuses } from '../../drivers/installed/manifest.ts';
 import { runLimitsSchema } from '../../drivers/installed/run-limits.ts';
 import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { credentials, platform } from './image.ts';
 
-export const driver = onFirstUse(() =>
+export const driver = lazy(() =>
   z.object({
     language: z.string(),
     reference: z.string().describe('Where the image came from.'),
@@ -19,7 +19,7 @@ export const driver = onFirstUse(() =>
   }),
 );
 
-const language = onFirstUse(() => name().describe('A language or an alias of one.'));
+const language = lazy(() => name().describe('A language or an alias of one.'));
 
 export const driverMethods = {
   'driver/install': method({

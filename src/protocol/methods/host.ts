@@ -1,11 +1,11 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { method, name } from './method.ts';
 
 /** One protection, with how it is enforced here. */
-export const protection = onFirstUse(() =>
+export const protection = lazy(() =>
   z.object({
     name: z.string(),
     enforced: z.enum(['yes', 'weaker', 'no']),
@@ -14,7 +14,7 @@ export const protection = onFirstUse(() =>
   }),
 );
 
-export const poolStatus = onFirstUse(() =>
+export const poolStatus = lazy(() =>
   z.object({
     language: z.string(),
     image: z.string().describe('The digest of the image manifest.'),
@@ -32,7 +32,7 @@ export const poolStatus = onFirstUse(() =>
   }),
 );
 
-export const instanceStatus = onFirstUse(() =>
+export const instanceStatus = lazy(() =>
   z.object({
     id: z.string().describe('A ULID.'),
     language: z.string(),

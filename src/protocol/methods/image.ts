@@ -1,9 +1,9 @@
 // The methods about images as such, drivers or not.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { method, name, workDone } from './method.ts';
 
-export const platform = onFirstUse(() =>
+export const platform = lazy(() =>
   z
     .string()
     .max(128)
@@ -11,7 +11,7 @@ export const platform = onFirstUse(() =>
     .describe('`os/architecture[/variant]`, as in `linux/arm64/v8`; this machine’s where it is not given.'),
 );
 
-export const credentials = onFirstUse(() =>
+export const credentials = lazy(() =>
   z
     .union(
       [
@@ -26,7 +26,7 @@ export const credentials = onFirstUse(() =>
     ),
 );
 
-export const image = onFirstUse(() =>
+export const image = lazy(() =>
   z.object({
     digest: z.string().describe('The digest of the image manifest.'),
     names: z.array(z.string()),

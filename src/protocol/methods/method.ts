@@ -1,7 +1,7 @@
 // What a method is: a name in a table with the schemas of its parameters and its result. From one such entry come the
 // types of server and client, the checks at run time and the method's part of the OpenRPC document. Imports zod only.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import type { ErrorKind } from '../../base/errors.ts';
 
 export interface Method<Params extends z.ZodObject = z.ZodObject, Result extends z.ZodType = z.ZodType> {
@@ -36,9 +36,9 @@ export function method<
 >(entry: Entry<Params, Result, PartialResult>): Method<Params, Result> & { readonly partialResult: PartialResult } {
   const { params, result, partialResult, ...rest } = entry;
   const made = {
-    params: onFirstUse(params),
-    result: onFirstUse(result),
-    partialResult: onFirstUse(partialResult ?? (() => undefined as PartialResult)),
+    params: lazy(params),
+    result: lazy(result),
+    partialResult: lazy(partialResult ?? (() => undefined as PartialResult)),
   };
   return {
     ...rest,
@@ -61,10 +61,10 @@ export interface Notification {
 }
 
 /** A token that a client makes up to receive progress or partial results on (LSP 3.17, "Work Done Progress"). */
-export const progressToken = onFirstUse(() => z.union([z.string().max(1024), z.int()]));
+export const progressToken = lazy(() => z.union([z.string().max(1024), z.int()]));
 
 /** What a request carries besides what it asks: the trace that it belongs to. */
-export const meta = onFirstUse(() =>
+export const meta = lazy(() =>
   z
     .looseObject({
       traceparent: z.string().max(1024).optional(),
@@ -74,10 +74,10 @@ export const meta = onFirstUse(() =>
 );
 
 /** Parameters that take progress reports: `$/progress` notifications with this token tell how far the work is. */
-export const workDone = onFirstUse(() => ({
+export const workDone = lazy(() => ({
   workDoneToken: progressToken().optional().describe('Progress is reported with this token as `$/progress`.'),
   _meta: meta().optional(),
 }));
 
 /** A name that drivers, languages and images may be asked for by. */
-export const name = onFirstUse(() => z.string().min(1).max(1024));
+export const name = lazy(() => z.string().min(1).max(1024));

@@ -1,16 +1,16 @@
 // The methods that parse: one source, or many files.
 import { z } from 'zod';
-import { onFirstUse } from '../../base/lazy.ts';
+import { lazy } from '../../base/lazy.ts';
 import { method, name, progressToken, workDone } from './method.ts';
 
 export const modes = ['native', 'preprocessed', 'annotated', 'semantic'] as const;
 
-const mode = onFirstUse(() =>
+const mode = lazy(() =>
   z.enum(modes).describe('What to return; `native` (the parser’s own tree) where it is not given.'),
 );
 
 /** A parser's complaint about a source: a sentence, with its place where the parser tells it. */
-export const sourceError = onFirstUse(() =>
+export const sourceError = lazy(() =>
   z.looseObject({
     message: z.string(),
     line: z.int().optional().describe('Counted from 1.'),
@@ -19,7 +19,7 @@ export const sourceError = onFirstUse(() =>
   }),
 );
 
-export const parseResult = onFirstUse(() =>
+export const parseResult = lazy(() =>
   z.object({
     language: z.string(),
     mode: mode(),
@@ -36,7 +36,7 @@ export const parseResult = onFirstUse(() =>
 );
 
 /** An error inside a result, with the same code, kind and data that an answer of its own would have. */
-export const errorValue = onFirstUse(() =>
+export const errorValue = lazy(() =>
   z.object({
     code: z.int(),
     message: z.string(),
@@ -44,11 +44,11 @@ export const errorValue = onFirstUse(() =>
   }),
 );
 
-export const fileResult = onFirstUse(() =>
+export const fileResult = lazy(() =>
   z.union([parseResult().extend({ uri: z.string() }), z.object({ uri: z.string(), error: errorValue() })]),
 );
 
-const globs = onFirstUse(() => z.array(z.string().min(1).max(4096)).max(1000));
+const globs = lazy(() => z.array(z.string().min(1).max(4096)).max(1000));
 
 export const parseMethods = {
   parse: method({

@@ -1,7 +1,7 @@
 // When a client is not read from: while it asks for more than is held for it, leaves its answers unread, or is ahead of
 // the host. What a client makes the host keep is bounded by this.
 import type { Readable, Writable } from 'node:stream';
-import type { RequestSource } from '../../drivers/pool/request-queue.ts';
+import type { ClientQueue } from '../../drivers/pool/request-queue.ts';
 
 /** A client that has left more than this unread, in bytes, is not served before it reads. */
 const unreadBytes = 64 * 1024 * 1024;
@@ -18,7 +18,7 @@ const fileBytes = 256 * 1024;
 
 type Reason = 'asks' | 'leaves unread' | 'is ahead';
 
-export class BackPressure implements RequestSource {
+export class BackPressure implements ClientQueue {
   readonly #input: Readable;
   readonly #output: Writable;
   /** Why the client is not read from now: each reason suffices. */
@@ -36,13 +36,13 @@ export class BackPressure implements RequestSource {
     });
   }
 
-  get clogged(): boolean {
+  get backedUp(): boolean {
     return this.#output.writableLength > unreadBytes;
   }
 
   /** Notes a message of the client, who has left so many unread. */
   read(unread: number): void {
-    if (this.clogged && unread > unreadMessages) this.#stopReading('leaves unread', true);
+    if (this.backedUp && unread > unreadMessages) this.#stopReading('leaves unread', true);
   }
 
   /** Notes that more messages lie read than are taken up in one turn, or that none do any more. */

@@ -1,7 +1,7 @@
 // A request that is being served: what its handler is given of it besides its parameters. What few handlers ask for is
 // made when they do: requests come by the thousand in a second.
 import type { TraceSpan } from '../../drivers/observer.ts';
-import type { RequestSource } from '../../drivers/pool/request-queue.ts';
+import type { ClientQueue } from '../../drivers/pool/request-queue.ts';
 import type { WorkDoneProgress } from '../client.ts';
 import type { RequestContext } from '../handlers/handlers.ts';
 import { ProgressReporter } from './progress.ts';
@@ -10,7 +10,7 @@ import { ProgressReporter } from './progress.ts';
 export type SendProgress = (token: string | number, value: unknown) => Promise<void>;
 
 export class ServedRequest implements RequestContext {
-  readonly client: RequestSource;
+  readonly client: ClientQueue;
   readonly id: string;
   span: TraceSpan | undefined = undefined;
   sendPartialResult: RequestContext['sendPartialResult'] = undefined;
@@ -20,7 +20,7 @@ export class ServedRequest implements RequestContext {
   #progress: ProgressReporter | undefined = undefined;
 
   /** @param id what the log calls it */
-  constructor(client: RequestSource, id: string, sendProgress: SendProgress) {
+  constructor(client: ClientQueue, id: string, sendProgress: SendProgress) {
     this.client = client;
     this.id = id;
     this.#sendProgress = sendProgress;

@@ -77,7 +77,7 @@ export class ServerConnection {
     this.#writer = new FrameWriter(output);
     this.#log = new LogMessages(services.relay, (line) => {
       // A log is no answer: what a client has no room for is not kept for it.
-      if (!this.#pressure.clogged) void this.#notify('window/logMessage', line).catch(() => undefined);
+      if (!this.#pressure.backedUp) void this.#notify('window/logMessage', line).catch(() => undefined);
     });
     this.#parent = new ParentWatch((processId) => {
       this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');

@@ -1,6 +1,6 @@
 // What the methods work on: the parts of a host, wired by src/host.ts.
 import type { ContainerRegistry, ContainerRuntime } from '../../container/index.ts';
-import type { DriverCatalogue } from '../../drivers/installed/installed-drivers.ts';
+import type { InstalledDrivers } from '../../drivers/installed/installed-drivers.ts';
 import type { DriverLimits } from '../../drivers/limits.ts';
 import type { DriverObserver, Tracer } from '../../drivers/observer.ts';
 import type { Parser } from '../../drivers/parse/parser.ts';
@@ -14,7 +14,7 @@ export interface HostServices {
   readonly store: ImageStore;
   readonly runtime: ContainerRuntime;
   readonly containers: ContainerRegistry;
-  readonly catalogue: DriverCatalogue;
+  readonly drivers: InstalledDrivers;
   readonly pools: Pools;
   readonly parser: Parser;
   readonly logger: Logger;

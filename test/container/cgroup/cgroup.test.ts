@@ -8,10 +8,10 @@ import {
 } from '../../../src/container/cgroup/placement.ts';
 import { parseCgroupLayout, type CgroupLayout } from '../../../src/container/cgroup/cgroup.ts';
 import { defaultLimits } from '../../../src/container/limits.ts';
-import type { Identity } from '../../../src/container/oci/id-mapping.ts';
+import type { IdMapping } from '../../../src/container/oci/id-mapping.ts';
 
-const privileged: Identity = { kind: 'privileged', ids: { first: 1000, count: 65536 }, ranges: 0 };
-const own: Identity = { kind: 'own', reason: 'none granted' };
+const privileged: IdMapping = { kind: 'privileged', ids: { first: 1000, count: 65536 }, ranges: 0 };
+const own: IdMapping = { kind: 'own', reason: 'none granted' };
 
 const layoutOf = (mounts: string[], cgroup: string[], controllers = ''): CgroupLayout =>
   parseCgroupLayout(mounts.join('\n'), cgroup.join('\n'), () => controllers);

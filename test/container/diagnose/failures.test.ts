@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { explainFailure } from '../../../src/container/diagnose/failures.ts';
 import {
-  explainRefusal,
+  explainNamespaceDenial,
   readNamespaceSettings,
   type NamespaceSettings,
 } from '../../../src/container/diagnose/namespaces.ts';
@@ -336,7 +336,7 @@ describe('a refused namespace', () => {
     ],
     ['nothing that is known', {}, /none of the settings that are known/, undefined],
   ])('is put down to %s', (_name, settings, advice, assignment) => {
-    const refusal = explainRefusal({ ...none, ...settings });
+    const refusal = explainNamespaceDenial({ ...none, ...settings });
     expect(refusal.advice).toMatch(advice);
     expect(refusal.mend).toBe(assignment === undefined ? undefined : `sudo sysctl -w ${assignment}`);
   });
@@ -344,7 +344,7 @@ describe('a refused namespace', () => {
   it('is told with it, where the bootstrap reports one', () => {
     for (const step of ['make a user namespace (EPERM)', 'mount a tmpfs on /mnt (EACCES)']) {
       const error = explainFailure('start a container', `cannot ${step}: refused`);
-      expect(error.message).toContain(explainRefusal(readNamespaceSettings()).advice);
+      expect(error.message).toContain(explainNamespaceDenial(readNamespaceSettings()).advice);
     }
   });
 });

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { readCatalogueFile, selectDrivers, type CatalogueFile } from '../../../src/drivers/installed/catalogue.ts';
+import { readCatalogue, selectDrivers, type Catalogue } from '../../../src/drivers/installed/catalogue.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const shipped = fileURLToPath(new URL('../../../catalog/drivers.toml', import.meta.url));
@@ -13,15 +13,15 @@ beforeEach(async () => {
 });
 
 /** Reads a file with this content. */
-async function read(content: string | Uint8Array): Promise<CatalogueFile> {
+async function read(content: string | Uint8Array): Promise<Catalogue> {
   const named = path.join(folder, 'some.toml');
   await writeFile(named, content);
-  return await readCatalogueFile({ named, root: folder, shipped });
+  return await readCatalogue({ named, root: folder, shipped });
 }
 
 describe('the catalogue file', () => {
   it('of the project has both of its drivers, recommended, as recipes that are there', async () => {
-    const { file, entries } = await readCatalogueFile({ named: undefined, root: folder, shipped });
+    const { file, entries } = await readCatalogue({ named: undefined, root: folder, shipped });
     expect(file).toBe(shipped);
     expect(entries).toEqual(
       ['python', 'javascript'].map((language) => ({
@@ -39,14 +39,14 @@ describe('the catalogue file', () => {
     await mkdir(root);
     await writeFile(path.join(root, 'catalogue.toml'), entry('roots'));
     const places = { named: undefined, root, shipped };
-    expect((await readCatalogueFile(places)).entries[0]?.language).toBe('roots');
+    expect((await readCatalogue(places)).entries[0]?.language).toBe('roots');
     const named = path.join(folder, 'named.toml');
-    await expect(readCatalogueFile({ ...places, named })).rejects.toMatchObject({
+    await expect(readCatalogue({ ...places, named })).rejects.toMatchObject({
       kind: 'notFound',
       data: { path: named },
     });
     await writeFile(named, entry('named'));
-    expect((await readCatalogueFile({ ...places, named })).entries[0]?.language).toBe('named');
+    expect((await readCatalogue({ ...places, named })).entries[0]?.language).toBe('named');
   });
 
   it('tells what there is; what it names is relative to it', async () => {

@@ -1,6 +1,6 @@
 // What the requests of a client hold of files: bounded, in their order, and given back whatever comes.
 import { describe, expect, it } from 'vitest';
-import { FileRoom, smallFileBytes } from '../../../src/drivers/parse/file-budget.ts';
+import { FileBudget, smallFileBytes } from '../../../src/drivers/parse/file-budget.ts';
 import { CancelledError } from '../../../src/drivers/request.ts';
 
 const MiB = 1024 ** 2;
@@ -11,7 +11,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('the room for files', () => {
   it('has place for as much as it may hold, and for one file that is larger', async () => {
-    const room = new FileRoom(10 * MiB);
+    const room = new FileBudget(10 * MiB);
     const [first, second, third] = [
       room.lease(late(), undefined),
       room.lease(late(), undefined),
@@ -28,14 +28,14 @@ describe('the room for files', () => {
   });
 
   it('lets small files pass', () => {
-    const room = new FileRoom(MiB);
+    const room = new FileBudget(MiB);
     expect(room.lease(late(), undefined).tryTake(100 * MiB)).toBe(true);
     for (let files = 0; files < 100; files += 1)
       expect(room.lease(late(), undefined).tryTake(smallFileBytes)).toBe(true);
   });
 
   it('has those that wait enter in their order, when there is room for them', async () => {
-    const room = new FileRoom(10 * MiB);
+    const room = new FileBudget(10 * MiB);
     const holder = room.lease(late(), undefined);
     await holder.take(8 * MiB);
     const entered: string[] = [];
@@ -60,7 +60,7 @@ describe('the room for files', () => {
   });
 
   it('is waited for no longer than a request may take, or its client wants it', async () => {
-    const room = new FileRoom(10 * MiB);
+    const room = new FileBudget(10 * MiB);
     const holder = room.lease(late(), undefined);
     await holder.take(10 * MiB);
     await expect(room.lease(soon(), undefined).take(9 * MiB)).rejects.toMatchObject({

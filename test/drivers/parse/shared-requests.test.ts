@@ -4,7 +4,7 @@ import { SharedRequests, type Sharer } from '../../../src/drivers/parse/shared-r
 import { BabelhostError } from '../../../src/base/errors.ts';
 
 const sharer = (more: Partial<Sharer> = {}, timeoutMs = 10_000): Sharer => ({
-  source: { clogged: false },
+  client: { backedUp: false },
   timing: { deadline: performance.now() + timeoutMs, timeoutMs },
   ...more,
 });
@@ -93,11 +93,11 @@ describe('identical requests in flight', () => {
   it('do not wait for a client that does not read', async () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
-    const deaf = { clogged: false };
+    const deaf = { backedUp: false };
     const controller = new AbortController();
-    const held = shared.run(k, sharer({ source: deaf, signal: controller.signal }), start);
+    const held = shared.run(k, sharer({ client: deaf, signal: controller.signal }), start);
     const follower = shared.run(k, sharer(), start);
-    deaf.clogged = true;
+    deaf.backedUp = true;
     const newcomer = shared.run(k, sharer(), start);
     expect(begun).toHaveLength(2);
     begun[1]?.finish('by another');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileRoom } from '../../../src/drivers/parse/file-budget.ts';
+import { FileBudget } from '../../../src/drivers/parse/file-budget.ts';
 import { readSourceFile } from '../../../src/drivers/parse/source-file.ts';
 
 let folder: string;
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 const anySize = (): void => undefined;
-const alone = new FileRoom().lease({ deadline: Infinity, timeoutMs: 0 }, undefined);
+const alone = new FileBudget().lease({ deadline: Infinity, timeoutMs: 0 }, undefined);
 
 describe('the file of a source', () => {
   it.each([0, 1, 70_000, 1024 * 1024, 1024 * 1024 + 1])('of %i bytes is read whole', async (size) => {

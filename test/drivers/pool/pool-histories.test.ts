@@ -35,7 +35,7 @@ const pass = fc.record({ step: fc.constant('pass' as const), ms: fc.integer({ mi
 const disturbances = fc.oneof(
   fc.record({ step: fc.constant('kill' as const), which: fc.nat(10) }),
   fc.record({ step: fc.constant('cancel' as const), which: fc.nat(100) }),
-  fc.record({ step: fc.constant('clog' as const), client: fc.nat(3), clogged: fc.boolean() }),
+  fc.record({ step: fc.constant('clog' as const), client: fc.nat(3), backedUp: fc.boolean() }),
   fc.record({ step: fc.constant('boots' as const), fail: fc.boolean() }),
 );
 const peaceful = fc.oneof({ weight: 3, arbitrary: request(answers) }, { weight: 2, arbitrary: pass });
@@ -72,7 +72,7 @@ type HistoryOptions = Partial<PoolLimits> & { readonly pipelining?: boolean };
 
 /** A pool of fakes with the books of a test. */
 class History {
-  readonly clients = Array.from({ length: 4 }, () => ({ clogged: false }));
+  readonly clients = Array.from({ length: 4 }, () => ({ backedUp: false }));
   readonly sent: Sent[] = [];
   /** How often each request reached a driver. */
   readonly asked = new Map<number, number>();
@@ -137,7 +137,7 @@ class History {
       .request({
         line: Buffer.from(`${JSON.stringify({ content })}\n`),
         timing: { deadline, timeoutMs },
-        source: this.clients[client] ?? { clogged: false },
+        client: this.clients[client] ?? { backedUp: false },
         priority,
         signal: controller.signal,
       })
@@ -153,7 +153,7 @@ class History {
     expect(waiting).toBeLessThanOrEqual(this.#limits.queueLength);
     // Nobody waits beside an instance that has nothing to do.
     const idle = this.pool.instances.filter((instance) => instance.state === 'idle' && !instance.retiring);
-    if (this.clients.every(({ clogged }) => !clogged)) expect(Math.min(waiting, idle.length)).toBe(0);
+    if (this.clients.every(({ backedUp }) => !backedUp)) expect(Math.min(waiting, idle.length)).toBe(0);
   }
 
   async do(step: Step): Promise<void> {
@@ -176,8 +176,8 @@ class History {
         break;
       }
       case 'clog':
-        (this.clients[step.client] as { clogged: boolean }).clogged = step.clogged;
-        if (!step.clogged) this.pool.dispatch();
+        (this.clients[step.client] as { backedUp: boolean }).backedUp = step.backedUp;
+        if (!step.backedUp) this.pool.dispatch();
         break;
       case 'boots':
         this.bootsFail = step.fail;
@@ -188,7 +188,7 @@ class History {
   /** Lets all be well again, for longer than anything may take. */
   async recover(): Promise<void> {
     this.bootsFail = false;
-    for (const client of this.clients) client.clogged = false;
+    for (const client of this.clients) client.backedUp = false;
     this.pool.dispatch();
     await this.pass(120_000);
   }
@@ -309,7 +309,7 @@ describe('where no driver fails, a pool', () => {
   });
 
   it('keeps nobody waiting for clients that do not read', async () => {
-    const clog = fc.record({ step: fc.constant('clog' as const), client: fc.nat(1), clogged: fc.boolean() });
+    const clog = fc.record({ step: fc.constant('clog' as const), client: fc.nat(1), backedUp: fc.boolean() });
     const steps = fc.array(fc.oneof({ weight: 2, arbitrary: peaceful }, { weight: 1, arbitrary: clog }), {
       maxLength: 30,
     });

@@ -16,7 +16,7 @@ const limits: PoolLimits = {
   queueLength: 100,
   bootMs: 10_000,
 };
-const source = { clogged: false };
+const source = { backedUp: false };
 
 function poolOf(program: string, changed: Partial<PoolLimits> = {}, options: Partial<PoolOptions> = {}): Pool {
   const pool = new Pool({
@@ -44,7 +44,7 @@ const ask = async (
   const answer = await pool.request({
     line,
     timing: { deadline: performance.now() + timeoutMs, timeoutMs },
-    source: client,
+    client: client,
     priority,
     ...(signal !== undefined && { signal }),
   });
@@ -282,11 +282,11 @@ describe('a pool', () => {
   it('serves others while a client that does not read has requests waiting', async () => {
     const pool = poolOf(echoProgram, { maximumInstances: 1 });
     await ask(pool, 'first');
-    const client = { clogged: true };
+    const client = { backedUp: true };
     const held = Promise.all(contents(5).map((content) => ask(pool, content, 20_000, undefined, client)));
     expect(await ask(pool, 'mine')).toEqual({ content: 'mine' });
     expect(pool.counts.waiting).toBe(5);
-    client.clogged = false;
+    client.backedUp = false;
     pool.dispatch();
     expect(await held).toHaveLength(5);
   });

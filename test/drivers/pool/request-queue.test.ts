@@ -7,7 +7,7 @@ interface Item extends Queued {
 }
 
 class Source {
-  clogged = false;
+  backedUp = false;
   readonly name: string;
   #made = 0;
   constructor(name: string) {
@@ -15,7 +15,7 @@ class Source {
   }
   item(priority: Priority = 'interactive'): Item {
     this.#made += 1;
-    return { source: this, priority, name: `${this.name}${this.#made}` };
+    return { client: this, priority, name: `${this.name}${this.#made}` };
   }
 }
 
@@ -50,9 +50,9 @@ describe('the queue of requests', () => {
     const [slow, quick] = [new Source('slow'), new Source('quick')];
     queue.add(slow.item());
     queue.add(quick.item());
-    slow.clogged = true;
+    slow.backedUp = true;
     expect(drained(queue)).toEqual(['quick1']);
-    slow.clogged = false;
+    slow.backedUp = false;
     expect(drained(queue)).toEqual(['slow1']);
   });
 
@@ -89,9 +89,9 @@ describe('the queue of requests', () => {
           } else if (each.do === 'next') {
             const item = queue.next();
             if (item !== undefined) {
-              expect(item.source.clogged).toBe(false);
+              expect(item.client.backedUp).toBe(false);
               expect(inside.delete(item)).toBe(true);
-            } else expect([...inside].every(({ source }) => source.clogged)).toBe(true);
+            } else expect([...inside].every(({ client: source }) => source.backedUp)).toBe(true);
           } else if (each.do === 'delete') {
             const item = [...inside][each.nth];
             if (item !== undefined) {
@@ -101,13 +101,13 @@ describe('the queue of requests', () => {
             }
           } else {
             const source = sources[each.source] as Source; // nat(3) < 4
-            source.clogged = !source.clogged;
+            source.backedUp = !source.backedUp;
           }
           expect(queue.size).toBe(inside.size);
           expect(new Set(queue)).toEqual(inside);
           expect(queue.size).toBeLessThanOrEqual(10);
         }
-        for (const source of sources) source.clogged = false;
+        for (const source of sources) source.backedUp = false;
         expect(drained(queue)).toHaveLength(inside.size);
       }),
     );
