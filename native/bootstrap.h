@@ -1,42 +1,17 @@
-/* What the faces of the bootstrap share: how it fails, and the few steps that need care every time. */
+/* What the parts of the bootstrap share, and what each of them offers to the others. */
 #ifndef BABELHOST_BOOTSTRAP_H
 #define BABELHOST_BOOTSTRAP_H
 
-#include <dirent.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <sys/types.h>
+#include "program.h"
 
-/* Exit statuses of our own. A runtime's or a driver's status passes through unchanged. */
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_EXECUTED = 127, EXIT_SIGNALED = 128 };
+#include <sys/types.h>
 
 /* The faces: each takes the arguments after its name (NULL at the end) and returns an exit status. */
 int guard_main(char **arguments);
 int run_main(char **arguments);
-int init_main(char **arguments);
 int lock_main(char **arguments);
-int put_main(char **arguments);
-int get_main(char **arguments);
 int remove_main(char **arguments);
 int measure_main(char **arguments);
-
-/*
- * Writes "bootstrap: MESSAGE (ERRNAME): what the errno means" to stderr and exits with EXIT_FAILED. The host takes the
- * name of the errno from between the parentheses, so the form of this line is part of the interface.
- */
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* The same line, for a fault after which there is still something to do. */
-void complain_of(const char *step);
-
-/* The same for a fault that has no errno. */
-_Noreturn void fail_plainly(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* The same for wrong usage, with EXIT_USAGE. */
-_Noreturn void fail_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* Where the above write: stderr, until a face gives its stderr away. */
-extern int complaints;
 
 /*
  * Asks the kernel to SIGKILL this process when its parent dies. The parent holds the other end of `lifeline` (a pipe
@@ -52,38 +27,27 @@ pid_t fork_or_fail(const char *purpose);
 /* Waits for one child, through interruptions. Returns its wait status. */
 int wait_for(pid_t child);
 
-/* The exit status that stands for a wait status: the status itself, or EXIT_SIGNALED + signal. */
-int exit_status_of(int wait_status);
-
 /* A file descriptor that becomes readable when `process` ends. */
 int open_pidfd(pid_t process);
-
-/* write(2) of all of it, through interruptions and short writes. False, with errno, if that is impossible. */
-bool write_all(int fd, const char *bytes, size_t length);
-
-/* Formats one short line and writes it in one write(2), so that lines of several writers do not mix. */
-bool write_line(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Parses a decimal number between `least` and `most`, or fails with EXIT_USAGE naming `what`. */
-long parse_number(const char *text, long least, long most, const char *what);
-
-/* The value that follows an option: steps `arguments` on, or fails with EXIT_USAGE. */
-const char *option_value(char ***arguments);
 
 /* Closes every file descriptor from `first` on. */
 void close_from(unsigned first);
 
 /* stage.c */
-/* Mounts the stage, for what the runtime is to mount, on the folder `stage`. `owner` is the id of the containers' root. */
-void make_stage(const char *stage, uid_t owner);
+/*
+ * Mounts the stage, for what the runtime is to mount, on the folder `stage`, with a copy of the open file `init`. `owner`
+ * is the id of the containers' root.
+ */
+void make_stage(const char *stage, int init, uid_t owner);
 /* Mounts a file system in memory on the host's folder, for its containers' bundles and the runtime's state. */
 void make_bundles(const char *directory, const char *name);
 
 /* ids.c */
-/* Ids outside a user namespace, FIRST:COUNT; none if count is 0. */
+/* Ids outside a user namespace; none if count is 0. */
 struct id_range {
   unsigned first, count;
 };
+/* Parses FIRST:COUNT, or fails with EXIT_USAGE. */
 struct id_range parse_range(const char *text);
 /*
  * Gives the user namespace of `child` its ids: 0 is our own effective id, and 1 onwards are `uids` and `gids`. Without
@@ -101,7 +65,7 @@ struct root {
   const char *rootfs;
   /* The folder with what it writes, in upper/ and work/; NULL for one that is read-only. */
   const char *layer;
-  /* In a user namespace: the container's root, who is given the image's folders where they can be written; or 0. */
+  /* In a user namespace: the container's root, to be given the image's folders where they can be written; or 0. */
   uid_t owner;
   /* The ids that files have on disk, and the first of those that they are to have instead; none if count is 0. */
   struct id_range ids;
@@ -129,9 +93,9 @@ struct identity {
   pid_t host, guard;
   unsigned long long start;
 };
-/* The process id that a runtime has written to a file; -1, with errno, if there is none. */
+/* The process id that a runtime has written to a file; -1, with errno, if that cannot be read. */
 pid_t read_pid_file(const char *path);
-/* Finds out about a process of our namespace. False, with errno, if that is impossible; one that is gone is no fault. */
+/* Finds out about a process of our namespace. False, with errno, if that fails; all but `guard` is 0 if it is gone. */
 bool identify(int host_proc, pid_t process, struct identity *identity);
 /*
  * SIGKILL for a process of our namespace with its children, and for no other that has one of their ids by now. False,
@@ -155,8 +119,8 @@ struct starter {
   struct cgroup_parent *cgroups;
   size_t cgroup_count;
 };
-/* Descriptors below this one are given to what the starter starts. */
-enum { FIRST_OWN_DESCRIPTOR = 5, GIVEN_DESCRIPTORS = 4 };
+/* What a container's process is given; the starter's own are all above what request.c moves behind these. */
+enum { GIVEN_DESCRIPTORS = 4, FIRST_OWN_DESCRIPTOR = 6 };
 struct request {
   /* The starter's channel, and what the container's process has: stdin, stdout, stderr and its own channel. */
   int channel, given[GIVEN_DESCRIPTORS];
@@ -164,36 +128,38 @@ struct request {
   const char *content;
   size_t content_length;
 };
-/* Starts containers on request, without end. */
+/* Starts containers on request; exits if it cannot go on. */
 _Noreturn void start_containers(struct starter starter);
-/* Does what the request asks for, and becomes the runtime. */
+/* Does what the request asks for and becomes the runtime, or tells on the request's channel why not and exits. */
 _Noreturn void serve_request(const struct starter *starter, const struct request *request);
 
 /* remove.c */
-/* Removes a folder and all in it, without following links. What is not there is no fault; others go to stderr. */
+/* Removes a folder and all in it, without following links. Faults go to stderr; it is none if nothing is there. */
 void remove_folder(int parent, const char *name);
 /* Opens a folder in an open one. Fails, with errno, for a link and for what is mounted there. */
 int open_inside(int parent, const char *name);
 /* Whether an entry of an open folder is a folder: 1 or 0; -1, with errno, if that cannot be found out. */
 int is_folder(int parent, const struct dirent *entry);
+/* The entries of an open folder, whose descriptor stays the caller's. NULL, with errno, if they cannot be read. */
+DIR *open_entries(int folder);
 /* Whether a name is one that every folder has. */
 bool is_dots(const char *name);
 
 /* remove-cgroup.c */
-/* Removes an empty cgroup and the empty cgroups in it, waiting up to `patience` milliseconds for what still ends. */
+/* Removes a cgroup and those in it, waiting up to `patience` ms for processes that still end. Faults go to stderr. */
 void remove_cgroup(const char *path, int patience);
 
 /* socket-cleanup.c */
-/* Removes the socket that is noted in a host's folder, if it is still the one that the host made. */
+/* Removes the socket that a dead host has noted in its folder, if it still is that host's. Faults go to stderr. */
 void remove_dead_socket(int folder);
 
 /* claim.c */
 /*
- * Makes the folder `name` in `directory` and locks it for as long as the returned descriptor is open, and notes in it
- * which cgroups belong to it. Whoever can lock such a folder knows that its owner is gone.
+ * Makes the folder `name` in `directory`, locks it for as long as the returned descriptor is open, and lists in it the
+ * cgroups that belong to it. Fails if any of that is impossible.
  */
 int claim_folder(int directory, const char *name, char *const *cgroups, size_t cgroup_count);
-/* Removes the folders in `directory` whose owners are gone, with the cgroups noted in them. */
+/* Removes the folders in `directory` whose owners are gone, with the cgroups listed in them. */
 void sweep_folders(int directory);
 
 #endif

@@ -3,18 +3,14 @@
 #include "bootstrap.h"
 #include "connections.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 struct connection connections[MOST_CONNECTIONS];
 size_t connection_count = 0;
 
-/* A descriptor to let go of where there is no other, so that whoever asks can be heard, and told. */
+/* A descriptor to let go of where there is no other, so that a request can still be taken, and refused. */
 static int reserve = -1;
 
 enum connection_kind kind_of(const struct connection *connection) {
@@ -54,7 +50,8 @@ void drop_with_mates(size_t index) {
 static bool read_header(struct connection *connection) {
   connection->header[HEADER_LENGTH] = '\0';
   if (connection->header[ID_LENGTH] != ' ' || !(is_request(connection) || descriptor_of(connection) >= 0)) return false;
-  if (sscanf(connection->header + ID_LENGTH + 2, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
+  const char *lengths = connection->header + ID_LENGTH + 2;
+  if (sscanf(lengths, " %8u %8u\n", &connection->strings, &connection->content) != 2) return false;
   size_t length = (size_t)connection->strings + connection->content;
   if (length > MOST_REQUEST || is_request(connection) != (connection->strings > 0)) return false;
   connection->want = HEADER_LENGTH + length;
@@ -72,8 +69,7 @@ bool read_on(struct connection *connection) {
     char *target = connection->have < HEADER_LENGTH ? connection->header + connection->have
                                              : connection->body + connection->have - HEADER_LENGTH;
     size_t length = (connection->have < HEADER_LENGTH ? HEADER_LENGTH : connection->want) - connection->have;
-    ssize_t count = recv(connection->fd, target, length, MSG_DONTWAIT);
-    if (count < 0 && errno == EINTR) continue;
+    ssize_t count = TEMP_FAILURE_RETRY(recv(connection->fd, target, length, MSG_DONTWAIT));
     if (count < 0) return errno == EAGAIN;
     if (count == 0) return false;
     connection->have += (size_t)count;
@@ -82,7 +78,6 @@ bool read_on(struct connection *connection) {
   return true;
 }
 
-/* False, with errno, if there is none, or none that can be taken. */
 static bool take_connection(int sockets) {
   static unsigned long long taken = 0;
   int fd = accept4(sockets, NULL, NULL, SOCK_CLOEXEC);
@@ -91,36 +86,30 @@ static bool take_connection(int sockets) {
   return true;
 }
 
-bool take_connections(int sockets) {
+int take_connections(int sockets) {
   if (reserve < 0) reserve = fcntl(sockets, F_DUPFD_CLOEXEC, FIRST_OWN_DESCRIPTOR);
   while (connection_count < MOST_CONNECTIONS) {
     if (take_connection(sockets) || errno == EINTR || errno == ECONNABORTED) continue;
-    return errno == EAGAIN;
+    return errno == EAGAIN ? 0 : errno;
   }
-  return true;
+  return 0;
 }
 
-void refuse(int channel, const char *step) {
-  complaints = channel;
-  complain_of(step);
-  complaints = STDERR_FILENO;
+void refuse(int channel, int error, const char *step) {
+  complain(channel, error, "%s", step);
   write_line(channel, "ended %d\n", EXIT_FAILED);
 }
 
-void refuse_connections(int sockets) {
-  static const char step[] = "cannot take a connection";
-  const int cause = errno;
+void refuse_connections(int sockets, int error) {
   bool refused = false;
   for (size_t i = 0; i < connection_count; i++) {
     struct connection *request = &connections[i];
     if (kind_of(request) != KIND_START || !is_complete(request)) continue;
-    errno = cause;
     /* The host closes it then, and its mates. */
-    if (!request->refused) refuse(request->fd, step);
+    if (!request->refused) refuse(request->fd, error, "cannot take a connection");
     request->refused = refused = true;
   }
   if (refused || reserve < 0 || connection_count == MOST_CONNECTIONS) return;
-  close(reserve);
-  reserve = -1;
+  close(steal_fd(&reserve));
   take_connection(sockets);
 }

@@ -12,7 +12,7 @@ enum {
   MOST_REQUEST = 16 * 1024 * 1024,
 };
 
-/* A connection whose request, or whose mates, are still to come. */
+/* A connection whose request is not complete, or waits for the others that belong to it (its mates: of the same id). */
 struct connection {
   int fd;
   /* Those that came before it have lower ones. */
@@ -27,6 +27,7 @@ struct connection {
 extern struct connection connections[MOST_CONNECTIONS];
 extern size_t connection_count;
 
+/* KIND_UNKNOWN until that much of its header is there. */
 enum connection_kind kind_of(const struct connection *connection);
 /* Which descriptor it becomes in the container's process; -1 for a request. */
 int descriptor_of(const struct connection *connection);
@@ -34,20 +35,20 @@ int descriptor_of(const struct connection *connection);
 bool is_complete(const struct connection *connection);
 /* Reads on. False if the connection is of no use any more. */
 bool read_on(struct connection *connection);
-/* Takes the connections that wait on the socket. False, with errno, where that is impossible for now. */
-bool take_connections(int sockets);
+/* Takes the connections that wait on the socket. Returns 0, or the errno where that is impossible for now. */
+int take_connections(int sockets);
 /*
- * For where it is (errno), and nothing is at work whose end would change that: says so to those who wait for their mates,
- * which are among the connections that cannot be taken; or takes one more, in place of a descriptor that was kept for it.
- * That is such a one, or its mate, which goes when that has been told.
+ * Where connections cannot be taken for `error`, and no job is at work whose end would change that: tells so those who
+ * wait for others that belong to their request. Where there are none, takes one more, in place of a descriptor that was
+ * kept for that: the request, which is told next, or one that goes with it.
  */
-void refuse_connections(int sockets);
-/* Says on a starter's channel why nothing was started (errno). */
-void refuse(int channel, const char *step);
-/* These let the last one take the place of one that goes. The first leaves its descriptor open. */
+void refuse_connections(int sockets, int error);
+/* Says on a starter's channel why nothing was started. */
+void refuse(int channel, int error, const char *step);
+/* The last connection takes the place of one that goes. forget_connection() leaves its descriptor open. */
 void forget_connection(size_t index);
 void drop_connection(size_t index);
-/* Drops one without which its mates, which have the same id, are of no use. */
+/* Drops one with those that belong to it, which are of no use without it. */
 void drop_with_mates(size_t index);
 
 #endif

@@ -2,37 +2,34 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR [--cgroup2 DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR --init FILE [--cgroup2 DIR] [--cgroup DIR]…
  *         [--ids FIRST:COUNT [--shift-init]] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
  *
- * --owner is the id of the containers' root, in the user namespace where there is one; 0 if it is not given. --ids are
+ * --owner is the id of the containers' root in the user namespace, if there is one; 0 if it is not given. --ids are
  * those that images' files have on disk, where containers may have others; with --shift-init, so may `init` (rootfs.c).
  *
- * Three processes. The keeper (G in the comments) stays outside, holds the host's lifeline on stdin and waits for its
- * end. The reaper (P) is process 1 of a pid namespace: whatever is started in that namespace, a half-made `runc init`
- * included, is killed by the kernel when P ends, and P ends with G. The mounts go with P's mount namespace. The starter
- * (start.c), a child of P, starts the containers; P ends when it does.
+ * Three processes. The keeper stays outside, and waits for the end of stdin, whose other end the host has. The reaper is
+ * process 1 of a pid namespace: the kernel kills all that was started in there when the reaper ends, and the reaper ends
+ * with the keeper. The mounts go with its mount namespace. The starter (start.c), its child, starts the containers; the
+ * reaper ends when that does.
  *
- * On stdout: "guard PID" (P as the host sees it), what probe.c finds lacking, "ready", then "exited PID STATUS" for each
- * orphan that P reaps: PID as seen in P's namespace, STATUS as from wait(2). Process 1 of a container is such an orphan.
+ * On stdout: "guard PID" (the reaper as the host sees it), what probe.c finds lacking, "ready", then "exited PID STATUS"
+ * for each orphan that is reaped, such as process 1 of a container: PID as seen in the namespace, STATUS as of wait(2).
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 enum {
   MOST_CGROUPS = 32,
@@ -40,7 +37,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *cgroup2;
+  const char *directory, *name, *stage, *init, *cgroup2;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace, shift_init;
@@ -48,52 +45,58 @@ struct options {
   uid_t owner;
 };
 
+static void require_options(const struct options *options) {
+  if (options->directory == NULL || options->name == NULL || options->stage == NULL || options->init == NULL) {
+    fail_usage("guard needs --directory, --name, --stage and --init");
+  }
+  if ((options->uids.count == 0) != (options->gids.count == 0)) fail_usage("--uids and --gids go together");
+}
+
 static struct options parse_options(char **arguments) {
   struct options options = {0};
+  const struct {
+    const char *name, **text;
+    struct id_range *range;
+    bool *flag;
+  } known[] = {
+      {"--directory", .text = &options.directory},
+      {"--name", .text = &options.name},
+      {"--stage", .text = &options.stage},
+      {"--init", .text = &options.init},
+      {"--cgroup2", .text = &options.cgroup2},
+      {"--ids", .range = &options.ids},
+      {"--uids", .range = &options.uids},
+      {"--gids", .range = &options.gids},
+      {"--shift-init", .flag = &options.shift_init},
+      {"--user-namespace", .flag = &options.user_namespace},
+  };
+  const size_t count = sizeof known / sizeof *known;
   for (; *arguments != NULL; arguments++) {
     const char *option = *arguments;
-    if (strcmp(option, "--user-namespace") == 0) {
-      options.user_namespace = true;
-      continue;
-    }
-    if (strcmp(option, "--shift-init") == 0) {
-      options.shift_init = true;
-      continue;
-    }
-    const char *value = option_value(&arguments);
-    if (strcmp(option, "--directory") == 0) {
-      options.directory = value;
-    } else if (strcmp(option, "--name") == 0) {
-      options.name = value;
-    } else if (strcmp(option, "--stage") == 0) {
-      options.stage = value;
-    } else if (strcmp(option, "--cgroup2") == 0) {
-      options.cgroup2 = value;
-    } else if (strcmp(option, "--ids") == 0) {
-      options.ids = parse_range(value);
+    size_t i = 0;
+    while (i < count && strcmp(option, known[i].name) != 0) i++;
+    if (i < count && known[i].flag != NULL) {
+      *known[i].flag = true;
+    } else if (i < count && known[i].text != NULL) {
+      *known[i].text = option_value(&arguments);
+    } else if (i < count) {
+      *known[i].range = parse_range(option_value(&arguments));
     } else if (strcmp(option, "--owner") == 0) {
-      options.owner = (uid_t)parse_number(value, 1, UINT_MAX - 1, option);
-    } else if (strcmp(option, "--uids") == 0) {
-      options.uids = parse_range(value);
-    } else if (strcmp(option, "--gids") == 0) {
-      options.gids = parse_range(value);
+      options.owner = (uid_t)parse_number(option_value(&arguments), 1, UINT_MAX - 1, option);
     } else if (strcmp(option, "--cgroup") == 0 && options.cgroup_count < MOST_CGROUPS) {
-      options.cgroups[options.cgroup_count++] = (char *)value;
+      options.cgroups[options.cgroup_count++] = (char *)option_value(&arguments);
     } else {
-      fail_usage("guard does not know the option %s %s", option, value);
+      fail_usage("guard does not know the option %s", option);
     }
   }
-  if (options.directory == NULL || options.name == NULL || options.stage == NULL) {
-    fail_usage("guard needs --directory, --name and --stage");
-  }
-  if ((options.uids.count == 0) != (options.gids.count == 0)) fail_usage("--uids and --gids go together");
+  require_options(&options);
   return options;
 }
 
-static void set_up_mounts(const struct options *options) {
+static void set_up_mounts(const struct options *options, int init) {
   /* Slave: what the host mounts later is seen here, what is mounted here is not seen there. */
   if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) != 0) fail("cannot detach the mount namespace from the host's");
-  make_stage(options->stage, options->owner);
+  make_stage(options->stage, init, options->owner);
   make_bundles(options->directory, options->name);
   if (options->cgroup2 != NULL && mount(options->cgroup2, "/sys/fs/cgroup", NULL, MS_BIND | MS_REC, NULL) != 0) {
     fail("cannot bind %s on /sys/fs/cgroup", options->cgroup2);
@@ -101,7 +104,7 @@ static void set_up_mounts(const struct options *options) {
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) fail("cannot mount a fresh /proc");
 }
 
-/* What the starter needs of the world outside: opened before P's own mounts hide it. */
+/* Opens what the starter needs from outside, before the mounts of the namespace hide it. */
 static struct starter prepare_starter(const struct options *options, int sockets) {
   static struct cgroup_parent parents[MOST_CGROUPS];
   for (size_t i = 0; i < options->cgroup_count; i++) {
@@ -123,7 +126,7 @@ static struct starter prepare_starter(const struct options *options, int sockets
   return starter;
 }
 
-/* P, once everything is in place: reaps until it is killed, or until the starter ends. */
+/* Reaps until this process is killed, or until the starter ends. */
 _Noreturn static void reap_orphans(pid_t starter) {
   sigset_t awaited;
   sigemptyset(&awaited);
@@ -133,39 +136,39 @@ _Noreturn static void reap_orphans(pid_t starter) {
   for (;;) {
     int status;
     pid_t child = waitpid(-1, &status, WNOHANG);
-    /* It has said why. Without it no container can be started, and the host will start another guard. */
+    /* The starter has said why. The host will start another guard. */
     if (child == starter) _exit(EXIT_FAILED);
     if (child > 0) {
-      /* If nobody reads any more the host is gone, and so shall we be. */
+      /* Not checked: if nobody reads any more, the host is gone and this process ends with it. */
       write_line(STDOUT_FILENO, "exited %d %d\n", child, status);
     } else if (child == 0 || errno == ECHILD) {
-      sigwaitinfo(&awaited, NULL);
+      if (sigwaitinfo(&awaited, NULL) < 0 && errno != EINTR) fail("cannot wait for a process to reap");
     } else if (errno != EINTR) {
       fail("cannot reap");
     }
   }
 }
 
-_Noreturn static void be_reaper(const struct options *options, int go, int sockets) {
+_Noreturn static void be_reaper(const struct options *options, int init, int go, int sockets) {
   char byte;
-  ssize_t length = read(go, &byte, 1);
+  ssize_t length = TEMP_FAILURE_RETRY(read(go, &byte, 1));
   if (length < 0) fail("cannot wait for the keeper");
-  if (length == 0) _exit(EXIT_FAILED); /* it died, or has said why it gave up */
+  if (length == 0) _exit(EXIT_FAILED); /* the keeper died, or has said why it gave up */
   if (options->user_namespace) become_root_inside(options->uids.count > 0);
   die_with_parent(go);
   struct starter prepared = prepare_starter(options, sockets);
-  set_up_mounts(options);
+  set_up_mounts(options, init);
   struct root root = {.rootfs = options->directory,
                       .user_namespace = options->user_namespace,
                       .ids = options->ids,
                       .shifted = options->ids.first + options->ids.count,
                       .shifts_init = options->shift_init};
   tell_lacks(root, options->stage);
-  /* The lifeline is G's alone, and so is the folder's lock. */
+  /* The keeper alone is to have the host's stdin. */
   if (dup3(go, STDIN_FILENO, 0) < 0) fail("cannot let go of stdin");
   pid_t starter = fork_or_fail("start containers");
   if (starter == 0) {
-    /* What is written to stdout are P's lines. */
+    /* Only the reaper writes to stdout. */
     if (dup3(STDERR_FILENO, STDOUT_FILENO, 0) < 0) fail("cannot let go of stdout");
     start_containers(prepared);
   }
@@ -185,9 +188,8 @@ static bool wait_for_end(int pidfd) {
   struct pollfd polled[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
   char discarded[64];
   for (;;) {
-    if (poll(polled, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      complain_of("cannot wait for the host's end");
+    if (TEMP_FAILURE_RETRY(poll(polled, 2, -1)) < 0) {
+      complain(STDERR_FILENO, errno, "cannot wait for the host's end");
       return true;
     }
     if (polled[1].revents != 0) return false;
@@ -219,11 +221,14 @@ int guard_main(char **arguments) {
   struct options options = parse_options(arguments);
   close_from(STDERR_FILENO + 1);
   ignore_signals();
-  /* Away from the host's terminal and its job control; EPERM where the host has seen to it already. */
+  /* Away from the host's terminal and its job control. EPERM: it is in a session of its own already. */
   if (setsid() < 0 && errno != EPERM) fail("cannot make a session");
-  int directory = open(options.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  cleanup_fd int directory = open(options.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) fail("cannot open %s", options.directory);
-  /* Not to stand in the way of an unmount of the folder that the host was started in. */
+  /* By the keeper: the path leads through the host's /proc/PID/fd, which a process in a user namespace may not enter. */
+  cleanup_fd int init = open(options.init, O_RDONLY | O_CLOEXEC);
+  if (init < 0) fail("cannot open %s", options.init);
+  /* The folder that the host was started in may have to be unmounted. */
   if (chdir("/") != 0) fail("cannot change to the root folder");
 
   int go[2];
@@ -235,25 +240,25 @@ int guard_main(char **arguments) {
   pid_t reaper = fork_into(namespaces);
   if (reaper == 0) {
     close(go[1]);
-    be_reaper(&options, go[0], sockets);
+    be_reaper(&options, init, go[0], sockets);
   }
-  int pidfd = open_pidfd(reaper);
+  cleanup_fd int pidfd = open_pidfd(reaper);
   if (options.user_namespace) map_ids(reaper, options.uids, options.gids);
-  /* Late, for from here on there is something to remove: what fails now leaves it to the next guard. */
-  int folder = claim_folder(directory, options.name, options.cgroups, options.cgroup_count);
+  /* Late, because from here on there is something to remove: what fails now leaves it to the next guard. */
+  cleanup_fd int folder = claim_folder(directory, options.name, options.cgroups, options.cgroup_count);
   listen_in(folder, sockets);
   close(sockets);
-  /* The pipe stays open: P looks at it. */
+  /* The pipe stays open: die_with_parent() looks at it. */
   bool announced = write_line(STDOUT_FILENO, "guard %d\n", reaper) && write_all(go[1], "g", 1);
   if (announced) {
     sweep_folders(directory);
   } else {
-    complain_of("cannot announce the guard");
+    complain(STDERR_FILENO, errno, "cannot announce the guard");
   }
 
   bool reaper_ended = announced && !wait_for_end(pidfd);
   if (!reaper_ended) {
-    /* Before all else, and only now that the host is gone or has closed it: without the reaper alone, it still listens. */
+    /* Only here: where the reaper alone has ended, the host still listens. */
     if (announced) remove_dead_socket(folder);
     kill(reaper, SIGKILL);
   }
@@ -261,7 +266,6 @@ int guard_main(char **arguments) {
   int status = wait_for(reaper);
   for (size_t i = 0; i < options.cgroup_count; i++) remove_cgroup(options.cgroups[i], CGROUP_PATIENCE_MS);
   remove_folder(directory, options.name);
-  close(folder);
   if (!announced) return EXIT_FAILED;
   return reaper_ended ? exit_status_of(status) : 0;
 }

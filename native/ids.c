@@ -5,17 +5,12 @@
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 struct id_range parse_range(const char *text) {
   unsigned first, count;
@@ -29,10 +24,9 @@ struct id_range parse_range(const char *text) {
 static void write_process_file(pid_t process, const char *name, const char *text) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/%s", process, name);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
   /* One write: the kernel takes a map in one, or not at all. */
   if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail("cannot write %s", path);
-  close(fd);
 }
 
 static void run_mapper(const char *program, pid_t child, unsigned own, struct id_range range) {
@@ -44,15 +38,14 @@ static void run_mapper(const char *program, pid_t child, unsigned own, struct id
   char *arguments[] = {(char *)program, process, "0", self, "1", "1", first, count, NULL};
   pid_t mapper = fork_or_fail("map ids");
   if (mapper == 0) {
-    /* stdout carries the guard's lines. */
+    /* Only the reaper writes to stdout. */
     if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0) fail("cannot redirect the output of %s", program);
     execvp(program, arguments);
     fail("cannot execute %s", program);
   }
-  int status = wait_for(mapper);
-  if (exit_status_of(status) != 0) {
-    fail_plainly("%s refused to map %u ids from %u on; it ended with status %d", program, range.count, range.first,
-                 exit_status_of(status));
+  int status = exit_status_of(wait_for(mapper));
+  if (status != 0) {
+    fail_plainly("%s refused to map %u ids from %u on; it ended with status %d", program, range.count, range.first, status);
   }
 }
 
@@ -68,7 +61,7 @@ static void write_map(pid_t child, const char *name, unsigned own, struct id_ran
 
 void map_ids(pid_t child, struct id_range uids, struct id_range gids) {
   if (uids.count == 0) {
-    /* Without this, who is denied something as a member of a group could leave the group (CVE-2014-8989). */
+    /* Else a process that is denied something as a member of a group could leave the group (CVE-2014-8989). */
     write_process_file(child, "setgroups", "deny");
     write_map(child, "uid_map", geteuid(), uids);
     write_map(child, "gid_map", getegid(), gids);
@@ -88,9 +81,9 @@ int make_id_map(struct id_range ids, unsigned to) {
   pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
   if (child < 0) fail("cannot make a user namespace for mounts");
   if (child == 0) {
-    /* Ends at the end of the pipe, which is ours or the parent's death. */
+    /* The pipe ends when the parent closes it, or dies. */
     close(gate[1]);
-    while (read(gate[0], &byte, 1) < 0 && errno == EINTR) continue;
+    (void)TEMP_FAILURE_RETRY(read(gate[0], &byte, 1));
     _exit(0);
   }
   close(gate[0]);

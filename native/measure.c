@@ -1,23 +1,17 @@
 /*
- * bootstrap measure FILES BYTES FOLDER: what a folder holds that a container fills meanwhile, on stdout as "FILES BYTES":
- * files, folders and links in it, and bytes of disk, its own included. It stops where one of both is over the given
- * number, which bounds its time and memory.
+ * bootstrap measure FILES BYTES FOLDER: how many files, folders and links a folder holds, and how many bytes of disk it
+ * takes, on stdout as "FILES BYTES". It stops when one of both is over the given number: that bounds its time and memory.
  *
- * A folder may be of any depth, and its folders may be moved while it is measured: du(1) gives up there, and tells
- * nothing. One folder is open at a time. On the way up, `..` is taken if it still is where we came from; if not, the way
- * is walked from the top, and what has left it by now is left out.
+ * A folder may be of any depth, and a container may move its folders meanwhile, where du(1) gives up. One folder is open
+ * at a time. On the way up, `..` is opened; if that is not where we came from, the way is walked from the top.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* A folder on the way to the one that is open. */
 struct level {
@@ -48,7 +42,7 @@ static void note_folder(struct level *level, const char *name) {
   level->length += length;
 }
 
-/* A file with several names is counted in parts, one at each name: so none of them has to be remembered. */
+/* A file with several names is counted in parts, one at each name, so that none has to be remembered. */
 static void count(const struct stat *status) {
   double part = S_ISDIR(status->st_mode) || status->st_nlink == 0 ? 1 : 1 / (double)status->st_nlink;
   files += part;
@@ -57,7 +51,7 @@ static void count(const struct stat *status) {
 
 static bool is_over(void) { return files > most_files || bytes > most_bytes; }
 
-/* What a fault of the tree's own is: it has changed, or something is mounted in it. */
+/* Whether errno means that the tree has changed, or that something is mounted in it. */
 static bool has_changed(void) { return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV; }
 
 static void leave_level(void) { free(levels[--depth].names); }
@@ -72,8 +66,7 @@ static int enter(int fd) {
   }
   struct level *level = &levels[depth++];
   *level = (struct level){.device = status.st_dev, .inode = status.st_ino};
-  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+  cleanup_dir DIR *entries = open_entries(fd);
   if (entries == NULL) fail("cannot read a folder");
   while (!is_over()) {
     errno = 0;
@@ -88,7 +81,6 @@ static int enter(int fd) {
     count(&status);
     if (S_ISDIR(status.st_mode)) note_folder(level, entry->d_name);
   }
-  closedir(entries);
   return fd;
 }
 
@@ -103,15 +95,14 @@ static int walk_down(int top) {
   int fd = fcntl(top, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) fail("cannot open a folder");
   for (size_t reached = 1; reached < depth; reached++) {
-    int inner = open_inside(fd, levels[reached - 1].names + levels[reached - 1].current);
+    cleanup_fd int inner = open_inside(fd, levels[reached - 1].names + levels[reached - 1].current);
     if (inner < 0 && !has_changed()) fail("cannot open a folder");
     if (inner < 0 || !is_level(inner, &levels[reached])) {
-      if (inner >= 0) close(inner);
       while (depth > reached) leave_level();
       break;
     }
     close(fd);
-    fd = inner;
+    fd = steal_fd(&inner);
   }
   return fd;
 }
@@ -119,12 +110,10 @@ static int walk_down(int top) {
 /* Goes up from the open folder, whose level is done. Closes it, and returns the one above. */
 static int go_up(int fd, int top) {
   leave_level();
-  int above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  cleanup_fd int above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (above < 0 && !has_changed()) fail("cannot open a folder");
   close(fd);
-  if (above >= 0 && is_level(above, &levels[depth - 1])) return above;
-  if (above >= 0) close(above);
-  return walk_down(top);
+  return above >= 0 && is_level(above, &levels[depth - 1]) ? steal_fd(&above) : walk_down(top);
 }
 
 static void measure(int top) {
@@ -161,10 +150,9 @@ int measure_main(char **arguments) {
   most_files = (double)parse_number(arguments[0], 0, LONG_MAX, "FILES");
   most_bytes = (double)parse_number(arguments[1], 0, LONG_MAX, "BYTES");
   die_with_parent(STDIN_FILENO);
-  int top = open(arguments[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  cleanup_fd int top = open(arguments[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (top < 0) fail("cannot open %s", arguments[2]);
   measure(top);
-  close(top);
   if (!write_line(STDOUT_FILENO, "%.0f %.0f\n", files, bytes)) fail("cannot say what %s holds", arguments[2]);
   return 0;
 }

@@ -5,11 +5,8 @@
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Mounts a root in a child, whose mount namespace ends with it. False, with the child's complaint, if that fails. */
 static bool can_mount(const struct root *root, const char *stage, char *complaint, size_t size) {
@@ -17,13 +14,12 @@ static bool can_mount(const struct root *root, const char *stage, char *complain
   if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
   pid_t child = fork_or_fail("try how roots are mounted");
   if (child == 0) {
-    complaints = ends[1];
+    if (dup3(ends[1], STDERR_FILENO, 0) < 0) fail("cannot take a pipe as stderr");
     mount_root(root, stage);
     _exit(0);
   }
   close(ends[1]);
-  ssize_t length;
-  while ((length = read(ends[0], complaint, size - 1)) < 0 && errno == EINTR) continue;
+  ssize_t length = TEMP_FAILURE_RETRY(read(ends[0], complaint, size - 1));
   close(ends[0]);
   complaint[length > 0 ? length : 0] = '\0';
   complaint[strcspn(complaint, "\n")] = '\0';

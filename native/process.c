@@ -7,26 +7,24 @@
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 /* Reads a small file into `text`, as a string. False, with errno, if that is impossible. */
 static bool read_text(int folder, const char *path, char *text, size_t size) {
-  int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  ssize_t length = read(fd, text, size - 1);
-  int cause = errno;
-  close(fd); /* nothing was written */
-  errno = cause;
+  cleanup_fd int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : TEMP_FAILURE_RETRY(read(fd, text, size - 1));
   if (length < 0) return false;
   text[length] = '\0';
   return true;
+}
+
+/* False, with EINVAL. */
+static bool is_invalid(void) {
+  errno = EINVAL;
+  return false;
 }
 
 pid_t read_pid_file(const char *path) {
@@ -50,27 +48,19 @@ static bool find_field(pid_t process, int field, unsigned long long *value) {
   /* The second field is the program's name, which may hold anything. */
   char *rest = strrchr(text, ')');
   for (int at = 2; at < field && rest != NULL; at++) rest = strchr(rest + 1, ' ');
-  if (rest != NULL && sscanf(rest, " %llu", value) == 1 && *value != 0) return true;
-  errno = EINVAL;
-  return false;
+  return (rest != NULL && sscanf(rest, " %llu", value) == 1 && *value != 0) || is_invalid();
 }
-
-/* Finds out when a process was started, in the kernel's ticks since its boot. As find_field(). */
-static bool find_start(pid_t process, unsigned long long *start) { return find_field(process, START, start); }
 
 bool identify(int host_proc, pid_t process, struct identity *identity) {
   char path[64], text[512];
   *identity = (struct identity){.guard = process};
-  int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+  cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
   if (pidfd < 0) return errno == ESRCH;
   /* A pidfd that was opened here has the id in the host's namespace in its fdinfo, read through the host's /proc. */
   snprintf(path, sizeof path, "self/fdinfo/%d", pidfd);
-  bool told = read_text(host_proc, path, text, sizeof text) && find_start(process, &identity->start);
-  int cause = errno;
-  close(pidfd);
-  errno = cause;
-  const char *line = told ? strstr(text, "Pid:") : NULL;
-  if (line == NULL || sscanf(line, "Pid: %d", &identity->host) != 1) return false;
+  if (!read_text(host_proc, path, text, sizeof text) || !find_field(process, START, &identity->start)) return false;
+  const char *line = strstr(text, "Pid:");
+  if (line == NULL || sscanf(line, "Pid: %d", &identity->host) != 1) return is_invalid();
   if (identity->host < 0) identity->host = 0;
   return true;
 }
@@ -88,31 +78,24 @@ static void kill_children(pid_t process, unsigned long long start) {
   for (char *at = text;; at = rest) {
     pid_t child = (pid_t)strtol(at, &rest, 10);
     if (rest == at) return;
-    int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
     unsigned long long parent, found;
     if (pidfd >= 0 && find_field(child, PARENT, &parent) && parent == (unsigned long long)process &&
-        find_start(process, &found) && found == start) {
-      syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        find_field(process, START, &found) && found == start) {
+      (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     }
-    if (pidfd >= 0) close(pidfd);
   }
 }
 
 bool kill_identified(pid_t process, unsigned long long start) {
-  if (process <= 1 || start == 0) {
-    errno = EINVAL;
-    return false;
-  }
+  if (process <= 1 || start == 0) return is_invalid();
   /* Held first and looked at then: what is looked at is what is held, or something younger. */
-  int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+  cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
   /* The last two: its id is a thread's by now. */
   if (pidfd < 0) return errno == ESRCH || errno == EINVAL || errno == ENOENT;
   unsigned long long found;
-  bool done = find_start(process, &found);
-  if (done && found == start) kill_children(process, start);
-  if (done && found == start) done = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 || errno == ESRCH;
-  int cause = errno;
-  close(pidfd);
-  errno = cause;
-  return done;
+  if (!find_field(process, START, &found)) return false;
+  if (found != start) return true;
+  kill_children(process, start);
+  return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 || errno == ESRCH;
 }

@@ -1,6 +1,6 @@
 /*
  * What each connection to the starter begins with: "ID KIND STRINGS CONTENT\n", then the strings and the content. ID is a
- * ULID, KIND a letter, and the last two are lengths in bytes, padded to eight. src/container/starter-connection.ts has
+ * ULID, KIND a letter, and the last two are lengths in bytes, padded to eight. src/container/guard/starter-connection.ts has
  * the same table.
  */
 #ifndef BABELHOST_PROTOCOL_H
@@ -9,7 +9,7 @@
 enum connection_kind {
   /* The header is not there yet. */
   KIND_UNKNOWN = '\0',
-  /* Asks for a container or a process in one: the strings are the arguments (request.c), the content is its configuration. */
+  /* Asks for a container or a process in one: the strings are arguments (request.c), the content its configuration. */
   KIND_START = 's',
   /* Asks for a process to be killed: the strings are its id in the guard's namespace, and when it began. */
   KIND_KILL = 'k',

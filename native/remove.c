@@ -1,26 +1,21 @@
 /*
- * bootstrap remove PATH: removes a file or a folder with all in it, whatever a container or an image has put there: of
- * any depth and width, with modes that keep its owner out, and with any bytes for names. It follows no link and enters
- * no mount. What cannot be removed goes to stderr, a line each, as its place in PATH; all else is removed, and the exit
- * status is 1. Where another process is at the same folder, it is left to that. Ends with whoever has the other end of
- * stdin; killed at any instant, it leaves a folder with which the next one goes on.
+ * bootstrap remove PATH: removes a file or a folder with all in it, of any depth and width, with modes that keep its
+ * owner out, and with any bytes for names. It follows no link and enters no mount. What cannot be removed is told on stderr, a
+ * line each, as its place in PATH; all else is removed, and the exit status is 1. A folder that another process is
+ * removing is left to that. Ends with stdin; killed at any instant, it leaves a folder with which the next one goes on.
  *
- * Every folder is emptied in place, and its own folders are moved up into PATH first. So nothing has to be remembered
- * and few descriptors are open, however deep the folders were, and no path gets long.
+ * Every folder is emptied in place, and its own folders are moved up into PATH first: so nothing has to be remembered,
+ * few descriptors are open however deep the folders were, and no path gets long.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 struct removal {
   /* The folder to be removed. */
@@ -46,6 +41,13 @@ int is_folder(int parent, const struct dirent *entry) {
   return S_ISDIR(status.st_mode);
 }
 
+DIR *open_entries(int folder) {
+  cleanup_fd int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+  if (entries != NULL) steal_fd(&copy);
+  return entries;
+}
+
 /* Appends a name to a text, so that it stays on its line whatever its bytes are. */
 static size_t append_name(char *text, size_t size, size_t length, const char *name) {
   for (; *name != '\0' && length + 5 < size; name++) {
@@ -60,16 +62,15 @@ static size_t append_name(char *text, size_t size, size_t length, const char *na
 static void leave(struct removal *removal, const char *folder, const char *name) {
   removal->left++;
   if (!removal->tells) return;
-  int cause = errno;
-  char step[2 * 4 * 255 + 32] = "cannot remove ";
-  size_t length = strlen(step);
+  const int error = errno;
+  char place[2 * 4 * 255 + 32] = "";
+  size_t length = 0;
   if (folder != NULL) {
-    length = append_name(step, sizeof step, length, folder);
-    length = append_name(step, sizeof step, length, "/");
+    length = append_name(place, sizeof place, length, folder);
+    length = append_name(place, sizeof place, length, "/");
   }
-  append_name(step, sizeof step, length, name);
-  errno = cause;
-  complain_of(step);
+  append_name(place, sizeof place, length, name);
+  complain(STDERR_FILENO, error, "cannot remove %s", place);
 }
 
 /* Opens a folder, and gives its owner the rights that emptying and moving it take. */
@@ -80,7 +81,7 @@ static int open_folder(int parent, const char *name) {
     errno = EACCES;
     if (opened) fd = open_inside(parent, name);
   }
-  /* Where that is refused and was needed, what cannot be removed tells. */
+  /* Not checked: if this was needed, removing fails and is told. */
   if (fd >= 0) (void)fchmod(fd, S_IRWXU);
   return fd;
 }
@@ -105,9 +106,8 @@ static void move_up(struct removal *removal, int parent, const char *folder, con
     if (move_to(parent, name, removal->top, number) || errno == ENOENT) return;
     if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR) continue;
     /* Its entry `..` changes, which takes rights on the folder that is moved (rename(2)). */
-    int fd = errno == EACCES && !opened ? open_folder(parent, name) : -1;
+    cleanup_fd int fd = errno == EACCES && !opened ? open_folder(parent, name) : -1;
     if (fd < 0) return leave(removal, folder, name);
-    close(fd);
     opened = true;
   }
 }
@@ -116,18 +116,17 @@ static void empty_folder(struct removal *removal, DIR *entries, const char *fold
 
 /* Empties and removes a folder in the top folder. */
 static void remove_inner(struct removal *removal, const char *name) {
-  int fd = open_folder(removal->top, name);
-  DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+  cleanup_fd int fd = open_folder(removal->top, name);
+  cleanup_dir DIR *entries = fd < 0 ? NULL : fdopendir(fd);
   if (entries == NULL) {
     if (errno != ENOENT) leave(removal, NULL, name);
-    if (fd >= 0) close(fd);
     return;
   }
+  steal_fd(&fd);
   unsigned long left = removal->left;
   empty_folder(removal, entries, name);
-  closedir(entries);
   if (unlinkat(removal->top, name, AT_REMOVEDIR) == 0) removal->removed++;
-  /* Where it holds something that is left, that has been told. */
+  /* If it holds something that is left, that has been told. */
   else if (errno != ENOENT && removal->left == left) leave(removal, NULL, name);
 }
 
@@ -165,24 +164,22 @@ static void empty_folder(struct removal *removal, DIR *entries, const char *fold
 static bool remove_tree(int parent, const char *name, bool alone) {
   struct removal removal = {.tells = true};
   if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return true;
-  int cause = errno;
-  int fd = open_folder(parent, name);
+  const int error = errno;
+  cleanup_fd int fd = open_folder(parent, name);
   if (fd >= 0 && alone && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    bool busy = errno == EWOULDBLOCK;
-    if (!busy) leave(&removal, NULL, name);
-    close(fd);
-    return busy;
+    if (errno == EWOULDBLOCK) return true;
+    leave(&removal, NULL, name);
+    return false;
   }
-  DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+  cleanup_dir DIR *entries = fd < 0 ? NULL : fdopendir(fd);
   if (entries == NULL) {
     if (errno == ENOENT) return true;
     /* No folder: what kept it from being removed as a file counts. */
-    if (errno == ENOTDIR) errno = cause;
+    if (errno == ENOTDIR) errno = error;
     leave(&removal, NULL, name);
-    if (fd >= 0) close(fd);
     return false;
   }
-  removal.top = fd;
+  removal.top = steal_fd(&fd);
   removal.tells = false;
   bool gone;
   for (;;) {
@@ -201,7 +198,6 @@ static bool remove_tree(int parent, const char *name, bool alone) {
     removal.tells = removal.removed == 0;
     rewinddir(entries);
   }
-  closedir(entries);
   return gone;
 }
 
@@ -216,7 +212,7 @@ int remove_main(char **arguments) {
   char folder[4096];
   if ((size_t)(slash - path) + 2 > sizeof folder) fail_usage("%s is too long", path);
   snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-  int parent = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  cleanup_fd int parent = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (parent < 0 && errno == ENOENT) return 0;
   if (parent < 0) fail("cannot open %s", folder);
   return remove_tree(parent, slash + 1, true) ? 0 : EXIT_FAILED;

@@ -1,34 +1,29 @@
 /*
- * One request to start a container, or a process in one: the part that a child of the starter does (start.c). The child
- * joins the container's cgroups, writes the runtime's configuration, puts the root file system in its place, and
- * executes the OCI runtime with the container's stdin, stdout and stderr, and the container's channel as descriptor 3.
+ * One request to start a container, or a process in one, as a child of the starter does it (start.c): it joins the
+ * container's cgroups, writes the runtime's configuration, mounts the root file system, and executes the OCI runtime with
+ * the container's stdin, stdout and stderr, and the container's channel as descriptor 3.
  *
  *   PIDFILE [--cgroup DIR [--make] [--set FILE VALUE | --try FILE VALUE]…]… [--config FILE]
  *           [--rootfs DIR [--bound | [--ids FIRST:COUNT --to FIRST] [--layer DIR [--owner ID]]]] -- RUNTIME ARG…
  *
  * --make makes the cgroup, --set writes to one of its files, --try also where the kernel has no such file. --config
  * names the file that gets the request's content; its folder is made, and the one above it where that is missing.
- * --rootfs is the root file system that is to be found on the stage; the options after it are those of struct root.
+ * --rootfs is the root file system to be mounted on the stage; the options after it are those of struct root.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-/* Behind what the container's process is given (the runtime's --preserve-fds 1). It ends when the runtime is executed. */
-enum { OWN_CHANNEL = GIVEN_DESCRIPTORS };
+/* Behind what the container's process is given (the runtime's --preserve-fds 1), closed when the runtime is executed. */
+enum { OWN_CHANNEL = GIVEN_DESCRIPTORS, ITS_STDERR };
+_Static_assert((int)ITS_STDERR < (int)FIRST_OWN_DESCRIPTOR, "the starter's descriptors are above");
 
-/*
- * By the descriptors that the guard opened before it mounted anything: what its namespace shows as /sys/fs/cgroup may
- * be something else.
- */
+/* By the descriptors that the guard opened: /sys/fs/cgroup may be something else in its mount namespace. */
 static int open_cgroup(const struct starter *starter, const char *path, bool make) {
   for (size_t i = 0; i < starter->cgroup_count; i++) {
     const struct cgroup_parent *parent = &starter->cgroups[i];
@@ -43,11 +38,10 @@ static int open_cgroup(const struct starter *starter, const char *path, bool mak
 }
 
 static void write_setting(int cgroup, const char *file, const char *value, bool optional) {
-  int fd = openat(cgroup, file, O_WRONLY | O_CLOEXEC);
+  cleanup_fd int fd = openat(cgroup, file, O_WRONLY | O_CLOEXEC);
   if (fd < 0 && optional && errno == ENOENT) return;
   /* One write: the kernel takes a setting in one, or not at all. */
   if (fd < 0 || write(fd, value, strlen(value)) != (ssize_t)strlen(value)) fail("cannot write %s to %s", value, file);
-  close(fd);
 }
 
 /* Handles the --cgroup that `arguments` is at; returns the last argument that belongs to it. */
@@ -55,16 +49,14 @@ static char **join_cgroup(const struct starter *starter, char **arguments) {
   const char *path = option_value(&arguments);
   bool make = arguments[1] != NULL && strcmp(arguments[1], "--make") == 0;
   if (make) arguments++;
-  int cgroup = open_cgroup(starter, path, make);
+  cleanup_fd int cgroup = open_cgroup(starter, path, make);
   while (arguments[1] != NULL && (strcmp(arguments[1], "--set") == 0 || strcmp(arguments[1], "--try") == 0)) {
     bool optional = strcmp(*++arguments, "--try") == 0;
     const char *file = option_value(&arguments);
     write_setting(cgroup, file, option_value(&arguments), optional);
   }
-  int processes = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  cleanup_fd int processes = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
   if (processes < 0 || write(processes, "0", 1) != 1) fail("cannot join the cgroup %s", path);
-  close(processes);
-  close(cgroup);
   return arguments;
 }
 
@@ -92,7 +84,7 @@ static void write_config(const char *file, const char *content, size_t length) {
   if (!write_all(fd, content, length) || close(fd) != 0) fail("cannot write %s", file);
 }
 
-/* As a process that Node had started would have them; the guard ignores some, which would be inherited to the guest. */
+/* The guard ignores some signals, and the container's processes would inherit that. */
 static void reset_signals(void) {
   sigset_t none;
   sigemptyset(&none);
@@ -107,17 +99,29 @@ static void move_descriptor(int from, int to, int flags) {
   if (dup3(from, to, flags) < 0) fail("cannot move file descriptor %d to %d", from, to);
 }
 
-/* The starter's descriptors are all above those that are given here. */
+/* stderr is the starter's channel until everything else has been done. */
 static void give_descriptors(const struct request *request) {
   move_descriptor(request->channel, OWN_CHANNEL, O_CLOEXEC);
-  complaints = OWN_CHANNEL;
-  for (int i = 0; i < GIVEN_DESCRIPTORS; i++) move_descriptor(request->given[i], i, 0);
-  close_from(OWN_CHANNEL + 1);
+  move_descriptor(request->given[STDERR_FILENO], ITS_STDERR, O_CLOEXEC);
+  for (int i = 0; i < GIVEN_DESCRIPTORS; i++) {
+    if (i != STDERR_FILENO) move_descriptor(request->given[i], i, 0);
+  }
+  close_from(FIRST_OWN_DESCRIPTOR);
+  move_descriptor(ITS_STDERR, STDERR_FILENO, 0);
+}
+
+_Noreturn static void execute_runtime(char **command) {
+  execv(command[0], command);
+  complain(OWN_CHANNEL, errno, "cannot execute %s", command[0]);
+  _exit(EXIT_FAILED);
 }
 
 _Noreturn void serve_request(const struct starter *starter, const struct request *request) {
   struct root root = {.user_namespace = starter->user_namespace, .shifts_init = starter->shifts_init};
-  complaints = request->channel;
+  if (dup3(request->channel, STDERR_FILENO, 0) < 0) {
+    complain(request->channel, errno, "cannot take the starter's channel as stderr");
+    _exit(EXIT_FAILED);
+  }
   char **arguments = request->arguments + 1;
   for (;; arguments++) {
     const char *option = *arguments;
@@ -148,8 +152,7 @@ _Noreturn void serve_request(const struct starter *starter, const struct request
   if ((root.ids.count > 0) != (root.shifted > 0)) fail_usage("--ids and --to go together");
   if (root.bound && (root.layer != NULL || root.shifted > 0)) fail_usage("--bound goes without --layer and --ids");
   if (root.rootfs != NULL) mount_root(&root, starter->stage);
-  give_descriptors(request);
   reset_signals();
-  execv(arguments[1], arguments + 1);
-  fail("cannot execute %s", arguments[1]);
+  give_descriptors(request);
+  execute_runtime(arguments + 1);
 }

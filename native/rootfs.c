@@ -1,14 +1,13 @@
 /*
- * The root file system of a container, put where the container's root can reach it: on STAGE/rootfs, in a mount
- * namespace that ends with the runtime. The container has its own copy by then, so nothing is left to unmount and
- * containers do not see each other's.
+ * The root file system of a container, mounted where the container's root can reach it: on STAGE/rootfs, in a mount
+ * namespace that ends with the runtime. The container's own mount namespace is a copy of that one, so that nothing has to
+ * be unmounted and containers do not see each other's.
  *
  * It is an overlay even where it is read-only: each container then has inodes of its own, so that a lock or a lease that
  * one takes on a file of the image is no other's, and /proc/self/mountinfo does not tell where the image lies.
  *
  * Where ids are given, the image's folder and the layer are mounted with their owners shifted (mount_setattr(2),
- * MOUNT_ATTR_IDMAP): what belongs to one range of ids on disk belongs to another, the container's own, as it sees it. So
- * is STAGE/init, where the runtime needs that its owner is the container's root (stage.c).
+ * MOUNT_ATTR_IDMAP) to the container's own range of ids, and so is STAGE/init where the runtime needs that (stage.c).
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -17,12 +16,10 @@
 #include <ftw.h>
 #include <sched.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 /* linux/mount.h cannot be included beside sys/mount.h, and the C library has these since 2.36 only. */
 enum { CLONE_TREE = 1, MOVE_FROM_DESCRIPTOR = 4, ID_MAPPED = 0x100000 };
@@ -44,7 +41,7 @@ static unsigned long mount_flags(const char *path) {
   return (status.f_flag & same) | (status.f_flag & ST_RELATIME ? MS_RELATIME : 0);
 }
 
-/* Read-only from here on, or the runtime would make missing mount points and working folders in the shared image. */
+/* Read-only at once: the runtime would make missing mount points and working folders in the shared image. */
 static void bind_read_only(const char *folder, const char *target) {
   if (mount(folder, target, NULL, MS_BIND, NULL) != 0) fail("cannot bind %s on %s", folder, target);
   unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | mount_flags(target);
@@ -52,8 +49,8 @@ static void bind_read_only(const char *folder, const char *target) {
 }
 
 /*
- * Opens a folder (or, with a map, a file), with its owners shifted where there is a map. It is mounted on `target` for
- * that, since an overlay takes only what is mounted in our namespace; what is mounted there next covers it.
+ * Opens a folder (or, with a map, a file), with its owners shifted if there is a map. It is mounted on `target` then,
+ * because an overlay takes only what is mounted in our namespace; the next mount there covers it.
  */
 static int open_layer(const char *folder, const char *target, int id_map) {
   if (id_map < 0) return open_folder(AT_FDCWD, folder);
@@ -78,9 +75,9 @@ static int give_folder(const char *path, const struct stat *status, int kind, st
 }
 
 /*
- * The image's files belong to id 0 of this namespace, which the container does not have. Its root gets the folders,
- * so that it can add, replace and remove files; not the files, which would all be copied. Itself last, which tells
- * the next start that this was done.
+ * The image's files belong to id 0 of this namespace, which the container does not have. Its root is given the folders,
+ * to add, replace and remove files, and not the files, which would all be copied. The top folder is the last one, which
+ * tells the next start that all were given.
  */
 static void give_folders(const char *target, uid_t owner) {
   struct stat status;
@@ -91,19 +88,20 @@ static void give_folders(const char *target, uid_t owner) {
 }
 
 /*
- * The folders are named by descriptor, because names would have to be escaped in the options. Two lower ones are the
- * least where nothing can be written: the second is the empty mount point. In a user namespace, overlay may not use
- * trusted.* attributes (overlayfs.rst, userxattr).
+ * The folders are named by descriptor, because names would have to be escaped in the options. A read-only overlay needs
+ * two lower folders: the second is the empty mount point. In a user namespace, overlay may not use trusted.* attributes
+ * (overlayfs.rst, userxattr).
  */
 static void mount_overlay(const struct root *root, const char *target, int id_map) {
-  int empty = open_folder(AT_FDCWD, target);
+  cleanup_fd int empty = open_folder(AT_FDCWD, target), layer = -1, upper = -1, work = -1;
   char choices[256], writable[128] = "";
   if (root->layer != NULL) {
-    int layer = open_layer(root->layer, target, id_map);
-    int upper = open_folder(layer, "upper"), work = open_folder(layer, "work");
+    layer = open_layer(root->layer, target, id_map);
+    upper = open_folder(layer, "upper");
+    work = open_folder(layer, "work");
     snprintf(writable, sizeof writable, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", upper, work);
   }
-  int lower = open_layer(root->rootfs, target, id_map);
+  cleanup_fd int lower = open_layer(root->rootfs, target, id_map);
   snprintf(choices, sizeof choices, "lowerdir=/proc/self/fd/%d:/proc/self/fd/%d%s%s", lower, empty, writable,
            root->user_namespace ? ",userxattr" : "");
   unsigned long flags = MS_NOSUID | MS_NODEV | (root->layer == NULL ? MS_RDONLY : 0);
@@ -115,8 +113,8 @@ void mount_root(const struct root *root, const char *stage) {
   snprintf(target, sizeof target, "%s/rootfs", stage);
   snprintf(init, sizeof init, "%s/init", stage);
   if (unshare(CLONE_NEWNS) != 0) fail("cannot make a mount namespace");
-  int id_map = root->ids.count > 0 ? make_id_map(root->ids, root->shifted) : -1;
-  if (root->shifts_init && id_map >= 0) close(open_layer(init, init, id_map));
+  cleanup_fd int id_map = root->ids.count > 0 ? make_id_map(root->ids, root->shifted) : -1;
+  cleanup_fd int shifted = root->shifts_init && id_map >= 0 ? open_layer(init, init, id_map) : -1;
   if (root->bound) {
     bind_read_only(root->rootfs, target);
   } else {

@@ -11,14 +11,11 @@
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { GUARD = 3, LIFELINE = 4 };
 
@@ -29,30 +26,27 @@ struct options {
 
 static struct options parse_options(char **arguments) {
   struct options options = {0};
-  for (;; arguments++) {
-    const char *option = *arguments;
-    if (option == NULL) fail_usage("run needs -- and a command line");
-    if (strcmp(option, "--") == 0) break;
-    if (strcmp(option, "--user-namespace") == 0) {
+  for (; *arguments != NULL && strcmp(*arguments, "--") != 0; arguments++) {
+    if (strcmp(*arguments, "--user-namespace") == 0) {
       options.user_namespace = true;
-    } else if (strcmp(option, "--set-groups") == 0) {
+    } else if (strcmp(*arguments, "--set-groups") == 0) {
       options.set_groups = true;
     } else {
-      fail_usage("run does not know the option %s", option);
+      fail_usage("run does not know the option %s", *arguments);
     }
   }
+  if (arguments[0] == NULL) fail_usage("run needs -- and a command line");
+  if (arguments[1] == NULL) fail_usage("run needs a command line after --");
   options.program = arguments + 1;
-  if (*options.program == NULL) fail_usage("run needs a command line after --");
   return options;
 }
 
 static void enter(const char *namespace, int kind) {
   char name[16];
   snprintf(name, sizeof name, "ns/%s", namespace);
-  int fd = openat(GUARD, name, O_RDONLY | O_CLOEXEC);
+  cleanup_fd int fd = openat(GUARD, name, O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail("cannot open the guard's %s namespace", namespace);
   if (setns(fd, kind) != 0) fail("cannot enter the guard's %s namespace", namespace);
-  close(fd);
 }
 
 /*
@@ -61,20 +55,10 @@ static void enter(const char *namespace, int kind) {
  * before that; in a container, process 1 often reaps late or never.
  */
 static int wait_for_program(pid_t program) {
-  int pidfd = open_pidfd(program);
+  cleanup_fd int pidfd = open_pidfd(program);
   struct pollfd polled[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = LIFELINE, .events = POLLRDHUP}};
-  for (;;) {
-    if (poll(polled, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      fail("cannot wait for the program");
-    }
-    if (polled[0].revents != 0) break;
-    if (polled[1].revents != 0) {
-      kill(program, SIGKILL);
-      break;
-    }
-  }
-  close(pidfd);
+  if (TEMP_FAILURE_RETRY(poll(polled, 2, -1)) < 0) fail("cannot wait for the program");
+  if (polled[0].revents == 0) kill(program, SIGKILL);
   return exit_status_of(wait_for(program));
 }
 

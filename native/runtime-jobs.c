@@ -6,15 +6,11 @@
 #include "runtime-jobs.h"
 #include "connections.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
   /* For each processor, because a runtime waits for the kernel, too. */
@@ -35,7 +31,7 @@ static long long now_in_ms(void) {
 /* How many runtimes may work at once. */
 static size_t most_jobs_at_once(void) {
   cpu_set_t processors;
-  /* More than the set can hold: then they are not what is short. */
+  /* Where the set cannot hold them all, processors are not what is short. */
   if (sched_getaffinity(0, sizeof processors, &processors) != 0) return MOST_JOBS;
   return JOBS_PER_PROCESSOR * (size_t)CPU_COUNT(&processors);
 }
@@ -50,52 +46,45 @@ bool jobs_are_full(void) {
 }
 
 void begin_job(const struct starter *starter, struct request *request) {
-  struct job *job = &jobs[job_count];
-  char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
-  if (pid_file == NULL) {
-    refuse(request->channel, "cannot take the request");
-    close(request->channel);
-    return;
-  }
+  cleanup_fd int channel = request->channel;
+  cleanup_free char *pid_file = request->arguments == NULL ? NULL : strdup(request->arguments[0]);
+  if (pid_file == NULL) return refuse(channel, errno, "cannot take the request");
   pid_t runtime = fork();
   if (runtime == 0) serve_request(starter, request);
-  int pidfd = runtime < 0 ? -1 : (int)syscall(SYS_pidfd_open, runtime, 0);
+  if (runtime < 0) return refuse(channel, errno, "cannot fork to start a container");
+  int pidfd = (int)syscall(SYS_pidfd_open, runtime, 0);
   if (pidfd < 0) {
-    int cause = errno;
-    if (runtime > 0) kill(runtime, SIGKILL);
-    if (runtime > 0) wait_for(runtime);
-    free(pid_file);
-    errno = cause;
-    refuse(request->channel, runtime < 0 ? "cannot fork to start a container" : "cannot watch the runtime");
-    close(request->channel);
-    return;
+    const int error = errno;
+    kill(runtime, SIGKILL);
+    wait_for(runtime);
+    return refuse(channel, error, "cannot watch the runtime");
   }
-  *job = (struct job){
-      .runtime = runtime, .pidfd = pidfd, .channel = request->channel, .begun = now_in_ms(), .pid_file = pid_file};
-  job_count++;
+  jobs[job_count++] = (struct job){
+      .runtime = runtime, .pidfd = pidfd, .channel = steal_fd(&channel), .begun = now_in_ms(), .pid_file = pid_file};
+  pid_file = NULL;
 }
 
-static void report(const struct starter *starter, const struct job *job, int status) {
-  char step[512];
+/* Says which process the runtime has started. False, having said why, if that cannot be found out. */
+static bool report_process(const struct starter *starter, const struct job *job) {
   struct identity process;
-  complaints = job->channel;
-  if (status == 0) {
-    pid_t written = read_pid_file(job->pid_file);
-    if (written < 0) snprintf(step, sizeof step, "cannot read %.480s", job->pid_file);
-    if (written < 0 || !identify(starter->host_proc, written, &process)) {
-      complain_of(written < 0 ? step : "cannot tell the container's process");
-      status = EXIT_FAILED;
-    } else {
-      write_line(job->channel, "process %d %d %llu\n", process.host, process.guard, process.start);
-    }
+  pid_t written = read_pid_file(job->pid_file);
+  if (written < 0) {
+    complain(job->channel, errno, "cannot read %s", job->pid_file);
+    return false;
   }
-  if (status != 0) write_line(job->channel, "ended %d\n", status);
-  complaints = STDERR_FILENO;
+  if (!identify(starter->host_proc, written, &process)) {
+    complain(job->channel, errno, "cannot tell the container's process");
+    return false;
+  }
+  write_line(job->channel, "process %d %d %llu\n", process.host, process.guard, process.start);
+  return true;
 }
 
 void finish_job(const struct starter *starter, size_t index) {
   struct job *job = &jobs[index];
-  report(starter, job, exit_status_of(wait_for(job->runtime)));
+  int status = exit_status_of(wait_for(job->runtime));
+  if (status == 0 && !report_process(starter, job)) status = EXIT_FAILED;
+  if (status != 0) write_line(job->channel, "ended %d\n", status);
   close(job->pidfd);
   close(job->channel);
   free(job->pid_file);

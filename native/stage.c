@@ -1,46 +1,43 @@
 /*
- * What is mounted in the guard's namespace. The stage: a small tmpfs in the mount namespace of the guard's process 1, on
- * a folder that everybody can reach. A container's root is an unprivileged id that may not search the folders above the
- * image store or above this program, and the runtime's mounts are made with that id; so what the runtime is to mount is
- * put here first. `rootfs` is a place that a root file system is bound on, in a mount namespace of its own (rootfs.c).
- * `init` is a copy of this program and not a bind of it: the program's file may have been replaced or removed since it
- * was executed, and what has no name cannot be bound. And nobody may read it: the kernel makes a process that executes
- * what it may not read undumpable from its first instruction on (would_dump() in fs/exec.c), so that the other processes
- * of its container never get at its memory, not even while they hold it with SIGSTOP. It belongs to the containers' root,
+ * What is mounted in the guard's namespace. The stage: a small tmpfs on a folder that everybody can reach. A container's
+ * root is an unprivileged id that may not search the folders above the image store or above our programs, and the
+ * runtime's mounts are made with that id; so what the runtime is to mount is put here first.
+ *
+ * STAGE/rootfs is a place to mount a root file system on, in a mount namespace of its own (rootfs.c).
+ *
+ * STAGE/init is a copy of that program and not a bind of it: its file may have been replaced or removed since it was
+ * opened, and what has no name cannot be bound. Nobody may read it: the kernel makes a process that executes what it may
+ * not read undumpable from its first instruction on (would_dump() in fs/exec.c), so that the other processes of its
+ * container never get at its memory, not even while they hold it with SIGSTOP. It belongs to the containers' root,
  * because only who has privileges where the file's owner has an id may look at such a process: crun looks for a
- * container's namespaces when it has none any more but in the container's own. And the bundles (make_bundles).
+ * container's namespaces when it has none any more but in the container's own.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-void make_stage(const char *stage, uid_t owner) {
-  int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+void make_stage(const char *stage, int init, uid_t owner) {
   struct stat status;
-  if (program < 0 || fstat(program, &status) != 0) fail("cannot open this program");
+  if (fstat(init, &status) != 0) fail("cannot examine init");
   char choices[64];
   snprintf(choices, sizeof choices, "size=%ldk,nr_inodes=16,mode=0755", status.st_size / 1024 + 64);
   if (mount("tmpfs", stage, "tmpfs", MS_NOSUID | MS_NODEV, choices) != 0) fail("cannot mount a tmpfs on %s", stage);
-  int fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail("cannot open %s", stage);
-  if (mkdirat(fd, "rootfs", 0755) != 0) fail("cannot make %s/rootfs", stage);
-  int target = openat(fd, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0111);
-  if (target < 0) fail("cannot make %s/init", stage);
+  cleanup_fd int folder = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) fail("cannot open %s", stage);
+  if (mkdirat(folder, "rootfs", 0755) != 0) fail("cannot make %s/rootfs", stage);
+  int copy = openat(folder, "init", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0111);
+  if (copy < 0) fail("cannot make %s/init", stage);
   for (off_t copied = 0; copied < status.st_size;) {
-    ssize_t length = sendfile(target, program, &copied, (size_t)(status.st_size - copied));
-    if (length < 0) fail("cannot copy this program to %s/init", stage);
-    if (length == 0) fail_plainly("cannot copy this program to %s/init: its file is shorter than it was", stage);
+    ssize_t length = sendfile(copy, init, &copied, (size_t)(status.st_size - copied));
+    if (length < 0) fail("cannot copy init to %s/init", stage);
+    if (length == 0) fail_plainly("cannot copy init to %s/init: its file is shorter than it was", stage);
   }
-  if (owner != 0 && fchown(target, owner, owner) != 0) fail("cannot give %s/init to the containers' root", stage);
-  if (close(target) != 0) fail("cannot copy this program to %s/init", stage);
-  close(program);
-  close(fd);
+  if (owner != 0 && fchown(copy, owner, owner) != 0) fail("cannot give %s/init to the containers' root", stage);
+  if (close(copy) != 0) fail("cannot copy init to %s/init", stage);
   /* Every container has it: nobody may change it from here on. */
   if (mount(NULL, stage, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0) {
     fail("cannot make %s read-only", stage);

@@ -1,40 +1,32 @@
 /*
- * The starter: the process of the guard that starts containers. It lives in the guard's namespaces, below process 1 of
- * them, and is so small that starting a process costs little; a fork of the host, with its heap, costs more than all
- * that the bootstrap does. It takes requests on a socket in the host's folder, where nobody but the host can connect.
+ * The starter: the process of the guard that starts containers, in the guard's namespaces. It is small, so that a fork
+ * of it costs little; a fork of the host, with its heap, costs more than all that the bootstrap does. It takes requests
+ * on a socket in the host's folder, where nobody but the host can connect.
  *
- * Five connections make one start: the starter's channel, with the request, and what the container's process is to have
- * as its descriptors 0 to 3, the last of which is the container's channel (init.c). Each begins with a header (protocol.h).
- * After the header those of the container's process are its own: no process stands between it and the host.
+ * Five connections make one start (protocol.h): the starter's channel, with the request, and what the container's process
+ * is to have as its descriptors 0 to 3, the last of which is the container's channel (init/init.c). After the header
+ * those are the process's own: no process stands between it and the host.
  *
- * Nothing of a container ever has the starter's channel: what is said there about processes, only the starter can have
- * said. Written to it: "process HOST GUARD START" once the runtime has done its work, the id of the container's process 1
- * as the host and as the guard's namespace have it (HOST is 0 if it has ended already), and when it was started. Else what
- * the bootstrap has to complain of, and "ended STATUS", the runtime's status. It ends with the start; when the host closes
- * its end before that, the runtime is killed.
- *
- * A connection of the kind KIND_KILL, with GUARD and START as its strings, kills that process and its children; nothing
- * is answered.
+ * No process of a container ever has the starter's channel, so that only the starter can write to it: "process HOST GUARD
+ * START" once the runtime has done its work, the id of the container's process 1 as the host and as the guard's namespace
+ * have it (HOST is 0 if it has ended already), and when it began; else complaints, and "ended STATUS", the runtime's
+ * status. The channel ends with the start. When the host closes its end before that, the runtime is killed.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
 #include "connections.h"
 #include "runtime-jobs.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-/* What nothing tells of is looked at again after so many ms: whether there are descriptors again, or who is late. */
+/* After so many ms the starter looks again whether there are descriptors, or which job is late: no event tells that. */
 enum { PAUSE = 50 };
 
-/* The arguments of a request, ended by NULL; NULL without memory, or if they are none. */
+/* The strings of a request, ended by NULL; NULL without memory, or if the last one has no end. */
 static char **split(char *strings, size_t length) {
   size_t count = 0;
   if (strings[length - 1] != '\0') return NULL;
@@ -63,7 +55,7 @@ static bool find_mates(size_t index, struct request *request) {
   return found == GIVEN_DESCRIPTORS;
 }
 
-/* Begins the start whose channel is at `index`; it and its mates are no longer ours then. */
+/* Begins the start whose channel is at `index`, which takes over that connection and its mates. */
 static void begin_request(const struct starter *starter, size_t index, struct request *request) {
   const struct connection *channel = &connections[index];
   request->arguments = split(channel->body, channel->strings);
@@ -79,7 +71,7 @@ static void begin_request(const struct starter *starter, size_t index, struct re
   }
 }
 
-/* Begins what is asked for, oldest first. False if some may have to wait. */
+/* Begins what is asked for, oldest first. False if requests may have to wait. */
 static bool begin_complete(const struct starter *starter) {
   while (!jobs_are_full()) {
     struct request request, oldest_request = {0};
@@ -103,17 +95,17 @@ static void kill_asked(void) {
     if (kind_of(&connections[i]) != KIND_KILL || !is_complete(&connections[i])) continue;
     int process;
     unsigned long long start;
-    char **arguments = split(connections[i].body, connections[i].strings);
+    cleanup_free char **arguments = split(connections[i].body, connections[i].strings);
     bool whole = arguments != NULL && arguments[0] != NULL && arguments[1] != NULL &&
                  sscanf(arguments[0], "%d", &process) == 1 && sscanf(arguments[1], "%llu", &start) == 1;
-    if (!whole) errno = EINVAL;
-    if (!whole || !kill_identified(process, start)) complain_of("cannot kill a container's process");
-    free(arguments);
+    if (!whole || !kill_identified(process, start)) {
+      complain(STDERR_FILENO, whole ? errno : EINVAL, "cannot kill a container's process");
+    }
     drop_connection(i);
   }
 }
 
-/* Fills `polled`: the socket for new connections, the starts with their channels, the connections. */
+/* Fills `polled`: the socket for new connections, the jobs with their channels, the connections. */
 static size_t list_polled(struct pollfd *polled, int sockets) {
   size_t count = 0;
   polled[count++] = (struct pollfd){.fd = connection_count < MOST_CONNECTIONS ? sockets : -1, .events = POLLIN};
@@ -122,10 +114,7 @@ static size_t list_polled(struct pollfd *polled, int sockets) {
     polled[count++] = (struct pollfd){.fd = jobs[i].killed ? -1 : jobs[i].channel, .events = POLLRDHUP};
   }
   for (size_t i = 0; i < connection_count; i++) {
-    /*
-     * One that waits for its mates is no longer read from, but seen to end, which is told unasked; half an end of a
-     * channel means as much. What a container is to read may have ended already.
-     */
+    /* One that is complete is only watched for its end: of a channel the host's half is enough; stdin may have ended. */
     short half = kind_of(&connections[i]) == KIND_START || kind_of(&connections[i]) == KIND_CHANNEL ? POLLRDHUP : 0;
     short events = is_complete(&connections[i]) ? half : POLLIN;
     polled[count++] = (struct pollfd){.fd = connections[i].fd, .events = events};
@@ -133,7 +122,7 @@ static size_t list_polled(struct pollfd *polled, int sockets) {
   return count;
 }
 
-/* Keeps the descriptors that a container's process is given away from ours. */
+/* Moves a descriptor of ours above those that a container's process is given. */
 static int move_up(int fd) {
   int moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OWN_DESCRIPTOR);
   if (moved < 0) fail("cannot move a file descriptor");
@@ -155,7 +144,7 @@ _Noreturn void start_containers(struct starter starter) {
     if (poll(polled, count, pausing || waiting ? PAUSE : -1) < 0 && errno != EINTR) fail("cannot wait for requests");
     for (size_t i = 0; i < connection_count; i++) {
       if (polled[first + 2 * had_jobs + i].revents == 0) continue;
-      /* Only its end is told of one that is complete. */
+      /* The only event of one that is complete is its end. */
       connections[i].useless = is_complete(&connections[i]) || !read_on(&connections[i]);
     }
     for (size_t i = 0; i < connection_count;) {
@@ -175,11 +164,10 @@ _Noreturn void start_containers(struct starter starter) {
       if (polled[first + 2 * i].revents != 0) finish_job(&starter, i);
     }
     const bool had_paused = pausing;
-    pausing = !take_connections(starter.sockets);
-    const int cause = errno;
+    const int error = take_connections(starter.sockets);
+    pausing = error != 0;
     kill_asked();
     waiting = !begin_complete(&starter);
-    errno = cause;
-    if (had_paused && pausing && job_count == 0) refuse_connections(starter.sockets);
+    if (had_paused && pausing && job_count == 0) refuse_connections(starter.sockets, error);
   }
 }

@@ -35,7 +35,7 @@ export const parts: Readonly<Record<string, Part>> = {
       'container/cgroup/placement.ts',
       'container/guard/guard.ts',
       'container/diagnose/isolation.ts',
-      'container/guard/pinned-bootstrap.ts',
+      'container/guard/pinned-programs.ts',
       'container/guard/stage.ts',
     ],
   },

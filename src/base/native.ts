@@ -1,11 +1,17 @@
-// Where the native bootstrap is. Shared, because the container room executes it and the image store locks with it.
+// Where the native programs are. Shared, because the container room executes them and the image store locks with one.
 import { accessSync, constants } from 'node:fs';
+import path from 'node:path';
 import { BabelhostError } from './errors.ts';
 import { packageFile } from './package.ts';
 
 /** The path of the compiled bootstrap: `BABELHOST_BOOTSTRAP`, or native/build/bootstrap. */
 export function bootstrapPath(): string {
   return process.env['BABELHOST_BOOTSTRAP'] ?? packageFile('native/build/bootstrap');
+}
+
+/** The path of the compiled native/init, which lies beside the bootstrap. */
+export function initProgramPath(): string {
+  return path.join(path.dirname(bootstrapPath()), 'init');
 }
 
 /** The path of the compiled native/json-blocks. */
@@ -18,15 +24,23 @@ export function jsonBlocksPath(): string {
  * @throws BabelhostError `runtimeMissing`, naming the command that builds it.
  */
 export function requireBootstrap(): string {
-  const path = bootstrapPath();
+  return requireProgram('bootstrap', bootstrapPath());
+}
+
+/** The same for init, which is executed in containers. */
+export function requireInit(): string {
+  return requireProgram('init', initProgramPath());
+}
+
+function requireProgram(program: string, path: string): string {
   try {
     accessSync(path, constants.X_OK);
     return path;
   } catch (error) {
     throw new BabelhostError(
       'runtimeMissing',
-      `The native bootstrap is not at ${path}: run 'make -C native' in babelhost's folder (it needs a C compiler).`,
-      { program: 'bootstrap', path, mend: 'make -C native' },
+      `The native ${program} is not at ${path}: run 'make -C native' in babelhost's folder (it needs a C compiler).`,
+      { program, path, mend: 'make -C native' },
       { cause: error },
     );
   }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/base/native.ts';
+import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
 import { collect, runOnTerminal, runProgram } from '../support/program.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -48,11 +48,14 @@ describe('doctor', () => {
   });
 
   it('says what is weaker for an ordinary user without a range of ids, and the command that mends it', async () => {
-    // The one capability lets that user read the program, wherever the project lies; the bootstrap must do without.
+    // The one capability lets that user read the program, wherever the project lies; the native ones must do without.
     const folder = await temporaryFolder();
     const bootstrap = path.join(folder, 'bootstrap');
-    await copyFile(bootstrapPath(), bootstrap);
-    await chmod(bootstrap, 0o755);
+    for (const program of [bootstrapPath(), initProgramPath()]) {
+      const copy = path.join(folder, path.basename(program));
+      await copyFile(program, copy);
+      await chmod(copy, 0o755);
+    }
     const reading = ['--inh-caps', '-all,+dac_read_search', '--ambient-caps', '-all,+dac_read_search'];
     const words = ['--reuid', '54321', '--regid', '54321', '--clear-groups', ...reading];
     const child = spawn('setpriv', [...words, process.execPath, mainProgram, 'doctor', '--json'], {

@@ -90,7 +90,7 @@ describe('a further process that does not say what it should', () => {
 
   it('ends the container where it is one that has nothing to say', async () => {
     const container = await boot('exec', 'echo started >&3; exec sleep 1000');
-    await Promise.allSettled([container.executeBootstrap(['get', '1', '/bin/sh'], '')]);
+    await Promise.allSettled([container.executeInit(['get', '1', '/bin/sh'], '')]);
     expect(await container.exited).toEqual({ reason: 'protocolFault', line: 'started' });
   });
 });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/base/native.ts';
+import { initProgramPath } from '../../src/base/native.ts';
 import { eventually, HostError, settings, Workplace, type TestHost } from './settings.ts';
 
 const execute = promisify(execFile);
@@ -24,8 +24,8 @@ describe.each(settings)('a hostile neighbour ($name)', (setting) => {
     place = await Workplace.make(setting);
     await execute('cc', ['-static', '-O1', '-o', path.join(place.rootfs, 'bin/meddler'), source]);
     // As everybody may read it.
-    await copyFile(bootstrapPath(), path.join(place.rootfs, 'bin/bootstrap'));
-    await chmod(path.join(place.rootfs, 'bin/bootstrap'), 0o755);
+    await copyFile(initProgramPath(), path.join(place.rootfs, 'bin/init'));
+    await chmod(path.join(place.rootfs, 'bin/init'), 0o755);
     for (const name of ['small', 'large']) await writeFile(path.join(place.rootfs, name), name);
     host = await place.host();
   });
@@ -43,23 +43,23 @@ describe.each(settings)('a hostile neighbour ($name)', (setting) => {
   it('holds a process before its first instruction, and finds it closed', async () => {
     const held = async (program: string) =>
       (await host.run({ args: ['meddler', 'hold', program, 'get', '5', '/small'] })).stdout;
-    expect(await held('/bin/bootstrap')).toBe('mem environ maps fd/1 exe\n');
+    expect(await held('/bin/init')).toBe('mem environ maps fd/1 exe\n');
     expect(await held('/dev/init')).toBe('nothing\n');
   });
 
   it('makes a program read another file than it is told, but not the one that copies files', async () => {
     const container = await boot('patch', '/small', '/large');
-    const read = async (how: 'execute' | 'executeBootstrap', ...program: string[]) =>
+    const read = async (how: 'execute' | 'executeInit', ...program: string[]) =>
       (await container[how]([...program, 'get', '5', '/small'])).stdout;
-    await eventually(async () => (await read('execute', '/bin/bootstrap')) === '644\nlarge', attackMs);
-    for (let times = 0; times < 20; times += 1) expect(await read('executeBootstrap')).toBe('644\nsmall');
+    await eventually(async () => (await read('execute', '/bin/init')) === '644\nlarge', attackMs);
+    for (let times = 0; times < 20; times += 1) expect(await read('executeInit')).toBe('644\nsmall');
     await container.kill();
   });
 
   it('makes a process say what another does, but not the one that the host listens to', async () => {
     const forged = 'process 1 999999 1\\nstarted\\n';
     const container = await boot('patch', 'started\\n', forged);
-    const unprotected = ['sh', '-c', 'exec 3>&1; exec /bin/bootstrap init -- true'];
+    const unprotected = ['sh', '-c', 'exec 3>&1; exec /bin/init -- true'];
     await eventually(
       async () => (await container.execute(unprotected)).stdout.startsWith('process 1 999999 1\nstarted\n'),
       attackMs,

@@ -330,11 +330,11 @@ export class TestHost {
       usage: () => call('usage') as Promise<ContainerUsage>,
       signal: (number: number) => call('signal', { number }),
       kill: () => call('kill') as Promise<ContainerExit>,
-      /** Executes a further command, or the bootstrap itself, to its end, or to that which it is given. */
+      /** Executes a further command, or native/init itself, to its end, or to that which it is given. */
       execute: (further: readonly string[], killAfterMs?: number) =>
         call('execute', { process: { ...process, args: further }, killAfterMs }) as Promise<Executed>,
-      executeBootstrap: (further: readonly string[], killAfterMs?: number) =>
-        call('executeBootstrap', { args: further, killAfterMs }) as Promise<Executed>,
+      executeInit: (further: readonly string[], killAfterMs?: number) =>
+        call('executeInit', { args: further, killAfterMs }) as Promise<Executed>,
     };
   }
 

@@ -4,8 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bootstrapPath } from '../../src/base/native.ts';
+import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
 import { faultsOf, runWith, sanitized, trace, type Scenario } from './tracing.ts';
+
+const program = initProgramPath();
 
 let folder: string;
 let log: string;
@@ -56,12 +58,12 @@ const lock: Scenario = (command) => runWith([...command, 'lock', '--try', path.j
 
 describe('files whose putting fails', () => {
   it('are all there, or none is and all is as it was', async () => {
-    const faults = await faultsOf(put, log);
-    expect((await put(['env', bootstrapPath()])).answer).toBe('placed\nfor the command');
+    const faults = await faultsOf(put, log, { program });
+    expect((await put(['env', program])).answer).toBe('placed\nfor the command');
     expect(await contents()).toEqual(after);
     if (!sanitized) expect(faults.filter(({ call }) => call === 'renameat2')).toHaveLength(5);
     for (const fault of faults) {
-      const { status, complaint, answer = '' } = await trace(put, log, fault);
+      const { status, complaint, answer = '' } = await trace(put, log, fault, { program });
       const where = `${fault.call} ${fault.when}: status ${status}, ${complaint}`;
       const found = await contents();
       expect(status, where).not.toBe(null);
@@ -72,9 +74,9 @@ describe('files whose putting fails', () => {
       } else if (answer.startsWith('placed')) {
         // Of what comes after that, only the command may fail.
         expect(found, where).toEqual(after);
-        if (status !== 0) expect(complaint, where).toMatch(/^bootstrap: cannot execute .*\(ENOMEM\)|cat: /);
+        if (status !== 0) expect(complaint, where).toMatch(/^init: cannot execute .*\(ENOMEM\)|cat: /);
       } else {
-        expect(complaint, where).toMatch(/^bootstrap: cannot .*\(ENOMEM\)/);
+        expect(complaint, where).toMatch(/^init: cannot .*\(ENOMEM\)/);
         expect(status, where).toBe(1);
         // The files are there already when the host cannot be told so.
         if (!complaint.includes('cannot say')) expect(found, where).toEqual(before);
@@ -85,7 +87,7 @@ describe('files whose putting fails', () => {
   it('are all as they were where one of several cannot be', async () => {
     await reset();
     const impossible = `file 640 1 ${'/no/such/folder'.length}\n/no/such/folderx`;
-    const result = await runWith([bootstrapPath(), 'put'], `${record('replaced', 'new')}${impossible}end\n`);
+    const result = await runWith([program, 'put'], `${record('replaced', 'new')}${impossible}end\n`);
     expect(result).toMatchObject({ status: 1, complaint: expect.stringMatching(/\(ENOENT\)/) as string });
     expect(await contents()).toEqual(before);
   });
@@ -98,7 +100,7 @@ describe('files whose putting fails', () => {
     ['x'.repeat(200), /a header is too long/],
     ['file 640 10 2\n/x', /ended too early|cannot write/],
   ])('are refused where the request is wrong: %j', async (input, message) => {
-    const { status, complaint } = await runWith([bootstrapPath(), 'put'], input);
+    const { status, complaint } = await runWith([program, 'put'], input);
     expect(status).toBe(1);
     expect(complaint).toMatch(message);
     expect(await contents()).toEqual({});
@@ -108,15 +110,15 @@ describe('files whose putting fails', () => {
 describe('a file whose getting fails', () => {
   it('is told of', async () => {
     await reset();
-    const faults = await faultsOf(get, log);
-    const whole = await get(['env', bootstrapPath()]);
+    const faults = await faultsOf(get, log, { program });
+    const whole = await get(['env', program]);
     expect(whole).toEqual({ status: 0, complaint: '', answer: '644\nas it was' });
     for (const fault of faults) {
-      const { status, complaint, answer } = await trace(get, log, fault);
+      const { status, complaint, answer } = await trace(get, log, fault, { program });
       const where = `${fault.call} ${fault.when}: status ${status}, ${complaint}`;
       if (status === 0) expect(answer, where).toBe(whole.answer);
       else
-        expect({ status, told: /^bootstrap: cannot .*\(ENOMEM\)\n?/.test(complaint) }, where).toEqual({
+        expect({ status, told: /^init: cannot .*\(ENOMEM\)\n?/.test(complaint) }, where).toEqual({
           status: 1,
           told: true,
         });

@@ -12,7 +12,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { identifySocket, noteSocket } from '../../src/container/guard/socket-cleanup.ts';
 import { systemErrorCode } from '../../src/base/errors.ts';
-import { bootstrapPath } from '../../src/base/native.ts';
+import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
 import { environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
 let folder: string;
@@ -31,7 +31,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const guardArguments = () => [...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt']];
+const guardArguments = () => [
+  ...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt'],
+  ...['--init', initProgramPath()],
+];
 
 const isThere = (file: string) =>
   lstat(file).then(
@@ -72,7 +75,7 @@ const guardScenario: Scenario = async (command) => {
 
 /** An init, outside any container, whose command ends at once. */
 const initScenario: Scenario = async (command) => {
-  const [program, ...args] = [...command, 'init', '--', '/bin/true'];
+  const [program, ...args] = [...command, '--', '/bin/true'];
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env: environment, ...hung });
   const control = child.stdio[3] as Duplex;
   control.on('error', () => undefined).resume();
@@ -146,12 +149,13 @@ describe('a program that is run beside containers, whose bootstrap’s system ca
 
 describe('an init whose system calls fail', () => {
   it('says so, or lets its command end', async () => {
-    for (const fault of await faultsOf(initScenario, log)) {
-      const { status, complaint } = await trace(initScenario, log, fault);
+    const program = initProgramPath();
+    for (const fault of await faultsOf(initScenario, log, { program })) {
+      const { status, complaint } = await trace(initScenario, log, fault, { program });
       const where = `${fault.call} ${fault.when}: status ${status}, ${complaint}`;
       expect(status, where).not.toBe(null);
       expect(complaint, where).not.toMatch(/Sanitizer/);
-      if (status === 1) expect(complaint, where).toMatch(/^bootstrap: .*\(ENOMEM\)|true: |^$/);
+      if (status === 1) expect(complaint, where).toMatch(/^init: .*\(ENOMEM\)|true: |^$/);
     }
   });
 });

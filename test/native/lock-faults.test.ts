@@ -57,10 +57,10 @@ it('a lock whose system calls fail says so, and is not granted before the sync',
 });
 
 it('a lock whose files cannot be closed says so, and is not held by whoever could not', async () => {
-  const faults = await faultsOf(scenario, log, ['close']);
+  const faults = await faultsOf(scenario, log, { traceable: ['close'] });
   if (!sanitized) expect(faults.length).toBeGreaterThan(0);
   for (const fault of faults) {
-    const { status, complaint, answer } = await trace(scenario, log, fault, ['close']);
+    const { status, complaint, answer } = await trace(scenario, log, fault, { traceable: ['close'] });
     const where = `${fault.call} ${fault.when}: status ${status}, ${complaint}`;
     expect(status, where).toBe(1);
     expect(complaint, where).toMatch(/^bootstrap: cannot close .*\(ENOMEM\)/);

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup/cgroup.ts';
 import { newContainerId } from '../../src/container/id.ts';
 import { beginning, type ConnectionKind } from '../../src/container/guard/starter-connection.ts';
-import { bootstrapPath } from '../../src/base/native.ts';
+import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
 import { allOf, environment, faultsOf, hung, processesNaming, sanitized, trace, type Scenario } from './tracing.ts';
 
 let folder: string;
@@ -64,7 +64,7 @@ function startScenario(guardArguments: readonly string[], args: readonly string[
     const runtime = path.join(folder, 'runtime');
     const pidFile = path.join(folder, 'bundles', name, 'pid');
     const [program, ...rest] = [...command, 'guard', '--directory', directory, '--name', name, '--stage', '/mnt'];
-    const child = spawn(program, [...rest, ...guardArguments], {
+    const child = spawn(program, [...rest, '--init', initProgramPath(), ...guardArguments], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: environment,
       ...hung,

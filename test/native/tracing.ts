@@ -79,7 +79,7 @@ export const environment = { ...process.env, ASAN_OPTIONS: 'detect_leaks=0' };
  * A build with the sanitizers is only run: its dynamic loader and the sanitizers make calls of their own, and faults in
  * those are not ours.
  */
-export const sanitized = bootstrapPath().endsWith('-sanitized');
+export const sanitized = bootstrapPath().includes('/sanitized/');
 
 export interface Result {
   readonly status: number | null;
@@ -89,7 +89,7 @@ export interface Result {
   readonly answer?: string;
 }
 
-/** Does something with the bootstrap, whose command line begins with `command`. */
+/** Does something with a program of ours, whose command line begins with `command`. */
 export type Scenario = (command: [string, ...string[]]) => Promise<Result>;
 
 export interface Fault {
@@ -98,16 +98,22 @@ export interface Fault {
   readonly when: number;
 }
 
+export interface Traced {
+  /** The bootstrap, if it is not given. */
+  readonly program?: string;
+  readonly traceable?: readonly string[];
+}
+
 /** Runs a scenario in which `fault` is injected as ENOMEM; and how often each call of `traceable` was made. */
 export async function trace(
   scenario: Scenario,
   log: string,
   fault?: Fault,
-  traceable = calls,
+  { program = bootstrapPath(), traceable = calls }: Traced = {},
 ): Promise<Result & { counts: ReadonlyMap<string, number> }> {
   const inject = fault === undefined ? [] : ['-e', `inject=${fault.call}:error=ENOMEM:when=${fault.when}`];
   const traced = ['-f', '-qq', '-o', log, '-e', `trace=${traceable.join(',')}`];
-  const result = await scenario(['strace', ...traced, ...inject, bootstrapPath()]);
+  const result = await scenario(['strace', ...traced, ...inject, program]);
   const counts = new Map<string, number>();
   const perProcess = new Map<string, number>();
   for (const line of (await readFile(log, 'utf8')).split('\n')) {
@@ -122,12 +128,12 @@ export async function trace(
 }
 
 /** Each call of a run without faults, once for each time that it was made, a dozen times at the most. */
-export async function faultsOf(scenario: Scenario, log: string, traceable = calls): Promise<Fault[]> {
+export async function faultsOf(scenario: Scenario, log: string, traced: Traced = {}): Promise<Fault[]> {
   if (sanitized) {
-    expect(await scenario(['env', bootstrapPath()])).toMatchObject({ status: 0, complaint: '' });
+    expect(await scenario(['env', traced.program ?? bootstrapPath()])).toMatchObject({ status: 0, complaint: '' });
     return [];
   }
-  const { status, complaint, counts } = await trace(scenario, log, undefined, traceable);
+  const { status, complaint, counts } = await trace(scenario, log, undefined, traced);
   expect(complaint).toBe('');
   expect(status).toBe(0);
   return [...counts].flatMap(([call, count]) =>

@@ -41,11 +41,11 @@ export interface Container extends AsyncDisposable {
    */
   execute(process: ContainerProcess & { readonly user: string }, signal?: AbortSignal): Promise<ExecutedProcess>;
   /**
-   * Starts the bootstrap in it, with arguments for it, as a process by itself: as `execute`, without a process of ours
+   * Starts native/init in it, with arguments of its own, as a process by itself: as `execute`, without a process of ours
    * between. Signals do not reach it, but for the SIGKILL of its `kill`.
    * @throws as `execute`
    */
-  executeBootstrap(args: readonly string[], user: string, signal?: AbortSignal): Promise<ExecutedProcess>;
+  executeInit(args: readonly string[], user: string, signal?: AbortSignal): Promise<ExecutedProcess>;
   /** Ends every process in it with SIGKILL. Resolves when they are gone and nothing of it is left. */
   kill(): Promise<ContainerExit>;
 }
@@ -117,8 +117,8 @@ export class RunningContainer implements Container {
     return this.#execute(process, 'command', signal);
   }
 
-  async executeBootstrap(...[args, user, signal]: Parameters<Container['executeBootstrap']>): Promise<ExecutedProcess> {
-    return this.#execute({ args: [initPath, ...args], env: {}, cwd: '/', user }, 'bootstrap', signal);
+  async executeInit(...[args, user, signal]: Parameters<Container['executeInit']>): Promise<ExecutedProcess> {
+    return this.#execute({ args: [initPath, ...args], env: {}, cwd: '/', user }, 'init', signal);
   }
 
   async kill(): Promise<ContainerExit> {

@@ -1,5 +1,5 @@
 // The container's channel: what process 1 of a container, or the process of ours that another one runs under, says on its
-// descriptor 3 (native/init.c), a line for each report. It says nothing about processes of this machine: what is so with
+// descriptor 3 (native/init), a line for each report. It says nothing about processes of this machine: what is so with
 // those comes from the guard alone (guard-reports.ts).
 import type { Duplex } from 'node:stream';
 import { finish, LineSplitter, readBytes } from '../guard/lines.ts';

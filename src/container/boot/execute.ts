@@ -1,5 +1,5 @@
 // A further process in a container that runs: joins its namespaces, limits and seccomp filter through the runtime's
-// `exec`; a command under a process of ours (native/init.c) that reports how it ended. It ends at the latest with its
+// `exec`; a command under a process of ours (native/init) that reports how it ended. It ends at the latest with its
 // container, whose other processes may do to it what they like: stop it, kill it, but not see or change its memory.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -18,8 +18,8 @@ import { executeArguments } from '../oci/runtime-program.ts';
 import { processSpec, type ContainerProcess } from '../oci/spec.ts';
 import { processUser } from '../oci/user.ts';
 
-/** What is executed: a command, under a process of ours, or the bootstrap itself as one. */
-export type ExecutionKind = 'command' | 'bootstrap';
+/** What is executed: a command, under a process of ours, or native/init itself as one. */
+export type ExecutionKind = 'command' | 'init';
 
 /** A process that was started in a running container. */
 export interface ExecutedProcess {
@@ -85,7 +85,7 @@ export async function executeInContainer(
         ...['--', ...executeArguments(context.runtime, { state, log, pidFile, specification }, options.id)],
       ],
       content: JSON.stringify(spec),
-      silent: kind === 'bootstrap',
+      silent: kind === 'init',
       timeoutMs: context.bootTimeoutMs,
       signal,
       onProcess: (started) => {
@@ -142,7 +142,7 @@ function follow(place: ExecutionPlace, folder: string, launched: Launched, kind:
     kill: () => {
       if (!over && stopKilling === undefined) {
         channel.close();
-        stopKilling = keepKilling(context.guard, process, kind === 'bootstrap');
+        stopKilling = keepKilling(context.guard, process, kind === 'init');
       }
       return exited;
     },

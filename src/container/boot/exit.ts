@@ -59,7 +59,7 @@ export function endOf(status: number | undefined): EndReport | undefined {
 const endedByHost = 128 + 9;
 
 /**
- * How a command ended: as process 1 said, if it exited as it does then (native/init.c), with the command's status or 128
+ * How a command ended: as process 1 said, if it exited as it does then (native/init), with the command's status or 128
  * and its signal; else as the guard saw process 1 end. Where that was ended itself there is nothing to say of its command.
  * @param status of process 1, as of wait(2); undefined where the guard is gone, and nobody else can tell
  */

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isBabelhostError, messageOf } from '../../base/errors.ts';
-import { requireBootstrap } from '../../base/native.ts';
+import { requireBootstrap, requireInit } from '../../base/native.ts';
 import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
 import { hostNameIsRefused } from '../oci/host-name.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
@@ -67,6 +67,7 @@ export async function examineMachine(runtime = 'runc', required: readonly string
 
 function examineBootstrap(): Finding {
   try {
+    requireInit();
     return { name: 'bootstrap', state: 'ok', found: requireBootstrap() };
   } catch (error) {
     return { name: 'bootstrap', state: 'missing', found: messageOf(error), mend: 'make -C native' };

@@ -1,7 +1,6 @@
 // Programs that are run in the guard's namespaces, beside its containers (native/run.c).
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '../../base/errors.ts';
 import type { BootContext } from '../boot/boot-context.ts';
@@ -83,8 +82,8 @@ const outputLength = 8192;
 
 /** Executes a face of the bootstrap in the guard's namespaces, with nothing on stdin; see ContainerRuntime.runBeside. */
 export async function execInGuard(context: BootContext, face: readonly string[]): Promise<ExecResult> {
-  // The guard's own copy: other paths of it lead nowhere in there.
-  const command = [path.join(context.stage, 'init'), ...face];
+  // The bootstrap itself, which has no other path in there.
+  const command = ['/proc/self/exe', ...face];
   const spawned = await spawnInGuard('do something beside containers', context, command, 'pipe');
   let output = '';
   let complaint = '';

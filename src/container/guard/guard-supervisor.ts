@@ -12,7 +12,7 @@ import { newContainerId } from '../id.ts';
 import { IdRanges } from '../oci/id-ranges.ts';
 import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from '../diagnose/isolation.ts';
 import { identifySocket, noteSocket, type ListeningSocket } from './socket-cleanup.ts';
-import { PinnedBootstrap } from './pinned-bootstrap.ts';
+import { PinnedPrograms } from './pinned-programs.ts';
 import type { IdMapping } from '../oci/id-mapping.ts';
 import { ExitWaiters } from './exit-waiters.ts';
 import { findRuntime } from '../oci/runtime-program.ts';
@@ -31,7 +31,7 @@ export class GuardSupervisor {
   /** Aborted when no more containers are to be booted. */
   readonly #closing: AbortSignal;
   #prepared: Promise<BootContext> | undefined;
-  #bootstrap: PinnedBootstrap | undefined;
+  #programs: PinnedPrograms | undefined;
   /** This host's folder, while its guard lives. */
   #folder: string | undefined;
   #socket: ListeningSocket | undefined;
@@ -83,8 +83,8 @@ export class GuardSupervisor {
   async close(): Promise<void> {
     const prepared = await this.#prepared?.catch(() => undefined);
     await prepared?.guard.close();
-    this.#bootstrap?.[Symbol.dispose]();
-    this.#bootstrap = undefined;
+    this.#programs?.[Symbol.dispose]();
+    this.#programs = undefined;
   }
 
   async #start(rootfs?: string): Promise<BootContext> {
@@ -93,7 +93,7 @@ export class GuardSupervisor {
     const cgroup = `babelhost-${name}`;
     // At once, what the kernel has at hand: each turn of Node's threads takes longer, and the guard is to be starting when
     // this returns for the first time, whatever else the host does then.
-    const bootstrap = (this.#bootstrap ??= PinnedBootstrap.open());
+    const programs = (this.#programs ??= PinnedPrograms.open());
     const runtime = findRuntime(this.#options.runtime ?? 'runc');
     const placement = this.#place(cgroup);
     const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
@@ -102,7 +102,8 @@ export class GuardSupervisor {
     const exitWaiters = new ExitWaiters();
     const stage = findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
-      bootstrap: bootstrap.path,
+      bootstrap: programs.bootstrap,
+      init: programs.init,
       directory,
       name,
       stage,
@@ -135,7 +136,7 @@ export class GuardSupervisor {
     }
     this.#folder = folder;
     return {
-      bootstrap: bootstrap.path,
+      bootstrap: programs.bootstrap,
       runtime: { ...runtime, makesCgroups: placement.maker === 'runtime' },
       guard,
       exitWaiters,

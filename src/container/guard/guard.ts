@@ -13,6 +13,8 @@ import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
   readonly bootstrap: string;
+  /** The program that is executed in containers (native/init). */
+  readonly init: string;
   /** The folder that the hosts' folders stand in, and the name of this one's; the guard makes and removes it. */
   readonly directory: string;
   readonly name: string;
@@ -166,6 +168,7 @@ export class Guard {
 function guardArguments(options: GuardOptions): string[] {
   const { idMapping } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
+  args.push('--init', options.init);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (idMapping.kind === 'privileged') {

@@ -18,7 +18,7 @@ export interface LaunchOptions {
   readonly arguments: readonly string[];
   /** The content of the file that the option `--config` names. */
   readonly content: string;
-  /** Whether the process says nothing on its channel: it is not `bootstrap init`, and runs when the runtime has returned. */
+  /** Whether the process says nothing on its channel: it is no command under init, and runs when the runtime has returned. */
   readonly silent?: boolean;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-// Files into a running container and out of it: by native/copy.c, executed in the container as its own user, so that no
+// Files into a running container and out of it: by native/init/copy.c, executed in the container as its own user, so that no
 // link of the container's can lead to anything that is not its own. The container's processes may stop or kill it: it has
 // a limited time, and what it writes is counted.
 import { once } from 'node:events';
@@ -25,13 +25,13 @@ export function receivingFirst(args: readonly string[]): string[] {
 
 const placed = Buffer.from('placed\n');
 
-/** Longer than what native/copy.c complains of, in bytes. */
+/** Longer than what native/init/copy.c complains of, in bytes. */
 export const mostComplaints = 8192;
 
 /** The line with a file's mode, before its content. */
 const mostHeader = 5;
 
-/** Writes the records that native/copy.c reads. Resolves when the pipe has taken them, or when it is closed. */
+/** Writes the records that native/init/copy.c reads. Resolves when the pipe has taken them, or when it is closed. */
 export async function sendFiles(stdin: Writable, files: readonly CopiedFile[]): Promise<void> {
   for (const { path, mode, content } of files) {
     const name = Buffer.from(path);
@@ -151,7 +151,7 @@ export async function copyOut(
   });
 }
 
-/** Executes native/copy.c and does `work` with it. Whatever becomes of that, the process is ended and not waited for. */
+/** Executes native/init/copy.c and does `work` with it. Whatever becomes of that, the process is ended and not waited for. */
 async function copy<T>(
   container: Container,
   args: readonly string[],
@@ -161,7 +161,7 @@ async function copy<T>(
   work: (process: ExecutedProcess) => Promise<T>,
 ): Promise<T> {
   return await whileCopying(limits, signal, async (either) => {
-    const process = await container.executeBootstrap(args, user, either);
+    const process = await container.executeInit(args, user, either);
     const end = () => {
       void process.kill();
       for (const stream of [process.stdin, process.stdout, process.stderr]) stream.destroy();
@@ -197,15 +197,15 @@ async function outcomeOf(process: ExecutedProcess, most: number, what: string): 
   throw copyFailure(complaints, what);
 }
 
-/** The error where stdout has what native/copy.c never writes. */
+/** The error where stdout has what native/init/copy.c never writes. */
 function notOurs(what: string): BabelhostError {
   const reason = 'the copying process wrote what it never writes: another of the container has got into its place';
   return new BabelhostError('containerFailed', `Nothing can be trusted to be ${what}: ${reason}.`, { reason });
 }
 
-/** The error for what native/copy.c says on stderr. */
+/** The error for what native/init/copy.c says on stderr. */
 export function copyFailure({ bytes, more }: BoundedOutput, what: string): BabelhostError {
-  const said = bytes.toString('utf8').trim().split('\n').at(-1)?.replace('bootstrap: ', '') ?? '';
+  const said = bytes.toString('utf8').trim().split('\n').at(-1)?.replace('init: ', '') ?? '';
   const flooded = `the copying process wrote more than ${mostComplaints} bytes to its stderr and was ended`;
   const reason = more ? flooded : said;
   const code = /\(([A-Z0-9]+)\)/.exec(reason)?.[1];

@@ -17,7 +17,7 @@ export interface ProcessOptions {
   readonly process: ContainerProcess;
   readonly user: ContainerUser;
   readonly rlimits: readonly Rlimit[];
-  /** Options of process 1 (native/init.c); undefined where it is not needed, as the process is one of ours itself. */
+  /** Options of process 1 (native/init); undefined where it is not needed, as the process is one of ours itself. */
   readonly initArguments: readonly string[] | undefined;
   readonly oomScoreAdj: number;
 }
@@ -25,7 +25,7 @@ export interface ProcessOptions {
 export interface SpecOptions extends ProcessOptions {
   /** Undefined for the one that is around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;
-  /** Whether the root file system may be written to: it is an overlay then (native/run.c). */
+  /** Whether the root file system may be written to: it is an overlay then (native/rootfs.c). */
   readonly writable: boolean;
   readonly limits: Limits;
   /** Where the guard has mounted `rootfs` and `init` (native/guard.c). */
@@ -106,7 +106,7 @@ export function processSpec({ process, user, rlimits, initArguments, oomScoreAdj
       gid: user.gid,
       ...(user.additionalGids.length > 0 && { additionalGids: user.additionalGids }),
     },
-    args: initArguments === undefined ? process.args : [initPath, 'init', ...initArguments, '--', ...process.args],
+    args: initArguments === undefined ? process.args : [initPath, ...initArguments, '--', ...process.args],
     env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
     cwd: process.cwd,
     capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },

@@ -11,7 +11,7 @@ import {
   readNamespaceSettings,
   type NamespaceSettings,
 } from '../../../src/container/diagnose/namespaces.ts';
-import { bootstrapPath } from '../../../src/base/native.ts';
+import { bootstrapPath, initProgramPath } from '../../../src/base/native.ts';
 import { eventually, Workplace, type Setting, type TestHost } from '../settings.ts';
 
 const execute = promisify(execFile);
@@ -101,31 +101,38 @@ describe('a runtime', () => {
   });
 });
 
-describe('the bootstrap', () => {
+describe('the native programs', () => {
   it('may be replaced or removed while a host runs', async () => {
     const place = await workplace(root);
-    const program = path.join(place.folder, 'bootstrap');
-    await copyFile(bootstrapPath(), program);
-    const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${program}`]);
+    const bootstrap = path.join(place.folder, 'bootstrap');
+    const programs = [bootstrap, path.join(place.folder, 'init')];
+    await copyFile(bootstrapPath(), bootstrap);
+    await copyFile(initProgramPath(), path.join(place.folder, 'init'));
+    const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${bootstrap}`]);
     const { guard } = await host.prepare();
-    // As an upgrade does it: one that knows nothing of what this host asks for.
-    await copyFile('/bin/false', `${program}.new`);
-    await rename(`${program}.new`, program);
+    // As an upgrade does it: by ones that know nothing of what this host asks for.
+    for (const program of programs) {
+      await copyFile('/bin/false', `${program}.new`);
+      await rename(`${program}.new`, program);
+    }
     expect(await hello(host)).toBe('hello\n');
-    await rm(program);
+    for (const program of programs) await rm(program);
     expect(await hello(host)).toBe('hello\n');
-    // A new guard is the same program too.
+    // A new guard is the same program too, and has the same init.
     process.kill(guard, 'SIGKILL');
     await eventually(async () => (await host.prepare()).guard !== guard);
     expect(await hello(host)).toBe('hello\n');
   });
 
-  it('that is not there is looked for again', async () => {
+  it('that are not there are looked for again', async () => {
     const place = await workplace(root);
     const program = path.join(place.folder, 'bootstrap');
     const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${program}`]);
-    await expect(hello(host)).rejects.toMatchObject({ kind: 'runtimeMissing', data: { mend: 'make -C native' } });
+    const missing = (name: string) => ({ kind: 'runtimeMissing', data: { program: name, mend: 'make -C native' } });
+    await expect(hello(host)).rejects.toMatchObject(missing('bootstrap'));
     await copyFile(bootstrapPath(), program);
+    await expect(hello(host)).rejects.toMatchObject(missing('init'));
+    await copyFile(initProgramPath(), path.join(place.folder, 'init'));
     expect(await hello(host)).toBe('hello\n');
   });
 });

@@ -123,7 +123,7 @@ describe.each(['runc', 'crun'])('a container that holds up what is started in it
 });
 
 describe('a container in which the copying process was taken over', () => {
-  /** A script in the place of what the runtime would execute for `command`: by `exec`, native/copy.c. */
+  /** A script in the place of what the runtime would execute for `command`: by `exec`, native/init/copy.c. */
   const replace = async (command: 'run' | 'exec', instead: string) => {
     const program = path.join(place.folder, 'runtime');
     await writeFile(

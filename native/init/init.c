@@ -1,40 +1,39 @@
 /*
- * bootstrap init [--data BYTES] [--processes N] -- CMD ARG…: process 1 of a container. It starts the driver, forwards
- * signals to it, reaps orphans, and ends with the driver: the kernel then kills whatever the driver has left.
+ * What babelhost executes in a container, as /dev/init. One program, so that a container has one file of ours.
  *
- * --data and --processes set RLIMIT_DATA and RLIMIT_NPROC for the driver. A runtime that set them would be the first to
- * be short of them: runc's own process in the container is a Go program, with threads and a heap.
+ *   init [--data BYTES] [--processes N] -- CMD ARG…   process 1 of the container: this file
+ *   init put [-- CMD ARG…], init get MOST PATH        files into and out of it: copy.c
+ *
+ * Process 1 starts the driver, forwards signals to it, reaps orphans, and ends with the driver: the kernel then kills
+ * whatever the driver has left.
+ *
+ * --data and --processes set RLIMIT_DATA and RLIMIT_NPROC for the driver. The runtime cannot: runc's own process in the
+ * container is a Go program, with threads and a heap, and would be short of them itself.
  *
  * Descriptor 3 is the container's channel. Written to it: "started" once the driver has been executed; then "exited N" or
  * "signaled N"; or, if it could not be executed, "failed ERRNAME". Read from it: "signal N", sent on to the driver's
- * process group; its end means that the host is gone or wants the driver gone, so this process kills it and exits.
+ * process group. At its end this process kills the driver and exits: the host is gone, or wants the container gone.
  */
 #define _GNU_SOURCE
-#include "bootstrap.h"
+#include "../program.h"
+#include "copy.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <unistd.h>
+
+const char program_name[] = "init";
 
 enum { CHANNEL = 3 };
 
 /* Signals that somebody outside may send to process 1 and mean for the driver. */
 static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH};
-
-static void report(const char *format, const char *word, int number) {
-  /* A host that does not listen any more is gone; the end of the channel tells us so in a moment. */
-  write_line(CHANNEL, format, word, number);
-}
 
 static int receive_signals(sigset_t *before) {
   sigset_t mask;
@@ -62,8 +61,8 @@ static void limit(__rlimit_resource_t resource, rlim_t value) {
 }
 
 /*
- * Starts the driver in a session of its own. Exits if it cannot be executed. With vfork: the child has our memory until
- * it is the driver, so none has to be copied, and it says there why it could not become it.
+ * Starts the driver in a session of its own. Exits if it cannot be executed. With vfork(2) no memory is copied, and the
+ * child, which has ours until it executes the driver, leaves the reason there.
  */
 static pid_t start_driver(char **command, const struct limits *limits, const sigset_t *mask) {
   volatile int cause = 0;
@@ -71,7 +70,7 @@ static pid_t start_driver(char **command, const struct limits *limits, const sig
   if (driver < 0) fail("cannot fork to start the driver");
   if (driver == 0) {
     if (setsid() < 0 || sigprocmask(SIG_SETMASK, mask, NULL) != 0) fail("cannot prepare the driver");
-    signal(SIGPIPE, SIG_DFL);
+    if (signal(SIGPIPE, SIG_DFL) == SIG_ERR) fail("cannot reset SIGPIPE");
     limit(RLIMIT_DATA, limits->data);
     limit(RLIMIT_NPROC, limits->processes);
     execvp(command[0], command);
@@ -95,14 +94,12 @@ static void reap(pid_t driver) {
   pid_t child;
   while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
     if (child != driver) continue;
-    if (WIFEXITED(status)) {
-      report("%s %d\n", "exited", WEXITSTATUS(status));
-    } else {
-      report("%s %d\n", "signaled", WTERMSIG(status));
-    }
+    /* Not checked: a host that does not listen any more is gone. */
+    write_line(CHANNEL, WIFEXITED(status) ? "exited %d\n" : "signaled %d\n",
+               WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     _exit(exit_status_of(status));
   }
-  /* Not the driver's end, and nothing that would be told of again: better gone than deaf. */
+  /* The driver's end would go unseen. */
   if (child < 0 && errno != ECHILD && errno != EINTR) _exit(EXIT_FAILED);
 }
 
@@ -121,7 +118,7 @@ static void take_requests(pid_t driver) {
   ssize_t added = read(CHANNEL, line + length, sizeof line - 1 - length);
   if (added < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (added <= 0) {
-    /* The kernel sees to it where we are process 1; a process that joined a container is not. */
+    /* Needed where this is not process 1, whose end ends all: a process that joined a container. */
     signal_driver(driver, SIGKILL);
     _exit(EXIT_SIGNALED + SIGKILL);
   }
@@ -137,7 +134,7 @@ static void take_requests(pid_t driver) {
   if (length == sizeof line - 1) length = 0; /* no line of the host's is so long */
 }
 
-int init_main(char **arguments) {
+_Noreturn static void be_init(char **arguments) {
   struct limits limits = {RLIM_INFINITY, RLIM_INFINITY};
   for (; arguments[0] != NULL && strcmp(arguments[0], "--") != 0; arguments++) {
     const char *option = arguments[0];
@@ -148,7 +145,7 @@ int init_main(char **arguments) {
     *target = (rlim_t)parse_number(option_value(&arguments), 1, LONG_MAX, option);
   }
   if (arguments[0] == NULL || arguments[1] == NULL) fail_usage("init needs -- and the command");
-  /* What the driver runs as has our id and must not trace us. So we are already (stage.c), if fs.suid_dumpable is not 1. */
+  /* The driver has our id and must not trace us: the file's mode (stage.c) prevents that unless fs.suid_dumpable is 1. */
   if (prctl(PR_SET_DUMPABLE, 0) != 0) fail("cannot become undumpable");
   if (fcntl(CHANNEL, F_SETFD, FD_CLOEXEC) != 0) fail("the container's channel is not there");
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) fail("cannot ignore SIGPIPE");
@@ -162,11 +159,15 @@ int init_main(char **arguments) {
   write_line(CHANNEL, "started\n");
   struct pollfd polled[2] = {{.fd = CHANNEL, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
   for (;;) {
-    if (poll(polled, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      _exit(EXIT_FAILED);
-    }
+    if (TEMP_FAILURE_RETRY(poll(polled, 2, -1)) < 0) _exit(EXIT_FAILED);
     if (polled[1].revents != 0) take_signals(signals, driver);
     if (polled[0].revents != 0) take_requests(driver);
   }
+}
+
+int main(int count, char **arguments) {
+  if (count >= 2 && strcmp(arguments[1], "put") == 0) return put_main(arguments + 2);
+  if (count >= 2 && strcmp(arguments[1], "get") == 0) return get_main(arguments + 2);
+  if (count >= 1) arguments++;
+  be_init(arguments);
 }
