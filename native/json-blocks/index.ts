@@ -10,12 +10,12 @@ import { context, nameBytes, nameText, piece, pieceBytes, stack, stackEnd } from
 export const pieceAddress: usize = piece;
 export const pieceLength: i32 = pieceBytes;
 /**
- * What is known of the text, as src/json/block-scanner.ts has it: the state, the depth, what was stopped at, the length of the
+ * What is known of the text, as src/json/scanner.ts has it: the state, the depth, what was stopped at, the length of the
  * name, and where in the piece the value of a told member began, or -1; the name; and a byte for each level.
  */
 export const contextAddress: usize = context;
 
-/** What a scan stops at, beside faults; src/json/block-scanner.ts has the same numbers. */
+/** What a scan stops at, beside faults; src/json/scanner.ts has the same numbers. */
 enum Stop { pieceEnd, memberName, memberEnd, lineEnd }
 
 const blockBytes: usize = 64;

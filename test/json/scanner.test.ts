@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { JsonLineScanner } from '../../src/json/line-scanner.ts';
-import { JsonScanner } from '../../src/json/scanner.ts';
+import { JsonLineScanner, JsonScanner } from '../../src/json/scanner.ts';
 
 /** Scans `text` in pieces of the given sizes (the last one repeats), as it might arrive from a pipe. */
 function scan(

@@ -2,8 +2,7 @@
 // answers are checked and taken apart without decoding the tree.
 import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
 import { BabelhostError } from '../../base/errors.ts';
-import { JsonLineScanner } from '../../json/line-scanner.ts';
-import type { Span } from '../../json/scanner.ts';
+import { JsonLineScanner, type Span } from '../../json/scanner.ts';
 import { hintFeatures, type Manifest } from '../installed/manifest.ts';
 
 export type Encoding = 'utf8' | 'base64';
