@@ -3,12 +3,22 @@
 import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
 import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
-import { invalidity, type FrameFault } from './frame-fault.ts';
-import { contentLength, headerEnd, headerLimit, plainHeader, plainHeaderBytes } from './frame-header.ts';
 import { TopLevelIdFinder } from '../message-id.ts';
 
-/** Messages that are handed on in one turn of the event loop: other clients have theirs, too. */
+/** No header block needs more than this: two fields are defined, both short. */
+const headerLimit = 8 * 1024;
+
+const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
+
+/** Messages that are passed on in one turn of the event loop: other clients have theirs, too. */
 const messagesInATurn = 32;
+
+/** Why a frame was refused. `id` is the request's, where one could be found. */
+export type FrameFault =
+  | { readonly kind: 'header'; readonly message: string }
+  | { readonly kind: 'syntax'; readonly message: string; readonly id: null }
+  | { readonly kind: 'invalid'; readonly message: string; readonly id: string | number | null }
+  | { readonly kind: 'tooLarge'; readonly length: number; readonly limit: number; readonly id: string | number | null };
 
 type State =
   | { readonly in: 'header' }
@@ -17,18 +27,18 @@ type State =
   | { readonly in: 'skipped'; readonly length: number; left: number; readonly finder: TopLevelIdFinder };
 
 export interface FrameReaderOptions {
-  /** The largest message that is taken, in bytes. */
+  /** The largest message that is accepted, in bytes. */
   readonly messageBytes: number;
-  /** Told of frames that are not taken. After a `header` fault nothing is read: where the next frame begins is not known. */
+  /** Called with each frame that is refused. After a `header` fault nothing is read: the next frame's start is unknown. */
   readonly onFault: (fault: FrameFault) => void;
   /**
-   * Told that the stream has ended, in place of closing the connection: a script that sends its requests and closes its
+   * Called at the end of the stream, in place of closing the connection: a script that sends its requests and closes its
    * end still wants the answers.
    */
   readonly onEnd?: () => void;
   /**
-   * Told when more messages were read than are handed on in one turn of the event loop, and when the last of them was:
-   * the stream should not be read meanwhile. Without it, all are handed on at once.
+   * Called when more messages were read than are passed on in one turn of the event loop, and when the last of them was:
+   * the stream should not be read meanwhile. Without it, all are passed on at once.
    */
   readonly onAhead?: (is: boolean) => void;
   /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
@@ -45,6 +55,7 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   #buffered = 0;
   #state: State = { in: 'header' };
   #ahead = false;
+  #ended = false;
 
   constructor(stream: Readable, options: FrameReaderOptions) {
     super();
@@ -52,7 +63,7 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#options = options;
   }
 
-  /** Whether messages that were read are still to be handed on, in later turns. */
+  /** Whether messages that were read are still to be passed on, in later turns. */
   get ahead(): boolean {
     return this.#ahead;
   }
@@ -61,21 +72,12 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     const onData = (chunk: Buffer): void => {
       this.#chunks.push(chunk);
       this.#buffered += chunk.length;
-      if (!this.#ahead) this.#advance(callback, onceDone);
-    };
-    let closed = false;
-    let done = (): void => undefined;
-    const onceDone = (): void => {
-      done();
+      if (!this.#ahead) this.#advance(callback);
     };
     const onClose = (): void => {
-      if (closed) return;
-      closed = true;
-      done = () => {
-        if (this.#options.onEnd === undefined) this.fireClose();
-        else this.#options.onEnd();
-      };
-      if (!this.#ahead) done();
+      if (this.#ended) return;
+      this.#ended = true;
+      if (!this.#ahead) this.#end();
     };
     const onError = (error: Error): void => {
       this.fireError(error);
@@ -86,9 +88,34 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     });
   }
 
-  /** Takes as many whole frames as are there, or as a turn may have. */
-  #advance(callback: DataCallback, onceDone: () => void): void {
-    let handedOn = 0;
+  #end(): void {
+    if (this.#options.onEnd === undefined) this.fireClose();
+    else this.#options.onEnd();
+  }
+
+  /** Passes on the messages that are buffered, as many as one turn of the event loop may have. */
+  #advance(callback: DataCallback): void {
+    const { onAhead } = this.#options;
+    let count = 0;
+    for (const message of this.#messages()) {
+      if (message !== undefined) callback(message);
+      count += 1;
+      if (onAhead === undefined || count < messagesInATurn || this.#buffered === 0) continue;
+      if (!this.#ahead) onAhead(true);
+      this.#ahead = true;
+      setImmediate(() => {
+        this.#advance(callback);
+      });
+      return;
+    }
+    if (!this.#ahead) return;
+    this.#ahead = false;
+    onAhead?.(false);
+    if (this.#ended) this.#end();
+  }
+
+  /** Takes the whole messages off the front of what is buffered; undefined for one that is refused. */
+  *#messages(): Generator<Message | undefined> {
     for (;;) {
       const state = this.#state;
       if (state.in === 'nothing') {
@@ -96,11 +123,6 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         return;
       }
       if (state.in === 'header') {
-        if (this.#buffered === 0) return;
-        if (handedOn === messagesInATurn && this.#options.onAhead !== undefined) {
-          this.#goOnLater(callback, onceDone);
-          return;
-        }
         const length = this.#takeHeader();
         if (length === undefined) return;
         this.#state =
@@ -111,9 +133,7 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         if (this.#buffered < state.length) return;
         const content = this.#take(state.length);
         this.#state = { in: 'header' };
-        const message = this.#decode(content);
-        handedOn += 1;
-        if (message !== undefined) callback(message);
+        yield this.#decode(content);
       } else {
         if (this.#buffered === 0) return;
         const part = this.#take(Math.min(this.#buffered, state.left));
@@ -123,60 +143,30 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
         const { length, finder } = state;
         this.#state = { in: 'header' };
         this.#options.onFault({ kind: 'tooLarge', length, limit: this.#options.messageBytes, id: finder.id });
+        yield undefined;
       }
     }
   }
 
-  #goOnLater(callback: DataCallback, onceDone: () => void): void {
-    if (!this.#ahead) this.#options.onAhead?.(true);
-    this.#ahead = true;
-    setImmediate(() => {
-      // Whoever is told that nothing is left must not find it otherwise.
-      this.#ahead = false;
-      this.#advance(callback, onceDone);
-      if (this.#hasMore()) return;
-      this.#options.onAhead?.(false);
-      onceDone();
-    });
-  }
-
-  /** As a call, because the compiler takes a field to be what it was set to before another call. */
-  #hasMore(): boolean {
-    return this.#ahead;
-  }
-
-  /** Takes the header block and returns the length that it tells; undefined while it is not whole, or where it is none. */
+  /** Takes the header block and returns the content's length; undefined while it is incomplete, or if it is malformed. */
   #takeHeader(): number | undefined {
-    const first = this.#chunks[0];
-    const plain =
-      first === undefined ? null : plainHeader.exec(first.toString('latin1', this.#at, this.#at + plainHeaderBytes));
-    if (plain !== null) {
-      this.#skip(plain[0].length);
-      return Number(plain[1]);
+    if (this.#chunks.length > 1) {
+      this.#chunks = [Buffer.concat(this.#chunks).subarray(this.#at)];
+      this.#at = 0;
     }
-    const header = this.#takeAnyHeader();
-    if (header === undefined) return undefined;
+    const block = this.#chunks[0]?.subarray(this.#at, this.#at + headerLimit) ?? Buffer.alloc(0);
+    const end = block.indexOf(headerEnd);
+    if (end < 0) {
+      if (block.length >= headerLimit) this.#stop(`A header block of more than ${headerLimit} bytes.`);
+      return undefined;
+    }
+    const header = block.toString('latin1', 0, end);
+    this.#skip(end + headerEnd.length);
     const length = contentLength(header);
     if (length === undefined) {
       this.#stop(`A header without a valid Content-Length: ${JSON.stringify(header.slice(0, 200))}.`);
     }
     return length;
-  }
-
-  /** The header block without its empty line, or undefined while it is not whole. */
-  #takeAnyHeader(): string | undefined {
-    // Headers are short: they stand in one chunk but for a rare cut, so joining costs nothing worth saving.
-    const head = Buffer.concat([(this.#chunks[0] ?? Buffer.alloc(0)).subarray(this.#at), ...this.#chunks.slice(1)]);
-    this.#chunks = [head];
-    this.#at = 0;
-    const end = head.subarray(0, headerLimit).indexOf(headerEnd);
-    if (end < 0) {
-      if (head.length >= headerLimit) this.#stop(`A header block of more than ${headerLimit} bytes.`);
-      return undefined;
-    }
-    const header = head.toString('latin1', 0, end);
-    this.#skip(end + headerEnd.length);
-    return header;
   }
 
   /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
@@ -198,7 +188,7 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return taken;
   }
 
-  /** Leaves out bytes of the first chunk. */
+  /** Drops bytes of the first chunk. */
   #skip(length: number): void {
     this.#at += length;
     this.#buffered -= length;
@@ -213,13 +203,13 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
       const { decode } = this.#options;
       message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content);
     } catch {
-      // V8's own message is not passed on: it quotes the content, which is somebody's source.
+      // V8's own message quotes the content, which is somebody's source.
       this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });
       return undefined;
     }
     const fault = invalidity(message);
     if (fault === undefined) return message as Message;
-    this.#options.onFault(fault);
+    this.#options.onFault({ kind: 'invalid', ...fault });
     return undefined;
   }
 
@@ -228,4 +218,39 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#take(this.#buffered);
     this.#options.onFault({ kind: 'header', message });
   }
+}
+
+/** The Content-Length of a header block; undefined where it is missing, repeated with another value, or no number. */
+function contentLength(header: string): number | undefined {
+  let length: number | undefined;
+  for (const line of header.split('\r\n')) {
+    const field = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
+    if (field === null) return undefined;
+    if (field[1]?.toLowerCase() !== 'content-length') continue;
+    const value = field[2] ?? '';
+    if (!/^\d{1,15}$/.test(value)) return undefined;
+    if (length !== undefined && length !== Number(value)) return undefined;
+    length = Number(value);
+  }
+  return length;
+}
+
+/** Why a value is neither request, notification nor response (JSON-RPC 2.0, sections 4 and 5). */
+function invalidity(value: unknown): { message: string; id: string | number | null } | undefined {
+  // LSP does without batches, and so do we: a frame costs nothing here.
+  if (Array.isArray(value)) {
+    return { message: 'Batches are not supported: send each request in a frame of its own.', id: null };
+  }
+  if (typeof value !== 'object' || value === null) return { message: 'The message is not an object.', id: null };
+  const { id, method, params } = value as Record<string, unknown>;
+  const known = typeof id === 'string' || typeof id === 'number' ? id : null;
+  if (method === undefined && ('result' in value || 'error' in value)) return undefined;
+  if (typeof method !== 'string') return { message: 'The message has no method.', id: known };
+  if ('id' in value && known === null) {
+    return { message: 'The id of a request must be a string or a number.', id: null };
+  }
+  if (params !== undefined && params !== null && typeof params !== 'object') {
+    return { message: 'The params must be an object.', id: known };
+  }
+  return undefined;
 }

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { CancelledError } from '../../drivers/request.ts';
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { FrameFault } from '../framing/frame-fault.ts';
+import type { FrameFault } from '../framing/frame-reader.ts';
 
 /** LSP 3.17, "Error codes": the client cancelled the request. */
 export const requestCancelled = -32800;

@@ -1,8 +1,7 @@
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FrameFault } from '../../../src/protocol/framing/frame-fault.ts';
-import { FrameReader } from '../../../src/protocol/framing/frame-reader.ts';
+import { FrameReader, type FrameFault } from '../../../src/protocol/framing/frame-reader.ts';
 import { FrameWriter } from '../../../src/protocol/framing/frame-writer.ts';
 import { RawJson } from '../../../src/json/raw-json.ts';
 
