@@ -15,8 +15,8 @@ import { runLimits, type ConfiguredRunLimits } from './drivers/installed/run-lim
 import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess } from './images/index.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
 import { packageFile } from './base/package.ts';
+import type { HostServices } from './protocol/handlers/handler.ts';
 import { ServerConnection } from './protocol/server/server.ts';
-import type { HostServices } from './protocol/server/services.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 // What `doctor` tells needs no host: it may be what keeps one from starting.

@@ -2,12 +2,12 @@
 // through the host, but spliced into the message that carries it.
 import { randomUUID } from 'node:crypto';
 
-/** The raw values that the stringification under way has met; undefined where none is under way. */
-let met: RawJson[] | undefined;
+/** The raw values in what is being encoded; undefined while nothing is. */
+let found: RawJson[] | undefined;
 
 /**
- * What stands in the text for a raw value until its bytes are put there. Random, so that no content from outside can
- * contain it: a source that held it would have its tree spliced into the wrong place.
+ * Stands for a raw value until its bytes are put there. Random, so that no content from outside can contain it: a source
+ * that did would have its tree spliced into the wrong place.
  */
 const placeholder = `babelhost-raw-${randomUUID()}`;
 const quotedPlaceholder = JSON.stringify(placeholder);
@@ -24,40 +24,27 @@ export class RawJson {
     return this.chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
   }
 
-  /** Decodes the value: for whoever asked for it, never on the way through. */
   decode(): unknown {
     return JSON.parse(Buffer.concat(this.chunks).toString('utf8'));
   }
 
-  /** Called by JSON.stringify: leaves the placeholder that `encodeMessage` then replaces. */
+  /** Called by JSON.stringify: leaves the placeholder that `encodeJson` then replaces. */
   toJSON(): unknown {
-    if (met === undefined) return this.decode();
-    met.push(this);
+    if (found === undefined) return this.decode();
+    found.push(this);
     return placeholder;
-  }
-}
-
-/** A JSON text with raw values in it: each of `raw` stands between two of `texts`. */
-export interface SplicedJson {
-  readonly texts: readonly string[];
-  readonly raw: readonly RawJson[];
-}
-
-/** The JSON text of `value`, with every RawJson in it left as it is. */
-export function spliceJson(value: unknown): SplicedJson {
-  const outer = met;
-  const raw: RawJson[] = [];
-  met = raw;
-  try {
-    const text = JSON.stringify(value);
-    return { texts: raw.length === 0 ? [text] : text.split(quotedPlaceholder), raw };
-  } finally {
-    met = outer;
   }
 }
 
 /** The JSON text of `value` as UTF-8 pieces, with every RawJson in it spliced in as it is, uncopied. */
 export function encodeJson(value: unknown): Uint8Array[] {
-  const { texts, raw } = spliceJson(value);
-  return texts.flatMap((text, index) => [Buffer.from(text, 'utf8'), ...(raw[index]?.chunks ?? [])]);
+  const raw: RawJson[] = [];
+  found = raw;
+  try {
+    const text = JSON.stringify(value);
+    const texts = raw.length === 0 ? [text] : text.split(quotedPlaceholder);
+    return texts.flatMap((part, index) => [Buffer.from(part, 'utf8'), ...(raw[index]?.chunks ?? [])]);
+  } finally {
+    found = undefined;
+  }
 }

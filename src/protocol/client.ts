@@ -16,6 +16,16 @@ import { FrameWriter } from './framing/frame-writer.ts';
 import type { FileResult, MethodName, Params, Result } from './methods.ts';
 import { decodeWithRawTrees } from './raw-trees.ts';
 
+/** What is being done, with how much of how much: beyond LSP, so that a program can draw its own bar. */
+export interface ProgressDetail {
+  /** Such as `fetch`. */
+  readonly phase: string;
+  /** What it is done to, such as a layer's digest. */
+  readonly item?: string;
+  readonly done: number;
+  readonly total?: number;
+}
+
 /** What a host reports on a `workDoneToken` (LSP 3.17, "Work Done Progress"). */
 export type WorkDoneProgress =
   | { readonly kind: 'begin'; readonly title: string; readonly message?: string; readonly percentage?: number }
@@ -23,13 +33,7 @@ export type WorkDoneProgress =
       readonly kind: 'report';
       readonly message?: string;
       readonly percentage?: number;
-      /** Beyond LSP, so that a program can draw its own bar: what is being done, with how much of how much. */
-      readonly detail?: {
-        readonly phase: string;
-        readonly item?: string;
-        readonly done: number;
-        readonly total?: number;
-      };
+      readonly detail?: ProgressDetail;
     }
   | { readonly kind: 'end'; readonly message?: string };
 

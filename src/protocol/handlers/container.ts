@@ -1,14 +1,13 @@
 // What the methods about containers do: a thin layer over the registry of the container room.
 import { constants } from 'node:os';
-import type { EntryPoint, LimitChanges, ProcessState } from '../../container/index.ts';
+import type { EntryPoint } from '../../container/index.ts';
 import { BabelhostError } from '../../base/errors.ts';
 import { environmentOf } from '../../images/index.ts';
 import type { containerMethods } from '../methods/container.ts';
-import type { Result } from '../methods.ts';
-import { untilCancelled, type Handlers } from './handler.ts';
+import { given, untilCancelled, type Handlers } from './handler.ts';
 
-/** How long what a process wrote is waited for after its end: one that it left behind may hold its pipes for ever. */
-const outputPatienceMs = 1000;
+/** How long to wait for a process's output after its end: a process that it left behind may hold its pipes for ever. */
+const outputWaitMs = 1000;
 
 export const containerHandlers: Handlers<keyof typeof containerMethods> = {
   'container/create': async (params, _context, { store, containers }) => {
@@ -23,9 +22,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
     return await containers.create({
       image: digest,
       entryPoint,
-      ...(hostname !== undefined && { hostname }),
-      ...(writable !== undefined && { writable }),
-      ...(limits !== undefined && { limits }),
+      ...given({ hostname, writable, limits }),
     });
   },
 
@@ -36,10 +33,9 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
     return { notes: [] };
   },
 
-  'container/setLimits': ({ handle, ...limits }, _context, { containers }) => {
-    const changes: LimitChanges = limits;
-    return { notes: [...containers.setLimits(handle, changes)] };
-  },
+  'container/setLimits': ({ handle, ...limits }, _context, { containers }) => ({
+    notes: containers.setLimits(handle, limits),
+  }),
 
   'container/setRunState': ({ handle, runState }, _context, { containers }) => {
     containers.setRunState(handle, runState);
@@ -55,10 +51,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
   },
 
   'container/commit': ({ handle }, context, services) =>
-    untilCancelled(context, services, async () => {
-      const { notes, ...committed } = await services.containers.commit(handle, context.signal);
-      return { ...committed, notes: [...notes] };
-    }),
+    untilCancelled(context, services, () => services.containers.commit(handle, context.signal)),
 
   'container/destroy': async ({ id }, _context, { containers }) => {
     await containers.destroy(id);
@@ -66,23 +59,19 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
   },
 
   'container/list': async ({ status }, _context, { containers }) => ({
-    containers: (await containers.list(status)).map((summary) => ({ ...summary, args: [...summary.args] })),
+    containers: await containers.list(status),
   }),
 
   'container/config': async ({ id }, _context, { containers }) => {
-    const { entryPoint, limits, pending, ...config } = await containers.config(id);
+    const { limits, pending, ...config } = await containers.config(id);
     return {
       ...config,
-      entryPoint: { ...entryPoint, args: [...entryPoint.args] },
       limits: { ...limits },
       pending: pending.map(({ path, mode, size }) => ({ path, mode, sizeBytes: size })),
     };
   },
 
-  'container/state': async ({ id }, _context, { containers }) => {
-    const { processes, ...state } = await containers.state(id);
-    return { ...state, processes: processes.map(wireProcess) };
-  },
+  'container/state': async ({ id }, _context, { containers }) => await containers.state(id),
 
   'container/copyFrom': (params, context, services) =>
     untilCancelled(context, services, async () => {
@@ -96,7 +85,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
       const { id, args, input = '', wait, ...rest } = params;
       const started = { args, ...given(rest) };
       const process = await services.containers.execute(id, started, Buffer.from(input), context.signal);
-      if (wait !== true) return { process: wireProcess(process.state) };
+      if (wait !== true) return { process: process.state };
       const end = (): void => {
         process.blame('Its client gave it up.');
         process.kill();
@@ -105,9 +94,9 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
       if (context.signal.aborted) end();
       await process.ended;
       context.signal.removeEventListener('abort', end);
-      await process.log.settled(outputPatienceMs);
+      await process.log.settled(outputWaitMs);
       return {
-        process: wireProcess(process.state),
+        process: process.state,
         stdout: process.log.textOf('stdout'),
         stderr: process.log.textOf('stderr'),
         droppedBytes: process.log.droppedBytes,
@@ -120,22 +109,8 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
     return { signal: number };
   },
 
-  'container/logs': async ({ id }, _context, { containers }) => {
-    const { chunks, droppedBytes } = await containers.logs(id);
-    return { chunks: [...chunks], droppedBytes };
-  },
+  'container/logs': async ({ id }, _context, { containers }) => await containers.logs(id),
 };
-
-/** What is set of some members. */
-function given<T extends object>(members: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
-    [Name in keyof T]?: Exclude<T[Name], undefined>;
-  };
-}
-
-function wireProcess(state: ProcessState): Result<'container/state'>['processes'][number] {
-  return { ...state, args: [...state.args] };
-}
 
 function signalNumber(signal: number | string): number {
   if (typeof signal === 'number') return signal;

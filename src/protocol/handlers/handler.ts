@@ -1,11 +1,42 @@
-// What a handler is: a method's work, between the table's types and the rooms below; and what all of them share.
-import type { TraceSpan } from '../../drivers/observer.ts';
-import { CancelledError } from '../../drivers/request.ts';
+// What a handler is: a method's work, between the table's types and the rooms below; and what several of them share.
+import type { ContainerRegistry, ContainerRuntime } from '../../container/index.ts';
+import type { InstalledDrivers } from '../../drivers/installed/installed-drivers.ts';
+import type { DriverLimits } from '../../drivers/limits.ts';
+import type { DriverObserver, Tracer, TraceSpan } from '../../drivers/observer.ts';
+import type { Parser } from '../../drivers/parse/parser.ts';
+import type { Pools } from '../../drivers/pool/pools.ts';
 import type { ClientQueue } from '../../drivers/pool/request-queue.ts';
-import type { Progress } from '../../images/index.ts';
+import { CancelledError } from '../../drivers/request.ts';
+import { parsePlatform, type ImageStore, type Progress } from '../../images/index.ts';
+import type { Logger, LogRelay } from '../../base/log.ts';
 import type { CheckedParams, FileResult, MethodName, Result } from '../methods.ts';
 import type { ProgressReporter } from '../server/progress.ts';
-import type { HostServices } from '../server/services.ts';
+
+/** What handlers work on: the parts of a host, wired by src/host.ts. */
+export interface HostServices {
+  readonly root: string;
+  readonly limits: DriverLimits;
+  readonly store: ImageStore;
+  readonly runtime: ContainerRuntime;
+  readonly containers: ContainerRegistry;
+  readonly drivers: InstalledDrivers;
+  readonly pools: Pools;
+  readonly parser: Parser;
+  readonly logger: Logger;
+  readonly relay: LogRelay;
+  /** The catalogue file that the host was given in place of its own. */
+  readonly catalogueFile: string | undefined;
+  /** The project's own catalogue file. */
+  readonly shippedCatalogue: string;
+  /** Cancelled work that still cleans up; the store stays open until it is done. */
+  readonly unwinding: Set<Promise<void>>;
+  /** Undefined where metrics are off. */
+  readonly metrics?: DriverObserver;
+  /** Undefined where traces are off. */
+  readonly tracer?: Tracer;
+  /** In milliseconds of performance.now(). */
+  readonly startedAt: number;
+}
 
 /** What a handler knows of the request besides its parameters. */
 export interface RequestContext {
@@ -13,39 +44,55 @@ export interface RequestContext {
   readonly client: ClientQueue;
   /** What the log calls the request: unique in this process. */
   readonly id: string;
-  /** Where traces are on. */
+  /** Undefined where traces are off. */
   readonly span: TraceSpan | undefined;
   /** Aborted when the client has cancelled the request or gone away. */
   readonly signal: AbortSignal;
   readonly progress: ProgressReporter;
   /** Streams to the request's partialResultToken; resolves when the client's stream has taken it. */
-  readonly sendPartialResult: ((results: readonly FileResult[]) => Promise<void>) | undefined;
+  readonly sendPartialResult: ((results: readonly Sent<FileResult>[]) => Promise<void>) | undefined;
 }
+
+/** A value that is only sent, so that its lists may be the rooms' own. */
+export type Sent<T> = T extends readonly (infer Item)[]
+  ? readonly Sent<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Sent<T[Key]> }
+    : T;
 
 export type Handler<Name extends MethodName> = (
   params: CheckedParams<Name>,
   context: RequestContext,
   services: HostServices,
-) => Promise<Result<Name>> | Result<Name>;
+) => Promise<Sent<Result<Name>>> | Sent<Result<Name>>;
 
 /** The handlers of some methods. */
 export type Handlers<Name extends MethodName> = { readonly [Each in Name]: Handler<Each> };
 
-/** Passes on how far work on an image is, layer by layer. */
-export function transferProgress(progress: ProgressReporter): (step: Progress) => void {
-  return ({ phase, layer, done, total }) => {
-    progress.report({
-      phase,
-      done,
-      ...(layer !== undefined && { item: layer }),
-      ...(total !== undefined && { total }),
-    });
+/** The members that are not undefined. */
+export function given<T extends object>(members: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof T]?: Exclude<T[Name], undefined>;
+  };
+}
+
+/** The options with which an image is moved on a client's behalf; progress is reported layer by layer. */
+export function transferOptions(
+  { signal, progress }: RequestContext,
+  { platform, credentials }: Pick<CheckedParams<'image/pull'>, 'platform' | 'credentials'>,
+) {
+  return {
+    signal,
+    onProgress: ({ phase, layer, done, total }: Progress): void => {
+      progress.report({ phase, done, ...given({ item: layer, total }) });
+    },
+    ...given({ credentials, platform: platform === undefined ? undefined : parsePlatform(platform) }),
   };
 }
 
 /**
- * Frees the client at the instant that it cancels. What `work` began is then on its way out (it has the same signal): it
- * ends its fetches at once, and removes in its own time what it had made, for which the host waits when it closes.
+ * Frees the client as soon as it cancels. The work, which has the same signal, ends its fetches at once and still removes
+ * what it had made, for which the host waits when it closes.
  * @throws CancelledError
  */
 export async function untilCancelled<T>(
@@ -61,21 +108,14 @@ export async function untilCancelled<T>(
   );
   unwinding.add(settled);
   void settled.then(() => unwinding.delete(settled));
-  let cancel: (() => void) | undefined;
-  const cancelled = new Promise<never>((_resolve, reject) => {
-    cancel = () => {
-      reject(new CancelledError());
-    };
-    signal.addEventListener('abort', cancel, { once: true });
-  });
+  const { promise: cancelled, reject } = Promise.withResolvers<never>();
+  const cancel = (): void => {
+    reject(new CancelledError());
+  };
+  signal.addEventListener('abort', cancel, { once: true });
   try {
     return await Promise.race([working, cancelled]);
   } finally {
-    if (cancel !== undefined) signal.removeEventListener('abort', cancel);
+    signal.removeEventListener('abort', cancel);
   }
-}
-
-/** Milliseconds to the microsecond. */
-export function rounded(milliseconds: number): number {
-  return Math.round(milliseconds * 1000) / 1000;
 }

@@ -5,61 +5,40 @@ import {
   formatPlatform,
   formatReference,
   parseName,
-  parsePlatform,
   parseReference,
   type LayoutReference,
   type Reference,
   type StoredImage,
 } from '../../images/index.ts';
 import type { Image } from '../methods.ts';
-import { transferProgress, untilCancelled, type Handlers } from './handler.ts';
+import type { imageMethods } from '../methods/image.ts';
+import { given, transferOptions, untilCancelled, type Handlers, type Sent } from './handler.ts';
 
-type ImageMethod = `image/${'build' | 'pull' | 'push' | 'list' | 'inspect' | 'remove' | 'prune'}`;
-
-export const imageHandlers: Handlers<ImageMethod> = {
-  'image/build': async ({ directory, name, output, platform, credentials }, context, services) => {
-    const { signal, progress } = context;
-    progress.begin(`Building ${directory}`);
-    const image = await untilCancelled(context, services, () =>
-      services.store.build(directory, {
-        signal,
-        onProgress: transferProgress(progress),
-        ...(name !== undefined && { name }),
-        ...(output !== undefined && { output: parseLayout(output) }),
-        ...(platform !== undefined && { platform: parsePlatform(platform) }),
-        ...(credentials !== undefined && { credentials }),
-      }),
-    );
-    return wireImage(image);
+export const imageHandlers: Handlers<keyof typeof imageMethods> = {
+  'image/build': async ({ directory, name, output, ...from }, context, services) => {
+    context.progress.begin(`Building ${directory}`);
+    const options = {
+      ...transferOptions(context, from),
+      ...given({ name, output: output === undefined ? undefined : parseLayout(output) }),
+    };
+    return wireImage(await untilCancelled(context, services, () => services.store.build(directory, options)));
   },
 
-  'image/pull': async ({ reference, platform, credentials }, context, services) => {
-    const { signal, progress } = context;
-    progress.begin(`Pulling ${reference}`);
+  'image/pull': async ({ reference, ...from }, context, services) => {
+    context.progress.begin(`Pulling ${reference}`);
     const image = await untilCancelled(context, services, () =>
-      services.store.install(parseReference(reference), {
-        signal,
-        onProgress: transferProgress(progress),
-        ...(platform !== undefined && { platform: parsePlatform(platform) }),
-        ...(credentials !== undefined && { credentials }),
-      }),
+      services.store.install(parseReference(reference), transferOptions(context, from)),
     );
     return wireImage(image);
   },
 
   'image/push': async ({ name, reference, credentials }, context, services) => {
-    const { signal, progress } = context;
     const { store } = services;
     const image = await store.inspect(name);
     const target = reference === undefined ? nameOf(image, name) : parseReference(reference);
-    progress.begin(`Pushing ${name} to ${formatReference(target)}`);
-    await untilCancelled(context, services, () =>
-      store.push(image.digest, target, {
-        signal,
-        onProgress: transferProgress(progress),
-        ...(credentials !== undefined && { credentials }),
-      }),
-    );
+    context.progress.begin(`Pushing ${name} to ${formatReference(target)}`);
+    const options = transferOptions(context, { credentials });
+    await untilCancelled(context, services, () => store.push(image.digest, target, options));
     return { digest: image.digest, reference: formatReference(target) };
   },
 
@@ -83,13 +62,10 @@ export const imageHandlers: Handlers<ImageMethod> = {
       metrics?.removed(each, digest);
       pools.retire(each);
     }
-    return { removed: digest, names: [...names] };
+    return { removed: digest, names };
   },
 
-  'image/prune': async (_params, _context, { store }) => {
-    const { removed, freedBytes } = await store.prune();
-    return { removed: [...removed], freedBytes };
-  },
+  'image/prune': async (_params, _context, { store }) => await store.prune(),
 };
 
 /** A place that an image can be built into. */
@@ -135,21 +111,20 @@ function isShortFor(asked: string, reference: Reference): boolean {
   }
 }
 
-function wireImage(image: StoredImage): Image {
-  const { config } = image;
+function wireImage({ digest, names, annotations, size, platform, created, config, layers }: StoredImage): Sent<Image> {
   return {
-    digest: image.digest,
-    names: [...image.names],
-    annotations: { ...image.annotations },
-    sizeBytes: image.size,
-    platform: formatPlatform(image.platform),
-    ...(image.created !== undefined && { created: image.created }),
+    digest,
+    names,
+    annotations,
+    sizeBytes: size,
+    platform: formatPlatform(platform),
+    created,
     user: config.user,
     workingDirectory: config.workingDirectory,
-    entrypoint: [...config.entrypoint],
-    command: [...config.command],
-    environment: [...config.env],
-    labels: { ...config.labels },
-    layers: image.layers.map(({ digest, size, mediaType }) => ({ digest, sizeBytes: size, mediaType })),
+    entrypoint: config.entrypoint,
+    command: config.command,
+    environment: config.env,
+    labels: config.labels,
+    layers: layers.map((layer) => ({ digest: layer.digest, sizeBytes: layer.size, mediaType: layer.mediaType })),
   };
 }

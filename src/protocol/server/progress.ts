@@ -1,17 +1,8 @@
 // Progress of long work to a client (LSP 3.17, "Work Done Progress"), never more often than an eye can follow.
-import type { WorkDoneProgress } from '../client.ts';
+import type { ProgressDetail, WorkDoneProgress } from '../client.ts';
 
-/** Reports are dropped that come sooner than this after the last, in milliseconds. */
+/** Reports that come sooner than this after the last are dropped, in milliseconds. */
 const intervalMs = 100;
-
-export interface Detail {
-  /** What is being done, such as `fetch`. */
-  readonly phase: string;
-  /** On what, such as a layer's digest. */
-  readonly item?: string;
-  readonly done: number;
-  readonly total?: number;
-}
 
 export class ProgressReporter {
   readonly #send: (progress: WorkDoneProgress) => void;
@@ -28,20 +19,20 @@ export class ProgressReporter {
     this.#send({ kind: 'begin', title, percentage: 0 });
   }
 
-  report(detail: Detail): void {
+  report(detail: ProgressDetail): void {
     const key = `${detail.phase} ${detail.item ?? ''}`;
     const now = performance.now();
     const finished = detail.total !== undefined && detail.done >= detail.total;
     if (!finished && now - (this.#last.get(key) ?? -Infinity) < intervalMs) return;
     this.#last.set(key, now);
-    // LSP's percentage is of the whole work and never falls: one item among several tells nothing of it.
+    // LSP's percentage is of the whole work and never falls, so one item of several has none.
     const { item, done, total = 0 } = detail;
     const percentage = item === undefined && total > 0 ? Math.floor((100 * done) / total) : undefined;
     this.#send({ kind: 'report', detail, ...(percentage !== undefined && { percentage }) });
   }
 
-  end(message?: string): void {
-    if (this.#begun) this.#send({ kind: 'end', ...(message !== undefined && { message }) });
+  end(): void {
+    if (this.#begun) this.#send({ kind: 'end' });
     this.#begun = false;
   }
 }

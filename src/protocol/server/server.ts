@@ -1,10 +1,11 @@
 // One client's connection: frames in, methods called, answers out, and the lifecycle that LSP 3.17 gives it. A host may
 // have several; each has its own cancellation and progress.
 //
-// Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes up one
-// message in a turn of the event loop, and each passes an emitter, two timers and a dozen promises. A request that takes
-// the driver half a millisecond was a quarter longer for it. Here it reaches its handler in the turn in which it was read.
+// Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes one
+// message in a turn of the event loop, through an emitter, two timers and a dozen promises, which costs a request that takes
+// the driver half a millisecond a quarter more. Here it reaches its handler in the turn in which it was read.
 import type { Readable, Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   ErrorCodes,
   Message,
@@ -12,25 +13,24 @@ import {
   type Disposable as Listening,
   type NotificationMessage,
   type RequestMessage,
+  type ResponseMessage,
 } from 'vscode-jsonrpc/node';
-import { BabelhostError } from '../../base/errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import type { TraceContext } from '../../drivers/observer.ts';
 import type { Logger } from '../../base/log.ts';
 import { version } from '../../base/package.ts';
 import { BackPressure, heldBytes } from './back-pressure.ts';
 import { FrameReader, type FrameFault } from '../framing/frame-reader.ts';
 import { FrameWriter } from '../framing/frame-writer.ts';
-import { handlers, type HandledMethod, type RequestContext } from '../handlers/handlers.ts';
-import { LogMessages } from './log-messages.ts';
+import type { HostServices, RequestContext } from '../handlers/handler.ts';
+import { handlers } from '../handlers/handlers.ts';
 import type { Method } from '../methods/method.ts';
 import { isMethodName, methods, type CheckedParams, type Result } from '../methods.ts';
-import { ParentWatch } from './parent-watch.ts';
+import { ProgressReporter } from './progress.ts';
 import { frameError, invalidParams, responseError } from './responses.ts';
-import { ServedRequest } from './served-request.ts';
-import type { HostServices } from './services.ts';
 
 export interface ServerOptions {
-  /** The largest message that is taken from the client, in bytes. */
+  /** The largest message that is accepted from the client, in bytes. */
   readonly messageBytes: number;
   /** How long requests in flight may go on after the client has closed its end or asked to shut down, in ms. */
   readonly drainMs: number;
@@ -38,6 +38,9 @@ export interface ServerOptions {
 
 /** How a connection ended: after `exit`, properly or not, or because the client's stream ended. */
 export type ConnectionEnd = { readonly by: 'exit'; readonly afterShutdown: boolean } | { readonly by: 'close' };
+
+/** How often to check whether the process that `initialize` named still lives, in milliseconds. */
+const parentCheckMs = 1000;
 
 let connections = 0;
 
@@ -50,19 +53,20 @@ export class ServerConnection {
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #pressure: BackPressure;
-  readonly #log: LogMessages;
-  readonly #parent: ParentWatch;
   readonly #listening: Listening;
   readonly #name: string;
   #called = 0;
-  /** Those that are being worked on, a `shutdown` aside: it waits for the others. */
-  readonly #inFlight = new Set<ServedRequest>();
-  readonly #byId = new Map<string | number, ServedRequest>();
-  /** Told when no request is in flight any more. */
+  /** The requests being worked on, except `shutdown`, which waits for them. */
+  readonly #inFlight = new Set<AbortController>();
+  readonly #byId = new Map<string | number, AbortController>();
+  /** Called when no request is in flight any more. */
   #onIdle: (() => void)[] = [];
   #shutdown = false;
   #gone = false;
-  #end: (end: ConnectionEnd) => void = () => undefined;
+  readonly #end: (end: ConnectionEnd) => void;
+  /** Ends the subscription to the log. */
+  #stopLog: () => void = () => undefined;
+  #parentTimer: NodeJS.Timeout | undefined;
 
   constructor(services: HostServices, input: Readable, output: Writable, options: ServerOptions) {
     this.#services = services;
@@ -73,18 +77,15 @@ export class ServerConnection {
     this.#pressure = new BackPressure(input, output, () => {
       services.pools.dispatch();
     });
-    this.#writer = new FrameWriter(output);
-    this.#log = new LogMessages(services.relay, (line) => {
-      // A log is no answer: what a client has no room for is not kept for it.
-      if (!this.#pressure.backedUp) void this.#notify('window/logMessage', line).catch(() => undefined);
-    });
-    this.#parent = new ParentWatch((processId) => {
-      this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');
+    const { promise, resolve } = Promise.withResolvers<ConnectionEnd>();
+    this.#end = resolve;
+    const close = (): void => {
       this.#end({ by: 'close' });
-    });
-    const closing = new Promise<ConnectionEnd>((resolve) => {
-      this.#end = resolve;
-    });
+    };
+    this.#writer = new FrameWriter(output);
+    // Nobody reads the answers any more: the client's requests may stop.
+    output.once('close', close);
+    this.#writer.onError(close);
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
       onFault: (fault) => {
@@ -95,27 +96,18 @@ export class ServerConnection {
         this.#pressure.ahead(is);
       },
       onEnd: () => {
-        void this.#drain().then(() => {
-          this.#end({ by: 'close' });
-        });
+        void this.#drain().then(close);
       },
     });
     this.#reader.onError((error) => {
       this.#logger.debug({ err: error }, 'connection error');
     });
-    // Nobody reads the answers any more: what is still at work for this client may stop.
-    const unread = (): void => {
-      this.#end({ by: 'close' });
-    };
-    output.once('close', unread);
-    this.#writer.onError(unread);
-    this.ended = closing.then((end) => {
+    this.ended = promise.then((end) => {
       this.#gone = true;
-      this.#parent.end();
-      this.#log.end();
+      clearInterval(this.#parentTimer);
+      this.#stopLog();
       this.#listening.dispose();
-      for (const request of this.#byId.values()) request.cancel();
-      for (const request of this.#inFlight) request.cancel();
+      for (const request of [...this.#byId.values(), ...this.#inFlight]) request.abort();
       return end;
     });
     this.#listening = this.#reader.listen((message) => {
@@ -128,35 +120,30 @@ export class ServerConnection {
     this.#pressure.read(this.#writer.pending);
     if (Message.isRequest(message)) void this.#serve(message);
     else if (Message.isNotification(message)) this.#notified(message);
-    // A response to a request that was never sent: a client's fault, and no reason to stop.
+    // The host sends no requests: a client's fault, and no reason to stop.
     else this.#logger.debug('a response that nothing had asked for was ignored');
   }
 
   /** Answers a request. Never rejects. */
   async #serve({ id, method, params }: RequestMessage): Promise<void> {
-    this.#called += 1;
-    const request = new ServedRequest(this.#pressure, `${this.#name}-${this.#called}`, this.#sendProgress);
+    const request = new AbortController();
     if (id !== null) this.#byId.set(id, request);
     if (method !== 'shutdown') this.#inFlight.add(request);
-    let result: unknown;
-    let failure: ResponseError<unknown> | undefined;
+    const response: ResponseMessage = { jsonrpc: '2.0', id };
     try {
-      result = await this.#call(method, params ?? {}, request);
+      response.result = (await this.#call(method, params ?? {}, request.signal)) ?? null;
     } catch (error) {
-      failure = responseError(error, this.#logger);
+      response.error = responseError(error, this.#logger).toJson();
     }
     if (id !== null && this.#byId.get(id) === request) this.#byId.delete(id);
-    this.#writer.send(
-      failure === undefined
-        ? { jsonrpc: '2.0', id, result: result ?? null }
-        : { jsonrpc: '2.0', id, error: failure.toJson() },
-    );
+    // A client that has gone is noticed by its streams.
+    void this.#writer.write(response).catch(() => undefined);
     this.#inFlight.delete(request);
     if (this.#inFlight.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
   /** @throws what responseError makes an answer of */
-  #call(name: string, params: unknown, request: ServedRequest): unknown {
+  async #call(name: string, given: unknown, signal: AbortSignal): Promise<unknown> {
     if (!isMethodName(name)) {
       throw new ResponseError(
         ErrorCodes.MethodNotFound,
@@ -171,49 +158,77 @@ export class ServerConnection {
       });
     }
     const method: Method = methods[name];
-    const checked = method.params.safeParse(params);
+    const checked = method.params.safeParse(given);
     if (!checked.success) throw invalidParams(name, checked.error);
     if (name === 'initialize') return this.#initialize(checked.data);
     if (name === 'shutdown') {
       this.#shutdown = true;
-      return this.#drain().then(() => null);
+      await this.#drain();
+      return null;
     }
-    return this.#handle(name, checked.data, request);
-  }
-
-  async #handle(name: HandledMethod, params: Record<string, unknown>, request: ServedRequest): Promise<unknown> {
-    request.takeTokens(params);
+    const params = checked.data;
+    const id = `${this.#name}-${++this.#called}`;
+    const { workDoneToken, partialResultToken } = params;
+    const progress = new ProgressReporter((report) => {
+      if (workDoneToken !== undefined) void this.#sendProgress(workDoneToken, report).catch(() => undefined);
+    });
+    const span = this.#services.tracer?.start(name, params['_meta'] as TraceContext | undefined);
+    span?.annotate({ 'babelhost.request': id });
     const bytes = heldBytes(params);
     this.#pressure.hold(bytes);
-    const span = this.#services.tracer?.start(name, params['_meta'] as TraceContext | undefined);
-    if (span !== undefined) {
-      span.annotate({ 'babelhost.request': request.id });
-      request.span = span;
-    }
     let failure: unknown;
     try {
       // The handler's own type is lost on the way through the table; the table ties schema and handler together.
       const handler = handlers[name] as (params: unknown, context: RequestContext, services: HostServices) => unknown;
-      return await handler(params, request, this.#services);
+      const context: RequestContext = {
+        client: this.#pressure,
+        id,
+        span,
+        signal,
+        progress,
+        sendPartialResult:
+          partialResultToken === undefined ? undefined : (results) => this.#sendProgress(partialResultToken, results),
+      };
+      return await handler(params, context, this.#services);
     } catch (error) {
       failure = error;
       throw error;
     } finally {
       span?.end(failure);
-      this.#logger.trace({ request: request.id, method: name, kind: kindOf(failure) }, 'request answered');
+      this.#logger.trace({ request: id, method: name, kind: kindOf(failure) }, 'request answered');
       this.#pressure.hold(-bytes);
-      request.end();
+      progress.end();
     }
   }
 
   #initialize(params: CheckedParams<'initialize'>): Result<'initialize'> {
     const { processId, trace } = params;
-    if (processId !== undefined && processId !== null) this.#parent.watch(processId);
-    if (trace !== undefined) this.#log.setTrace(trace);
+    if (processId !== undefined && processId !== null) this.#watchParent(processId);
+    if (trace !== undefined) this.#setTrace(trace);
     return {
       capabilities: { experimental: { methods: Object.keys(methods) } },
       serverInfo: { name: 'babelhost', version },
     };
+  }
+
+  /** LSP 3.17, "Initialize Request": the server ends when the process that `initialize` names does. */
+  #watchParent(processId: number): void {
+    clearInterval(this.#parentTimer);
+    this.#parentTimer = setInterval(() => {
+      if (isAlive(processId)) return;
+      this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');
+      this.#end({ by: 'close' });
+    }, parentCheckMs).unref();
+  }
+
+  /** @param value of LSP's TraceValue: anything but `off` asks for the log as `window/logMessage` */
+  #setTrace(value: string): void {
+    this.#stopLog();
+    if (value === 'off') return;
+    this.#stopLog = this.#services.relay.subscribe((line) => {
+      // Lines are dropped while the client's stream is full.
+      if (!this.#pressure.backedUp) void this.#notify('window/logMessage', line).catch(() => undefined);
+    });
   }
 
   #notified({ method, params }: NotificationMessage): void {
@@ -221,18 +236,19 @@ export class ServerConnection {
       typeof params === 'object' && !Array.isArray(params) ? { ...params } : {};
     if (method === '$/cancelRequest') {
       const { id } = given;
-      // One that has been answered meanwhile, or never was: there is nothing to do, and nobody to tell.
-      if (typeof id === 'string' || typeof id === 'number') this.#byId.get(id)?.cancel();
+      // An id that is unknown may have been answered meanwhile.
+      if (typeof id === 'string' || typeof id === 'number') this.#byId.get(id)?.abort();
     } else if (method === 'exit') this.#end({ by: 'exit', afterShutdown: this.#shutdown });
     else if (method === '$/setTrace') {
-      if (typeof given['value'] === 'string') this.#log.setTrace(given['value']);
+      if (typeof given['value'] === 'string') this.#setTrace(given['value']);
     } else if (method !== 'initialized' && !method.startsWith('$/')) {
       this.#logger.debug({ method: method.slice(0, 200) }, 'a notification that is not known was ignored');
     }
   }
 
-  readonly #sendProgress = (token: string | number, value: unknown): Promise<void> =>
-    this.#notify('$/progress', { token, value });
+  #sendProgress(token: unknown, value: unknown): Promise<void> {
+    return this.#notify('$/progress', { token, value });
+  }
 
   #notify(method: string, params: object): Promise<void> {
     const message: NotificationMessage = { jsonrpc: '2.0', method, params };
@@ -240,8 +256,8 @@ export class ServerConnection {
   }
 
   /**
-   * Ends the connection from the host's side, as where the host's process is asked to end: no more requests are taken,
-   * those in flight may finish within `drainMs`. Resolves when they have.
+   * Ends the connection from the host's side, as on SIGTERM: no more requests are taken, those in flight may finish within
+   * `drainMs`. Resolves when they have.
    */
   async shutDown(): Promise<void> {
     this.#shutdown = true;
@@ -249,10 +265,10 @@ export class ServerConnection {
     this.#end({ by: 'close' });
   }
 
-  /** Waits until every request that was read has been answered; those in the way of a shutdown for `drainMs` at most. */
+  /** Waits until every request that was read has been answered, for `drainMs` at most. */
   async #drain(): Promise<void> {
     const deadline = performance.now() + this.#options.drainMs;
-    while (this.#reader.ahead && !this.#hasGone() && performance.now() < deadline) await turn();
+    while (this.#reader.ahead && !this.#gone && performance.now() < deadline) await nextTurn();
     if (this.#inFlight.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.max(deadline - performance.now(), 0));
@@ -265,31 +281,33 @@ export class ServerConnection {
     await this.#writer.flushed();
   }
 
-  /** As a call, because the compiler takes a field to be what it was before an await. */
-  #hasGone(): boolean {
-    return this.#gone;
-  }
-
   /** Answers a frame that is no request, so that its sender is not left waiting. */
   #refuse(fault: FrameFault): void {
     const id = 'id' in fault ? fault.id : null;
-    // Not the message: it may quote what the client sent.
+    // Without the message, which may quote what the client sent.
     this.#logger.warn({ fault: fault.kind, client: this.#name }, 'a message of the client was refused');
-    this.#writer.send({ jsonrpc: '2.0', id, error: frameError(fault) }, () => {
-      // Where one frame ends and the next begins is lost with its header: nothing after it can be understood.
-      if (fault.kind === 'header') this.#end({ by: 'close' });
-    });
+    const response: ResponseMessage = { jsonrpc: '2.0', id, error: frameError(fault) };
+    const written = this.#writer.write(response).catch(() => undefined);
+    // Without a valid header the start of the next frame is unknown.
+    if (fault.kind === 'header') {
+      void written.then(() => {
+        this.#end({ by: 'close' });
+      });
+    }
   }
 }
 
-/** The next turn of the event loop. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it lives, as another user's.
+    return systemErrorCode(error) === 'EPERM';
+  }
 }
 
-/** The kind of an error for the log, which gets no messages: they may name what the client would keep to itself. */
+/** The kind of an error for the log. Its message may quote the client's data. */
 function kindOf(error: unknown): string | undefined {
   if (error === undefined) return undefined;
   return error instanceof BabelhostError ? error.kind : error instanceof Error ? error.name : 'unknown';
