@@ -7,7 +7,7 @@ import { driverMethods } from './methods/driver.ts';
 import { hostMethods } from './methods/host.ts';
 import { imageMethods } from './methods/image.ts';
 import { lifecycleMethods } from './methods/lifecycle.ts';
-import { parseMethods } from './methods/parse.ts';
+import { parseMethods, type fileResult } from './methods/parse.ts';
 
 export const methods = {
   ...lifecycleMethods,
@@ -50,23 +50,18 @@ export const notifications = {
 export type MethodName = keyof typeof methods;
 
 /** The parameters of a method as a client gives them. */
-export type Params<Name extends MethodName> = z.input<(typeof methods)[Name]['params']>;
+export type Params<Name extends MethodName> = z.input<ReturnType<(typeof methods)[Name]['params']>>;
 
 /** The parameters of a method as its handler receives them, checked. */
-export type CheckedParams<Name extends MethodName> = z.output<(typeof methods)[Name]['params']>;
+export type CheckedParams<Name extends MethodName> = z.output<ReturnType<(typeof methods)[Name]['params']>>;
 
 /** The result of a method. */
-export type Result<Name extends MethodName> = z.output<(typeof methods)[Name]['result']>;
+export type Result<Name extends MethodName> = z.output<ReturnType<(typeof methods)[Name]['result']>>;
 
 /** One element of what `parse/files` streams. */
-export type FileResult = z.output<(typeof parseMethods)['parse/files']['partialResult']>[number];
+export type FileResult = z.output<ReturnType<typeof fileResult>>;
 
 export type Image = Result<'image/inspect'>;
 export type Driver = Result<'driver/inspect'>;
 export type PoolStatus = Result<'host/status'>['pools'][number];
 export type InstanceStatus = Result<'host/instances'>['instances'][number];
-
-/** Whether `name` is a method of the table. */
-export function isMethodName(name: string): name is MethodName {
-  return Object.hasOwn(methods, name);
-}

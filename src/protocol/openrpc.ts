@@ -27,23 +27,23 @@ export function openRpcDocument(): { openrpc: string } & Record<string, unknown>
 }
 
 function describe(name: string, method: Method): Record<string, unknown> {
-  const { properties = {}, required = [] } = schemaOf(method.params, 'input') as {
+  const { properties = {}, required = [] } = schemaOf(method.params(), 'input') as {
     properties?: Record<string, unknown>;
     required?: readonly string[];
   };
   return {
     name,
     summary: method.summary,
-    ...(method.description !== undefined && { description: method.description }),
+    description: method.description,
     paramStructure: 'by-name',
     params: Object.entries(properties).map(([property, schema]) => ({
       name: property,
       required: required.includes(property),
       schema,
     })),
-    result: { name: 'result', schema: schemaOf(method.result, 'output') },
+    result: { name: 'result', schema: schemaOf(method.result(), 'output') },
     errors: method.errors.map((kind) => ({ $ref: `#/components/errors/${kind}` })),
-    ...(method.partialResult !== undefined && { 'x-partial-result': schemaOf(method.partialResult, 'output') }),
+    'x-partial-result': method.partialResult && schemaOf(method.partialResult(), 'output'),
   };
 }
 

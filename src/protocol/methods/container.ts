@@ -1,16 +1,15 @@
 // The methods about containers as such: what runs in them need not be a driver. They are changed through handles, and
 // nothing changes before a commit.
 import { z } from 'zod';
-import { lazy } from '../../base/lazy.ts';
 import { method, name } from './method.ts';
 
-const id = lazy(() => z.string().max(100));
-const container = lazy(() => id().describe('The container’s id: a ULID.'));
-const handle = lazy(() => id().describe('A handle, from `container/create` or `container/handle`.'));
-const text = lazy(() => z.string().max(131_071));
-const status = lazy(() => z.enum(['created', 'running', 'stopped']));
+const id = () => z.string().max(100);
+const container = () => id().describe('The container’s id: a ULID.');
+const handle = () => id().describe('A handle, from `container/create` or `container/handle`.');
+const text = () => z.string().max(131_071);
+const status = () => z.enum(['created', 'running', 'stopped']);
 
-const entryPoint = lazy(() => ({
+const entryPoint = () => ({
   args: z.array(text()).min(1).max(4096).describe('The command and its arguments.'),
   env: z.record(text(), text()).describe('The environment.'),
   cwd: z.string().max(4095).describe('The working directory: an absolute path in the container.'),
@@ -18,19 +17,14 @@ const entryPoint = lazy(() => ({
     .string()
     .max(1024)
     .describe('`user`, `uid`, `user:group`, `uid:gid` …, as the image knows them; empty for root.'),
-}));
+});
 
-const someEntryPoint = lazy(() => ({
-  args: entryPoint().args.optional(),
-  env: entryPoint().env.optional(),
-  cwd: entryPoint().cwd.optional(),
-  user: entryPoint().user.optional(),
-}));
+const someEntryPoint = () => z.object(entryPoint()).partial().shape;
 
 const limit = (what: string) => z.number().min(-1).optional().describe(`${what}; -1 for the default.`);
 
 /** As src/container has them. */
-export const limitChanges = lazy(() => ({
+const limitChanges = () => ({
   memoryBytes: limit('Memory with page cache and /tmp, in bytes'),
   cpus: limit('Processor time for each second, in seconds'),
   processes: limit('Processes and threads'),
@@ -40,26 +34,24 @@ export const limitChanges = lazy(() => ({
   runTimeMs: limit('How long it may run after a start, in milliseconds; 0 for as long as it likes'),
   layerBytes: limit('What its writable layer may hold, in bytes'),
   layerFiles: limit('Files and folders that its writable layer may hold'),
-}));
+});
 
-const handleInfo = lazy(() =>
+const handleInfo = () =>
   z.object({
     handle: z.string(),
     id: z.string().describe('The container’s id.'),
     generation: z.int().describe('The commit that the handle was taken after; 0 before the first.'),
-  }),
-);
+  });
 
-const committed = lazy(() =>
+const committed = () =>
   z.object({
     id: z.string(),
     generation: z.int(),
     status: status(),
     notes: z.array(z.string()).describe('What was recorded and has no effect, or not yet.'),
-  }),
-);
+  });
 
-const processState = lazy(() =>
+const processState = () =>
   z.object({
     id: z.string().describe('The main process has the container’s id.'),
     main: z.boolean(),
@@ -71,11 +63,10 @@ const processState = lazy(() =>
     message: z.string().optional().describe('How it ended.'),
     startedAt: z.string(),
     finishedAt: z.string().optional(),
-  }),
-);
+  });
 
-const recorded = lazy(() => z.object({ notes: z.array(z.string()) }));
-const encoding = lazy(() => z.enum(['utf8', 'base64']).default('utf8').describe('How `content` is encoded.'));
+const recorded = () => z.object({ notes: z.array(z.string()) });
+const encoding = () => z.enum(['utf8', 'base64']).default('utf8').describe('How `content` is encoded.');
 const handleErrors = ['notFound', 'containerFailed'] as const;
 
 export const containerMethods = {

@@ -1,13 +1,12 @@
 // The methods that install, list, inspect and remove drivers.
 import { z } from 'zod';
-import { lazy } from '../../base/lazy.ts';
 import { method, name, workDone } from './method.ts';
 import { statuses } from '../../drivers/installed/manifest.ts';
 import { runLimitsSchema } from '../../drivers/installed/run-limits.ts';
 import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { credentials, platform } from './image.ts';
 
-export const driver = lazy(() =>
+const driver = () =>
   z.object({
     language: z.string(),
     reference: z.string().describe('Where the image came from.'),
@@ -16,10 +15,9 @@ export const driver = lazy(() =>
     installedAt: z.string().optional(),
     limits: runLimitsSchema().optional().describe('The limits of its containers that were given at its installation.'),
     manifest: keptManifest(),
-  }),
-);
+  });
 
-const language = lazy(() => name().describe('A language or an alias of one.'));
+const language = () => name().describe('A language or an alias of one.');
 
 export const driverMethods = {
   'driver/install': method({

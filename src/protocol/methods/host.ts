@@ -1,20 +1,18 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
-import { lazy } from '../../base/lazy.ts';
 import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { method, name } from './method.ts';
 
 /** One protection, with how it is enforced here. */
-export const protection = lazy(() =>
+const protection = () =>
   z.object({
     name: z.string(),
     enforced: z.enum(['yes', 'weaker', 'no']),
     by: z.string().describe('What enforces it, such as `cgroup v1` or `rlimit`.'),
     reason: z.string().optional().describe('Why it is weaker or missing, and how to mend that.'),
-  }),
-);
+  });
 
-export const poolStatus = lazy(() =>
+const poolStatus = () =>
   z.object({
     language: z.string(),
     image: z.string().describe('The digest of the image manifest.'),
@@ -29,10 +27,9 @@ export const poolStatus = lazy(() =>
     exited: z.int().describe('Instances that have ended, since the host started.'),
     p50Ms: z.number().optional().describe('Half of the last 1,024 answers came within this time.'),
     p99Ms: z.number().optional().describe('Ninety-nine in a hundred of them did.'),
-  }),
-);
+  });
 
-export const instanceStatus = lazy(() =>
+const instanceStatus = () =>
   z.object({
     id: z.string().describe('A ULID.'),
     language: z.string(),
@@ -47,8 +44,7 @@ export const instanceStatus = lazy(() =>
       .optional()
       .describe('Of all its processes, page cache included; only where a cgroup counts it.'),
     cpuMs: z.number().optional().describe('Processor time; only where a cgroup counts it.'),
-  }),
-);
+  });
 
 export const hostMethods = {
   'host/info': method({

@@ -1,32 +1,29 @@
 // The methods about images as such, drivers or not.
 import { z } from 'zod';
-import { lazy } from '../../base/lazy.ts';
 import { method, name, workDone } from './method.ts';
 
-export const platform = lazy(() =>
+export const platform = () =>
   z
     .string()
     .max(128)
     .regex(/^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9.]+)?$/, 'must be os/architecture, as in linux/amd64')
-    .describe('`os/architecture[/variant]`, as in `linux/arm64/v8`; this machine’s where it is not given.'),
-);
+    .describe('`os/architecture[/variant]`, as in `linux/arm64/v8`; this machine’s where it is not given.');
 
-export const credentials = lazy(() =>
+export const credentials = () =>
   z
     .union(
       [
         z.strictObject({ username: z.string().min(1).max(1024), password: z.string().max(65_536) }),
         z.strictObject({ identityToken: z.string().min(1).max(65_536) }),
       ],
-      // Of a union, zod tells what each member wants, naming members that it does not know: those may be secrets.
+      // zod's own error for a union names members that it does not know, which may be secrets.
       { error: 'must be {username, password} or {identityToken}' },
     )
     .describe(
       'For the registry, in place of what this machine has for it: a name with a password, or the token of an OAuth 2 service. Never logged or stored.',
-    ),
-);
+    );
 
-export const image = lazy(() =>
+const image = () =>
   z.object({
     digest: z.string().describe('The digest of the image manifest.'),
     names: z.array(z.string()),
@@ -41,8 +38,7 @@ export const image = lazy(() =>
     environment: z.array(z.string()),
     labels: z.record(z.string(), z.string()),
     layers: z.array(z.object({ digest: z.string(), sizeBytes: z.int(), mediaType: z.string() })),
-  }),
-);
+  });
 
 export const imageMethods = {
   'image/build': method({

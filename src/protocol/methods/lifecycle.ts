@@ -1,4 +1,4 @@
-// The lifecycle of a connection, as in LSP 3.17: a client may say hello, and may say goodbye; a script need not.
+// The lifecycle of a connection, as in LSP 3.17; all of it is optional.
 import { z } from 'zod';
 import { method } from './method.ts';
 

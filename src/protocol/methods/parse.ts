@@ -1,25 +1,22 @@
 // The methods that parse: one source, or many files.
 import { z } from 'zod';
-import { lazy } from '../../base/lazy.ts';
 import { method, name, progressToken, workDone } from './method.ts';
 
-export const modes = ['native', 'preprocessed', 'annotated', 'semantic'] as const;
-
-const mode = lazy(() =>
-  z.enum(modes).describe('What to return; `native` (the parser’s own tree) where it is not given.'),
-);
+const mode = () =>
+  z
+    .enum(['native', 'preprocessed', 'annotated', 'semantic'])
+    .describe('What to return; `native` (the parser’s own tree) where it is not given.');
 
 /** A parser's complaint about a source: a sentence, with its place where the parser tells it. */
-export const sourceError = lazy(() =>
+const sourceError = () =>
   z.looseObject({
     message: z.string(),
     line: z.int().optional().describe('Counted from 1.'),
     column: z.int().optional().describe('In characters, counted from 1.'),
     offset: z.int().optional().describe('As the driver counts, from 0.'),
-  }),
-);
+  });
 
-export const parseResult = lazy(() =>
+const parseResult = () =>
   z.object({
     language: z.string(),
     mode: mode(),
@@ -32,23 +29,20 @@ export const parseResult = lazy(() =>
       .optional()
       .describe('How many bytes `uast` has in this message, for a client that steps over it undecoded.'),
     uast: z.unknown().describe('The tree as the driver wrote it, or null where it made none.'),
-  }),
-);
+  });
 
 /** An error inside a result, with the same code, kind and data that an answer of its own would have. */
-export const errorValue = lazy(() =>
+const errorValue = () =>
   z.object({
     code: z.int(),
     message: z.string(),
     data: z.looseObject({ kind: z.string() }),
-  }),
-);
+  });
 
-export const fileResult = lazy(() =>
-  z.union([parseResult().extend({ uri: z.string() }), z.object({ uri: z.string(), error: errorValue() })]),
-);
+export const fileResult = () =>
+  z.union([parseResult().extend({ uri: z.string() }), z.object({ uri: z.string(), error: errorValue() })]);
 
-const globs = lazy(() => z.array(z.string().min(1).max(4096)).max(1000));
+const globs = () => z.array(z.string().min(1).max(4096)).max(1000);
 
 export const parseMethods = {
   parse: method({

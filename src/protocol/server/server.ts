@@ -25,7 +25,7 @@ import { FrameWriter } from '../framing/frame-writer.ts';
 import type { HostServices, RequestContext } from '../handlers/handler.ts';
 import { handlers } from '../handlers/handlers.ts';
 import type { Method } from '../methods/method.ts';
-import { isMethodName, methods, type CheckedParams, type Result } from '../methods.ts';
+import { methods, type CheckedParams, type MethodName, type Result } from '../methods.ts';
 import { ProgressReporter } from './progress.ts';
 import { frameError, invalidParams, responseError } from './responses.ts';
 
@@ -158,7 +158,7 @@ export class ServerConnection {
       });
     }
     const method: Method = methods[name];
-    const checked = method.params.safeParse(given);
+    const checked = method.params().safeParse(given);
     if (!checked.success) throw invalidParams(name, checked.error);
     if (name === 'initialize') return this.#initialize(checked.data);
     if (name === 'shutdown') {
@@ -295,6 +295,10 @@ export class ServerConnection {
       });
     }
   }
+}
+
+function isMethodName(name: string): name is MethodName {
+  return Object.hasOwn(methods, name);
 }
 
 function isAlive(processId: number): boolean {
