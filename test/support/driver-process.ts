@@ -2,7 +2,8 @@
 // fails to speak) the native protocol.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import type { DriverProcess, DriverExit } from '../../src/drivers/process/driver-process.ts';
+import type { ContainerExit } from '../../src/container/index.ts';
+import type { DriverProcess } from '../../src/drivers/process/driver-process.ts';
 
 let made = 0;
 
@@ -24,7 +25,7 @@ export const echoProgram = `eachLine(({ content }) => answer({ status: 'ok', err
 /** Starts a driver process that runs `program`. It ends with its stdin, with kill(), or with the test's process. */
 export function driverProcess(program: string): DriverProcess {
   const child = spawn(process.execPath, ['-e', prelude + program], { stdio: 'pipe' });
-  const exited = new Promise<DriverExit>((resolve) => {
+  const exited = new Promise<ContainerExit>((resolve) => {
     child.once('exit', (code, signal) => {
       resolve(
         signal === null

@@ -2,7 +2,8 @@
 // in memory, in the time of whatever clock the test has, and fails as each request says. As a real one it comes to a
 // request when it has answered the one before.
 import { PassThrough, Writable } from 'node:stream';
-import type { DriverProcess, DriverExit } from '../../src/drivers/process/driver-process.ts';
+import type { ContainerExit } from '../../src/container/index.ts';
+import type { DriverProcess } from '../../src/drivers/process/driver-process.ts';
 
 /** What a driver does with a request. */
 export type Behaviour =
@@ -27,9 +28,9 @@ export class FakeDriver implements DriverProcess {
   readonly stdout = new PassThrough();
   readonly stderr = new PassThrough();
   readonly stdin: Writable;
-  readonly exited: Promise<DriverExit>;
+  readonly exited: Promise<ContainerExit>;
   readonly #onAsked: (asked: Asked) => void;
-  #exit: (exit: DriverExit) => void = () => undefined;
+  #exit: (exit: ContainerExit) => void = () => undefined;
   #alive = true;
   readonly #written: { readonly asked: Asked; readonly id: string | undefined }[] = [];
 
@@ -68,7 +69,7 @@ export class FakeDriver implements DriverProcess {
     return Promise.resolve(undefined);
   }
 
-  async kill(): Promise<DriverExit> {
+  async kill(): Promise<ContainerExit> {
     this.#end({ reason: 'killed' });
     return await this.exited;
   }
@@ -114,7 +115,7 @@ export class FakeDriver implements DriverProcess {
     }
   }
 
-  #end(exit: DriverExit): void {
+  #end(exit: ContainerExit): void {
     if (!this.#alive) return;
     this.#alive = false;
     this.#exit(exit);

@@ -1,4 +1,4 @@
-// When to try again what failed: later each time, and never all at once.
+// When to try again what failed: later after each failure, and not at the same time as others.
 
 const firstMs = 100;
 const longestMs = 30_000;
@@ -15,13 +15,7 @@ export class Backoff {
     this.#until = performance.now() + delay * (0.5 + Math.random() / 2);
   }
 
-  /** Notes a success: the next failure is a first one again. */
-  succeeded(): void {
-    this.#failures = 0;
-    this.#until = 0;
-  }
-
-  /** For how long nothing should be tried, in milliseconds; 0 where it may be. */
+  /** How long to wait before the next try, in milliseconds. */
   get remainingMs(): number {
     return Math.max(this.#until - performance.now(), 0);
   }

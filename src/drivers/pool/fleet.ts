@@ -1,6 +1,5 @@
 // The instances of one driver: started for work and as the scaling policy wants, within the limits of this pool and the
-// budget of all; retired when they are worn out or not needed; replaced when they die. Knows nothing of requests but how
-// many there are.
+// budget of all; retired when they are worn out or not needed; replaced when they die. Of requests it knows the number.
 import { BabelhostError } from '../../base/errors.ts';
 import { Backoff } from './backoff.ts';
 import type { BudgetHolder } from './budget.ts';
@@ -9,7 +8,7 @@ import { Instance } from '../process/instance.ts';
 import type { PoolOptions } from './options.ts';
 import { defaultPolicy, type ScalingPolicy } from './scaling.ts';
 
-/** What a fleet asks its pool, and tells it. */
+/** A fleet's pool. */
 export interface FleetOwner {
   /** Requests that wait for an instance. */
   readonly waiting: number;
@@ -21,7 +20,7 @@ export interface FleetOwner {
   onFailed(reason: Error): void;
 }
 
-/** Instances are measured at every this many ticks of the scaling policy. */
+/** The memory of instances is measured at each tenth tick of the scaling policy. */
 const ticksBetweenMeasures = 10;
 
 export class Fleet implements BudgetHolder {
@@ -30,13 +29,14 @@ export class Fleet implements BudgetHolder {
   readonly #policy: ScalingPolicy;
   readonly #instances = new Set<Instance>();
   readonly #starts = new Set<Promise<void>>();
-  readonly #backoff = new Backoff();
   readonly #stopping = new AbortController();
   #target = 0;
   #warm = false;
   #shedNext = false;
   #exited = 0;
   #startErrors = 0;
+  /** While the driver does not work: when it is tried again, and why it does not where that is known. */
+  #backoff: Backoff | undefined;
   #failure: Error | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #nextTry: NodeJS.Timeout | undefined;
@@ -95,18 +95,12 @@ export class Fleet implements BudgetHolder {
   /** Why the driver does not work, while it does not: with the time after which it is tried again, in milliseconds. */
   get failure(): { readonly reason: Error; readonly retryAfterMs: number } | undefined {
     if (this.#failure === undefined) return undefined;
-    return { reason: this.#failure, retryAfterMs: Math.ceil(this.#backoff.remainingMs) };
+    return { reason: this.#failure, retryAfterMs: Math.ceil(this.#backoff?.remainingMs ?? 0) };
   }
 
   /** An instance that is ready for a request. */
   idle(): Instance | undefined {
     for (const instance of this.#instances) if (instance.state === 'idle' && !instance.retiring) return instance;
-    return undefined;
-  }
-
-  /** An instance at work that a request may be written to, behind the one that it is at. */
-  withRoomBehind(): Instance | undefined {
-    for (const instance of this.#instances) if (instance.hasRoomBehind) return instance;
     return undefined;
   }
 
@@ -118,12 +112,13 @@ export class Fleet implements BudgetHolder {
   /** An instance has answered: the driver works. */
   worked(): void {
     this.#failure = undefined;
-    this.#backoff.succeeded();
+    this.#backoff = undefined;
   }
 
-  /** The driver does not work: the next start waits. With a `reason`, requests meanwhile are refused with it. */
+  /** The driver does not work: the next start waits. With a `reason`, requests are refused with it until then. */
   failed(reason?: Error): void {
     this.#failure = reason ?? this.#failure;
+    this.#backoff ??= new Backoff();
     this.#backoff.failed();
   }
 
@@ -137,7 +132,7 @@ export class Fleet implements BudgetHolder {
   /** Starts as many instances as there is work for and the policy wants, as far as limits and back-off let it. */
   startMore(): void {
     if (this.#closing) return;
-    const { remainingMs } = this.#backoff;
+    const remainingMs = this.#backoff?.remainingMs ?? 0;
     if (remainingMs > 0) {
       if (this.wanted > this.size) this.#tryLater(remainingMs);
       return;
@@ -194,16 +189,7 @@ export class Fleet implements BudgetHolder {
   }
 
   async #start(): Promise<void> {
-    const {
-      limits,
-      logger,
-      boot,
-      language,
-      digest,
-      requestIds = false,
-      pipelining = false,
-      logStderr = false,
-    } = this.#options;
+    const { limits, logger, boot, language } = this.#options;
     const tooLong = AbortSignal.timeout(limits.bootMs);
     let driver: DriverProcess;
     try {
@@ -212,16 +198,10 @@ export class Fleet implements BudgetHolder {
       throw tooLong.aborted && !this.#closing ? this.#bootTimeout(error) : error;
     }
     const instance = new Instance(driver, {
-      language,
-      digest,
-      limits,
-      requestIds,
-      pipelining,
-      logStderr,
+      ...this.#options,
       graceMs: limits.graceMs,
-      logger,
       onFree: (free) => {
-        this.#becameFree(free);
+        this.#onFree(free);
       },
     });
     logger.debug({ instance: instance.id, pid: instance.pid, language }, 'instance started');
@@ -237,14 +217,14 @@ export class Fleet implements BudgetHolder {
     else this.#owner.onReady();
   }
 
-  #becameFree(instance: Instance): void {
+  #onFree(instance: Instance): void {
     if (this.#shedNext || this.#isWornOut(instance)) {
       this.#shedNext = false;
       instance.retire();
     } else this.#owner.onReady();
   }
 
-  /** Leaks are a matter of time: an instance that has done much, or holds much, makes room for a new one. */
+  /** Parsers leak: an instance that has done much, or holds much, is replaced. */
   #isWornOut({ requests, startedAt, memoryBytes }: Instance): boolean {
     const { retireRequests, retireAgeMs, retireMemoryBytes } = this.#options.limits;
     return (
@@ -273,6 +253,7 @@ export class Fleet implements BudgetHolder {
     this.#target = unused && !this.#warm ? 0 : wanted;
     for (const instance of idle.slice(0, Math.max(running.length - this.wanted, 0))) instance.retire();
     this.#ticks += 1;
+    for (const instance of this.#instances) void instance.endIfOutOfMemory();
     if (this.#ticks % ticksBetweenMeasures === 0) this.#measure();
     this.startMore();
     if (this.size > 0 || this.wanted > 0) return;
@@ -286,15 +267,17 @@ export class Fleet implements BudgetHolder {
         () => {
           if (instance.state === 'idle' && this.#isWornOut(instance)) instance.retire();
         },
-        // It ended while it was measured: then there is nothing to know of it any more.
+        // It ended while it was measured.
         () => undefined,
       );
     }
   }
 
   #bootTimeout(cause: unknown): BabelhostError {
-    const { limits, language } = this.#options;
-    const { bootMs } = limits;
+    const {
+      language,
+      limits: { bootMs },
+    } = this.#options;
     return new BabelhostError(
       'containerFailed',
       `The container of the ${language} driver did not start within ${bootMs} ms; see 'babelhost doctor', or give it more time (--boot-timeout).`,

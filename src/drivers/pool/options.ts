@@ -1,7 +1,7 @@
-// What a pool is made of and bounded by, and what it is asked.
-import type { Logger } from '../../base/log.ts';
+// The options and limits of a pool, and a request to it.
 import type { InstanceBudget } from './budget.ts';
 import type { DriverProcess } from '../process/driver-process.ts';
+import type { DriverTraits } from '../process/instance.ts';
 import type { AnswerLimits } from '../process/native-protocol.ts';
 import type { TraceSpan } from '../observer.ts';
 import type { Priority, ClientQueue } from './request-queue.ts';
@@ -11,7 +11,7 @@ import type { ScalingOptions } from './scaling.ts';
 export interface PoolLimits extends AnswerLimits, ScalingOptions {
   /** The most requests that may wait. */
   readonly queueLength: number;
-  /** How long a driver may take to come back after its request was given up, in milliseconds. */
+  /** How long a driver may take to answer after its request was given up, in milliseconds. */
   readonly graceMs: number;
   /** How long an instance may take to boot, in milliseconds. */
   readonly bootMs: number;
@@ -29,18 +29,9 @@ export interface PoolLimits extends AnswerLimits, ScalingOptions {
   readonly quarantineMs: number;
 }
 
-export interface PoolOptions {
-  readonly language: string;
-  readonly digest: string;
+export interface PoolOptions extends DriverTraits {
   readonly limits: PoolLimits;
   readonly budget: InstanceBudget;
-  readonly logger: Logger;
-  /** Whether the driver returns the id of each request with its answer. */
-  readonly requestIds?: boolean;
-  /** Whether the driver may be written a request before it has answered the last. Only where it returns ids. */
-  readonly pipelining?: boolean;
-  /** Whether what the driver writes to its stderr is logged, and not only how much. */
-  readonly logStderr?: boolean;
   /** Boots one driver; rejects with the reason where it cannot. */
   readonly boot: (signal: AbortSignal) => Promise<DriverProcess>;
 }
@@ -55,15 +46,4 @@ export interface PoolRequest {
   /** What the log calls it. */
   readonly id?: string | undefined;
   readonly span?: TraceSpan | undefined;
-}
-
-export interface PoolCounts {
-  readonly instances: number;
-  readonly busy: number;
-  readonly starting: number;
-  readonly wanted: number;
-  readonly waiting: number;
-  readonly success: number;
-  readonly failed: number;
-  readonly exited: number;
 }

@@ -1,49 +1,42 @@
 // The pool of one driver: the queue of requests before its fleet of instances. A request whose driver died is tried once
 // more; sources that kill drivers are refused for a time. Knows neither images nor the protocol.
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
-import { CrashTracker, type EarlyDeath } from './crash-tracker.ts';
+import { CrashTracker } from './crash-tracker.ts';
 import { Fleet } from './fleet.ts';
-import { aheadPatienceMs, type Instance } from '../process/instance.ts';
-import { Latencies } from './latencies.ts';
+import type { Instance } from '../process/instance.ts';
 import type { NativeAnswer } from '../process/native-protocol.ts';
-import type { PoolCounts, PoolOptions, PoolRequest } from './options.ts';
+import type { PoolOptions, PoolRequest } from './options.ts';
+import { DisplacedError, interactiveMs, pipelinedUntil } from '../process/pipelining.ts';
 import { RequestQueue, type Priority, type ClientQueue } from './request-queue.ts';
 import { CancelledError, timeoutError } from '../request.ts';
-import { DisplacedError } from '../process/written-request.ts';
-
-export type { PoolCounts, PoolLimits, PoolOptions, PoolRequest } from './options.ts';
 
 /** A request in the queue: run on an instance, or refused. */
 interface Waiting {
   readonly client: ClientQueue;
   readonly priority: Priority;
-  /** Whether it may be written behind another request now. */
-  readonly mayGoBehind: () => boolean;
+  /** Until when it may be written behind another request. */
+  readonly pipelinedUntil: number;
   readonly run: (instance: Instance) => void;
   readonly refuse: (error: Error) => void;
 }
 
-/** Longer requests are not written behind others: what they take is long, and what they wait for, short. */
-const longestBehind = 64 * 1024;
-
-/**
- * Nothing is written behind anything for so long after an interactive request, in milliseconds: the next one would have to
- * wait for two sources in place of one.
- */
-const interactiveMs = 1000;
+/** Percentiles are those of the last this many latencies. */
+const latenciesKept = 1024;
 
 export class Pool {
   readonly language: string;
   readonly digest: string;
-  readonly latencies = new Latencies();
   readonly #options: PoolOptions;
   readonly #queue: RequestQueue<Waiting>;
   readonly #fleet: Fleet;
-  readonly #crashes: CrashTracker;
+  /** Made when a request first fails. */
+  #crashes: CrashTracker | undefined;
   #inFlight = 0;
+  /** When the last interactive request came. */
   #interactiveAt = -Infinity;
   #success = 0;
   #failed = 0;
+  readonly #latencies: number[] = [];
   #closing = false;
   readonly #onDrained = new Set<() => void>();
 
@@ -54,7 +47,6 @@ export class Pool {
     const queue = new RequestQueue<Waiting>(options.limits.queueLength);
     const inUse = (): boolean => this.#inFlight > 0;
     this.#queue = queue;
-    this.#crashes = new CrashTracker(options.limits.quarantineMs, options.limits.timeoutMs);
     this.#fleet = new Fleet(options, {
       get waiting() {
         return queue.size;
@@ -76,7 +68,7 @@ export class Pool {
     return this.#fleet.instances;
   }
 
-  get counts(): PoolCounts {
+  get counts() {
     const { instances } = this.#fleet;
     return {
       instances: instances.length,
@@ -89,6 +81,14 @@ export class Pool {
       failed: this.#failed,
       exited: this.#fleet.exited,
     };
+  }
+
+  /** Percentiles of the latencies of the last 1,024 answers, in milliseconds; undefined before the first. */
+  get latencies(): { readonly p50: number; readonly p99: number } | undefined {
+    if (this.#success === 0) return undefined;
+    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const at = (part: number): number => sorted[Math.floor(part * sorted.length)] ?? 0;
+    return { p50: at(0.5), p99: at(0.99) };
   }
 
   /** Instances that could not be started. */
@@ -112,7 +112,7 @@ export class Pool {
     this.#fleet.touch();
     if (request.priority === 'interactive') this.#interactiveAt = performance.now();
     try {
-      this.#crashes.check(request.line, this.language);
+      this.#crashes?.check(request.line, this.language);
       let answer: NativeAnswer;
       try {
         answer = await this.#submit(request);
@@ -124,8 +124,9 @@ export class Pool {
         );
         answer = await this.#submit(request);
       }
+      const { deadline, timeoutMs } = request.timing;
+      this.#latencies[this.#success % latenciesKept] = performance.now() - (deadline - timeoutMs);
       this.#success += 1;
-      this.latencies.add(performance.now() - (request.timing.deadline - request.timing.timeoutMs));
       return answer;
     } catch (error) {
       this.#failed += 1;
@@ -142,14 +143,21 @@ export class Pool {
     this.#fleet.warm();
   }
 
-  /** Gives idle instances to those whose turn it is. To be called also when a client that was backedUp reads again. */
+  /** Gives requests of the queue to instances. To be called also when a client that was backed up reads again. */
   dispatch(): void {
     for (let idle = this.#fleet.idle(); idle !== undefined; idle = this.#fleet.idle()) {
       const waiting = this.#queue.next();
       if (waiting === undefined) return;
       waiting.run(idle);
     }
-    this.#writeBehind();
+    const now = performance.now();
+    if (this.#queue.has('interactive') || now - this.#interactiveAt < interactiveMs) return;
+    for (const busy of this.#fleet.instances) {
+      if (!busy.hasRoomBehind) continue;
+      const waiting = this.#queue.next((each) => now < each.pipelinedUntil);
+      if (waiting === undefined) return;
+      waiting.run(busy);
+    }
   }
 
   /** Lets what is in flight or waiting finish, each in its own time but within `graceMs`, then ends all instances. */
@@ -172,27 +180,17 @@ export class Pool {
     await this.#fleet.close();
   }
 
-  /** Gives instances that are at a batch's request another, so that they need not wait for the host between the two. */
-  #writeBehind(): void {
-    for (let busy = this.#fleet.withRoomBehind(); busy !== undefined; busy = this.#fleet.withRoomBehind()) {
-      if (this.#queue.has('interactive') || performance.now() - this.#interactiveAt < interactiveMs) return;
-      const waiting = this.#queue.next(({ mayGoBehind }) => mayGoBehind());
-      if (waiting === undefined) return;
-      waiting.run(busy);
-    }
-  }
-
-  /** @param wasDisplaced whether it waited behind another already: it then waits for an instance that is idle */
-  #submit(request: PoolRequest, wasDisplaced = false): Promise<NativeAnswer> {
+  /** @param behindUntil until when it may be written behind another request, where that is not as pipelinedUntil has it */
+  #submit(request: PoolRequest, behindUntil?: number): Promise<NativeAnswer> {
     if (this.#closing) throw this.#closedError();
     if (request.signal?.aborted === true) throw new CancelledError();
     const idle = this.#queue.size === 0 && !request.client.backedUp ? this.#fleet.idle() : undefined;
     if (idle !== undefined) return this.#run(idle, request);
     this.#failFast();
-    return this.#wait(request, wasDisplaced);
+    return this.#wait(request, behindUntil);
   }
 
-  /** Where no instance runs and none may be started yet because the driver does not work, the reason is told at once. */
+  /** Throws why the driver does not work, where no instance runs and none may be started yet. */
   #failFast(): void {
     const { failure } = this.#fleet;
     if (failure === undefined || failure.retryAfterMs === 0 || this.#fleet.size > 0) return;
@@ -201,80 +199,78 @@ export class Pool {
     throw new BabelhostError(reason.kind, reason.message, { ...reason.data, retryAfterMs }, { cause: reason });
   }
 
-  #wait(request: PoolRequest, wasDisplaced: boolean): Promise<NativeAnswer> {
-    const { line, timing, signal, client, priority } = request;
+  #wait(request: PoolRequest, behindUntil = pipelinedUntil(request)): Promise<NativeAnswer> {
+    const { timing, signal, client, priority } = request;
     const span = request.span?.child('queue');
-    return new Promise<NativeAnswer>((resolve, reject) => {
-      const leave = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        this.#queue.delete(waiting);
-      };
-      const waiting: Waiting = {
-        client,
-        priority,
-        mayGoBehind: () =>
-          priority === 'batch' &&
-          !wasDisplaced &&
-          line.length <= longestBehind &&
-          timing.deadline - performance.now() > 2 * aheadPatienceMs,
-        // Written in the same turn as the instance became idle, so that nobody else can take it in between.
-        run: (instance) => {
-          leave();
-          span?.end();
-          this.#run(instance, request).then(resolve, reject);
-        },
-        refuse: (error) => {
-          leave();
-          span?.end(error);
-          reject(error);
-        },
-      };
-      const abort = (): void => {
-        waiting.refuse(new CancelledError());
-      };
-      const timer = setTimeout(
-        () => {
-          waiting.refuse(timeoutError(timing.timeoutMs, 'waiting for an instance'));
-        },
-        Math.max(timing.deadline - performance.now(), 0),
-      );
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#queue.add(waiting)?.refuse(this.#overloaded());
-      // An instance may be idle: those before this one may all wait for clients that do not read.
-      this.dispatch();
-      this.#fleet.startMore();
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<NativeAnswer>();
+    const leave = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      this.#queue.delete(waiting);
+    };
+    const waiting: Waiting = {
+      client,
+      priority,
+      pipelinedUntil: behindUntil,
+      // Written in the same turn as the instance became idle, so that no other request can take it in between.
+      run: (instance) => {
+        leave();
+        span?.end();
+        this.#run(instance, request).then(resolve, reject);
+      },
+      refuse: (error) => {
+        leave();
+        span?.end(error);
+        reject(error);
+      },
+    };
+    const abort = (): void => {
+      waiting.refuse(new CancelledError());
+    };
+    const timer = setTimeout(
+      () => {
+        waiting.refuse(timeoutError(timing.timeoutMs, 'waiting for an instance'));
+      },
+      Math.max(timing.deadline - performance.now(), 0),
+    );
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#queue.add(waiting)?.refuse(this.#overloaded());
+    // An instance may be idle: those before this one may all wait for clients that do not read.
+    this.dispatch();
+    this.#fleet.startMore();
+    return promise;
   }
 
-  /** Runs a request on an instance, and draws the conclusions from how it ended. */
-  async #run(instance: Instance, asked: PoolRequest): Promise<NativeAnswer> {
-    const { id, line, timing, signal, span: request } = asked;
+  /** Runs a request on an instance; a failure may be the driver's or the source's fault. */
+  async #run(instance: Instance, request: PoolRequest): Promise<NativeAnswer> {
+    const { id, line, timing, signal } = request;
     let startedAt = performance.now();
     const onBegun = (): void => {
       startedAt = performance.now();
     };
-    const span = request?.child('instance', { 'babelhost.instance': instance.id, 'babelhost.image': this.digest });
+    const span = request.span?.child('instance', { 'babelhost.instance': instance.id, 'babelhost.image': this.digest });
     try {
       const answer = await instance.request({ line, timing, signal, onBegun });
       this.#fleet.worked();
-      this.#crashes.answered();
+      this.#crashes?.answered();
       span?.end();
       return answer;
     } catch (error) {
       span?.end(error);
-      if (error instanceof DisplacedError) return await this.#submit(asked, true);
+      if (error instanceof DisplacedError) return await this.#submit(request, -Infinity);
       if (isBabelhostError(error)) {
         const { kind } = error;
         this.#options.logger.debug({ request: id, instance: instance.id, kind }, 'a request failed on its instance');
       }
+      this.#crashes ??= new CrashTracker(this.#options.limits);
       const early = this.#crashes.failed(error, instance, line, performance.now() - startedAt);
-      if (early !== undefined) this.#diedEarly(early);
+      if (early !== undefined) this.#failDriver(early.reason);
       throw error;
     }
   }
 
-  #diedEarly({ reason }: EarlyDeath): void {
+  /** An instance ended before it ever answered. @param reason set once that is the driver's fault */
+  #failDriver(reason: BabelhostError | undefined): void {
     this.#fleet.failed(reason);
     // Those that wait would each have to wait for a start that is put off further and further.
     if (reason !== undefined && !this.#fleet.alive) this.#refuseAll(reason);
@@ -286,7 +282,7 @@ export class Pool {
 
   #overloaded(): BabelhostError {
     const limit = this.#options.limits.queueLength;
-    const retryAfterMs = Math.ceil(this.latencies.percentiles()?.p50 ?? 1000);
+    const retryAfterMs = Math.ceil(this.latencies?.p50 ?? 1000);
     return new BabelhostError(
       'overloaded',
       `${limit} requests wait for the ${this.language} driver already, which is the limit; try again in ${retryAfterMs} ms.`,

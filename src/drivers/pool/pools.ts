@@ -5,7 +5,8 @@ import { InstanceBudget } from './budget.ts';
 import type { Driver } from '../installed/installed-drivers.ts';
 import type { Instance } from '../process/instance.ts';
 import type { DriverLimits } from '../limits.ts';
-import { Pool, type PoolOptions } from './pool.ts';
+import type { PoolOptions } from './options.ts';
+import { Pool } from './pool.ts';
 
 export class Pools {
   readonly #make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>;

@@ -1,41 +1,16 @@
-// What the drivers room needs of a running container: its pipes and its end. The container room's Container is one;
-// tests of the pool use a plain child process.
-import type { Readable, Writable } from 'node:stream';
+// What the drivers room needs of a running container, and the error of a driver that ended. Tests of the pool give it
+// plain child processes.
 import { BabelhostError } from '../../base/errors.ts';
+import type { Container, ContainerExit } from '../../container/index.ts';
 
-/** How a container ended. */
-export type DriverExit =
-  /** With the limit on memory, where the kernel had ended another process of the process for that before. */
-  | { readonly reason: 'exited'; readonly code: number; readonly outOfMemoryBytes?: number }
-  | { readonly reason: 'signaled'; readonly signal: number }
-  | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
-  /** It lived for longer than its limit. */
-  | { readonly reason: 'outOfTime'; readonly limitMs: number }
-  /** One of its processes wrote a line in the place of the host's own. */
-  | { readonly reason: 'protocolFault'; readonly line: string }
-  | { readonly reason: 'killed' };
+type Needed = 'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'processes' | 'usage' | 'outOfMemory' | 'kill';
 
-export interface DriverProcess {
+export interface DriverProcess extends Pick<Container, Needed> {
   readonly id: string;
-  /** The host's process id of process 1, where the process is a container. */
-  readonly pid: number;
-  readonly stdin: Writable;
-  readonly stdout: Readable;
-  readonly stderr: Readable;
-  /** Never rejects. */
-  readonly exited: Promise<DriverExit>;
-  /** The host's process ids of all that runs in it. */
-  processes(): Promise<number[]>;
-  /** What it uses: memory in bytes, processor time in milliseconds; undefined where nothing counts it. */
-  usage(): Promise<{ readonly memoryBytes: number | undefined; readonly cpuMs: number | undefined }>;
-  /** The limit on memory in bytes, if the kernel has ended any process of it because all together used more. */
-  outOfMemory(): Promise<number | undefined>;
-  /** Ends it with SIGKILL; resolves when nothing of it is left. */
-  kill(): Promise<unknown>;
 }
 
 /** A sentence for how a driver ended. */
-function describeExit(exit: DriverExit): string {
+function describeExit(exit: ContainerExit): string {
   switch (exit.reason) {
     case 'exited':
       return exit.outOfMemoryBytes === undefined
@@ -56,12 +31,12 @@ function describeExit(exit: DriverExit): string {
 
 /**
  * The error of a request whose driver ended before it answered.
- * @param how how it ended; in words, where it has yet to
- * @param stderr its last words
+ * @param how its exit, or a reason in English where it has not exited yet
+ * @param stderr the last that it wrote to its stderr
  */
 export function driverCrashed(
   { id, language }: { readonly id: string; readonly language: string },
-  how: DriverExit | string,
+  how: ContainerExit | string,
   stderr = '',
 ): BabelhostError {
   const reason = typeof how === 'string' ? how : describeExit(how);

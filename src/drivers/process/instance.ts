@@ -1,45 +1,43 @@
-// An instance: one running driver, from its start to its end, as one state machine. It takes one request at a time, and
-// answers and requests are kept together: an answer that comes after its request was given up is read and dropped before
-// the next request is written. A driver that does not come back within the grace time, whose output cannot be understood,
-// or whose memory is used up, is ended.
-//
-// Where the driver lets it (`pipelining` in its manifest), a second request may be written behind the one that it is at,
-// so that it need not wait for the host between the two. Until the driver comes to it, that one is displaced, and may be
-// asked elsewhere, when the driver ends or takes too long over the first. Its answer is then dropped.
+// An instance: one running driver, from its start to its end, as one state machine. An answer that comes after its request
+// was given up is read and dropped before the next request is written. A driver that does not answer within the grace time
+// after that, whose output cannot be understood, or whose memory is used up, is ended.
 import { BabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { driverCrashed, type DriverProcess, type DriverExit } from './driver-process.ts';
-import { MemoryWatch } from './memory-watch.ts';
-import { unsolicited, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import type { ContainerExit } from '../../container/index.ts';
+import { driverCrashed, type DriverProcess } from './driver-process.ts';
+import { AnswerReader, unsolicited, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { PipelinedRequest } from './pipelining.ts';
 import { CancelledError, timeoutError } from '../request.ts';
 import { StandardErrorLog } from './standard-error.ts';
-import { DisplacedError, WrittenRequest, type InstanceRequest } from './written-request.ts';
+import { WrittenRequest, type InstanceRequest } from './written-request.ts';
 
 /**
  * `idle`: it takes a request. `busy`: it is at one. `draining`: its request was given up, or it is expected to end, and it
- * has yet to come back. `ended`: nothing more is read from it.
+ * has neither answered nor ended yet. `ended`: nothing more is read from it.
  */
 export type InstanceState = 'idle' | 'busy' | 'draining' | 'ended';
 
-export interface InstanceOptions {
+/** What an instance and its pool know of their driver. */
+export interface DriverTraits {
   readonly language: string;
+  /** Of the driver's image. */
   readonly digest: string;
-  readonly limits: AnswerLimits;
+  readonly logger: Logger;
   /** Whether the driver returns the id of each request with its answer. */
   readonly requestIds?: boolean;
-  /** Whether it may be written a request before it has answered the last. Only where it returns ids. */
+  /** Whether requests may be pipelined to it. Only where it returns ids. */
   readonly pipelining?: boolean;
   /** Whether what the driver writes to its stderr is logged, and not only how much. */
   readonly logStderr?: boolean;
-  /** How long a driver may take to come back after its request was given up, in milliseconds. */
+}
+
+export interface InstanceOptions extends DriverTraits {
+  readonly limits: AnswerLimits;
+  /** How long a driver may take to answer after its request was given up, in milliseconds. */
   readonly graceMs: number;
-  readonly logger: Logger;
   /** Called when it has answered and takes another request. */
   readonly onFree: (instance: Instance) => void;
 }
-
-/** How long a request waits behind another before it is displaced, in milliseconds. */
-export const aheadPatienceMs = 100;
 
 const newline = 0x0a;
 
@@ -50,21 +48,19 @@ export class Instance {
   readonly pid: number;
   readonly startedAt = performance.now();
   /** Resolves when the driver has ended and nothing of its container is left. Never rejects. */
-  readonly ended: Promise<DriverExit>;
+  readonly ended: Promise<ContainerExit>;
   readonly #driver: DriverProcess;
   readonly #options: InstanceOptions;
   readonly #stderr: StandardErrorLog;
-  readonly #memory: MemoryWatch;
   #state: InstanceState = 'idle';
   /** What the driver is at, and what was written behind that. */
   #first: WrittenRequest | undefined;
-  #behind: WrittenRequest | undefined;
-  /** For the deadline of the first, the patience of the one behind it, and the driver's time to come back. */
+  #behind: PipelinedRequest | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
-  #patienceTimer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #requests = 0;
   #answered = 0;
+  #memoryBytes = 0;
   #retiring = false;
   #endedByHost = false;
   #outputHasEnded = false;
@@ -78,24 +74,20 @@ export class Instance {
     this.#options = options;
     const logger = options.logger.child({ instance: driver.id });
     this.#stderr = new StandardErrorLog(driver.stderr, logger, options.logStderr ?? false);
-    this.#memory = new MemoryWatch(driver, () => {
-      this.#end(undefined);
-    });
     driver.stdout.on('data', (chunk: Buffer) => {
       let rest: Buffer | undefined = chunk;
       while (rest !== undefined && this.state !== 'ended') rest = this.#take(rest);
     });
-    // EPIPE and the like: the driver has ended or closed its pipe; its end tells the request.
+    // EPIPE and the like: the driver has ended or closed its pipe, and the request fails with its exit.
     driver.stdin.on('error', () => undefined);
     driver.stdout.on('error', () => undefined);
     driver.stdout.once('end', () => {
-      // Without its output a driver is of no use. Mostly it is about to exit: how it did is worth a moment's wait.
+      // Without its output a driver is of no use. Mostly it is about to exit, and its status is worth the grace time.
       this.#outputHasEnded = true;
       if (this.#state !== 'ended') this.#drain();
     });
     this.ended = driver.exited.then(async (exit) => {
       await driver.kill();
-      this.#memory.stop();
       this.#stop(driverCrashed(this, exit, this.#stderr.tail));
       return exit;
     });
@@ -115,7 +107,7 @@ export class Instance {
     return this.#answered;
   }
 
-  /** Whether a request may be written behind the one that it is at. Not the first: a driver takes its time to start. */
+  /** Whether a request may be written behind the one that it is at. Not behind the first: a driver takes its time to start. */
   get hasRoomBehind(): boolean {
     const { pipelining, requestIds } = this.#options;
     const allowed = pipelining === true && requestIds === true && !this.#retiring;
@@ -127,14 +119,14 @@ export class Instance {
     return this.#retiring;
   }
 
-  /** Whether it was told to end, by the pool or a person, rather than died or was ended for what it did. */
+  /** Whether the pool or a person ended it: else it died, or was ended for what it did. */
   get endedByHost(): boolean {
     return this.#endedByHost;
   }
 
   /** Memory of its container when it was last measured, in bytes; 0 before that, or where nothing counts it. */
   get memoryBytes(): number {
-    return this.#memory.bytes;
+    return this.#memoryBytes;
   }
 
   /** What the driver wrote to its stderr last, bounded. */
@@ -144,14 +136,20 @@ export class Instance {
 
   /** Measures what it uses now, and the host's ids of its processes. */
   async measure(): Promise<{ memoryBytes?: number; cpuMs?: number; pids: readonly number[] }> {
-    const [usage, pids] = await Promise.all([this.#memory.measure(), this.#driver.processes()]);
-    return { pids, ...usage };
+    const [{ memoryBytes, cpuMs }, pids] = await Promise.all([this.#driver.usage(), this.#driver.processes()]);
+    this.#memoryBytes = memoryBytes ?? 0;
+    return { pids, ...(memoryBytes !== undefined && { memoryBytes }), ...(cpuMs !== undefined && { cpuMs }) };
+  }
+
+  /** Ends it where it is at work and the kernel has ended one of its processes: the others may wait for that one for ever. */
+  async endIfOutOfMemory(): Promise<void> {
+    if (this.#state !== 'busy' && this.#state !== 'draining') return;
+    if ((await this.#driver.outOfMemory()) !== undefined) this.#end(undefined);
   }
 
   /**
-   * Writes a request and waits for its answer. Only an idle instance takes one, or one that has room behind another; the
-   * deadline of the latter must be further off than `aheadPatienceMs`. Aborting and the deadline reject at once; the driver
-   * then has the grace time to finish.
+   * Writes a request and waits for its answer. Only an idle instance takes one, or one that has room behind another.
+   * Aborting and the deadline reject at once; the driver then has the grace time to finish.
    * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError; DisplacedError
    * for one that was written behind another
    */
@@ -162,17 +160,12 @@ export class Instance {
     if (request.signal?.aborted === true) return Promise.reject(new CancelledError());
     this.#requests += 1;
     const id = this.#options.requestIds === true ? String(this.#requests) : undefined;
-    const written = new WrittenRequest(request, this.#options.limits, id, (cancelled) => {
-      this.#giveUp(cancelled, new CancelledError());
+    const written = new WrittenRequest(request, new AnswerReader(this.#options.limits, id), () => {
+      this.#giveUp(written, new CancelledError());
     });
     if (this.#first === undefined) this.#begin(written);
-    else {
-      this.#behind = written;
-      this.#patienceTimer = setTimeout(() => {
-        this.#displace();
-      }, aheadPatienceMs);
-    }
-    this.#driver.stdin.write(written.bytes);
+    else this.#behind = new PipelinedRequest(written);
+    this.#driver.stdin.write(id === undefined ? request.line : withId(request.line, id));
     return written.answer;
   }
 
@@ -192,9 +185,8 @@ export class Instance {
   /** The driver comes to a request. */
   #begin(request: WrittenRequest): void {
     this.#first = request;
-    this.#memory.watch(() => this.#state === 'busy' || this.#state === 'draining');
     if (request.settled) {
-      // It was taken back while the driver was at the one before.
+      // It was cancelled or displaced while the driver was at the one before.
       this.#drain();
       return;
     }
@@ -206,7 +198,7 @@ export class Instance {
       },
       Math.max(deadline - performance.now(), 0),
     );
-    request.begun();
+    request.onBegun?.();
   }
 
   /** Takes a piece of output. @returns the part of it that belongs to the next answer */
@@ -216,7 +208,7 @@ export class Instance {
       this.#end(unsolicited());
       return undefined;
     }
-    // Only where two are asked for may an answer end before the piece does: a line of JSON has no other newline.
+    // Only where two requests are written may an answer end before the piece does: a line of JSON has no other newline.
     const end = this.#behind === undefined ? 0 : chunk.indexOf(newline) + 1;
     const length = end === 0 ? chunk.length : end;
     let answer: NativeAnswer | undefined;
@@ -228,15 +220,15 @@ export class Instance {
       return undefined;
     }
     if (answer === undefined) return undefined;
-    // First free, then answered: whoever is told of the answer may at once send the next request.
-    this.#comeBack();
-    request.resolve(answer);
+    // First free, then answered: the client may send its next request at once.
+    this.#advance();
+    request.settle(answer);
     return length < chunk.length ? chunk.subarray(length) : undefined;
   }
 
   /** The driver has answered its first request, and comes to the next or is free. */
-  #comeBack(): void {
-    const next = this.#behind;
+  #advance(): void {
+    const next = this.#behind?.begin();
     this.#first = undefined;
     this.#behind = undefined;
     this.#answered += 1;
@@ -251,27 +243,20 @@ export class Instance {
   #giveUp(request: WrittenRequest, error: Error): void {
     if (request.settled) return;
     if (request === this.#first && this.#state !== 'ended') this.#drain();
-    request.reject(error);
+    request.settle(error);
   }
 
-  /** Whoever waits behind another request is better served elsewhere. */
-  #displace(): void {
-    clearTimeout(this.#patienceTimer);
-    this.#behind?.reject(new DisplacedError());
-  }
-
-  /** The driver is expected to come back or to end, and has the grace time for it. */
+  /** The driver is expected to answer or to end, and has the grace time for it. */
   #drain(): void {
     this.#state = 'draining';
     clearTimeout(this.#graceTimer);
     this.#graceTimer = setTimeout(() => {
-      this.#stuck();
+      this.#onGraceOver();
     }, this.#options.graceMs);
-    this.#displace();
+    this.#behind?.displace();
   }
 
-  /** It was given the grace time, and has neither come back nor ended. */
-  #stuck(): void {
+  #onGraceOver(): void {
     if (this.#outputHasEnded) {
       this.#end(driverCrashed(this, 'it closed its output and did not exit'));
       return;
@@ -283,7 +268,7 @@ export class Instance {
     this.#end(undefined);
   }
 
-  /** Begins the end: with a fault, its request fails now; without one, when it is known how it ended. */
+  /** Begins the end. With a fault, its request fails now; without one, when its exit is known. */
   #end(fault: BabelhostError | undefined): void {
     if (this.#state === 'ended') return;
     if (fault !== undefined) {
@@ -294,17 +279,16 @@ export class Instance {
     void this.#driver.kill();
   }
 
-  /** Nothing more is read. @param reason why its request has failed; without one, that is yet to be told */
+  /** Nothing more is read. @param reason why its request failed; undefined where that is not known yet */
   #stop(reason: Error | undefined): void {
     this.#state = 'ended';
     this.#clearTimers();
-    this.#displace();
-    if (reason !== undefined) this.#first?.reject(reason);
+    this.#behind?.displace();
+    if (reason !== undefined) this.#first?.settle(reason);
   }
 
   #clearTimers(): void {
     clearTimeout(this.#deadlineTimer);
-    clearTimeout(this.#patienceTimer);
     clearTimeout(this.#graceTimer);
   }
 }

@@ -53,13 +53,12 @@ export const hostHandlers: Handlers<keyof typeof hostMethods> = {
 };
 
 function poolStatus({ language, digest, state, counts, latencies }: Pool): PoolStatus {
-  const percentiles = latencies.percentiles();
   return {
     language,
     image: digest,
     state,
     ...counts,
-    ...(percentiles !== undefined && { p50Ms: toMicrosecond(percentiles.p50), p99Ms: toMicrosecond(percentiles.p99) }),
+    ...(latencies !== undefined && { p50Ms: toMicrosecond(latencies.p50), p99Ms: toMicrosecond(latencies.p99) }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Instance, type InstanceOptions } from '../../../src/drivers/process/instance.ts';
 import { CancelledError } from '../../../src/drivers/request.ts';
-import { DisplacedError } from '../../../src/drivers/process/written-request.ts';
+import { DisplacedError } from '../../../src/drivers/process/pipelining.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { driverProcess, echoProgram } from '../../support/driver-process.ts';
 
