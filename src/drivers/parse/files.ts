@@ -11,7 +11,7 @@ import type { TraceSpan } from '../observer.ts';
 import { OutcomeBatches } from './outcome-batches.ts';
 import type { Mode, ParseAnswer, Parser } from './parser.ts';
 import type { ClientQueue } from '../pool/request-queue.ts';
-import { pathOfUri } from './sources.ts';
+import { pathOfUri } from './source-file.ts';
 
 export interface FilesRequest {
   /** A folder to walk, or the files themselves. */

@@ -1,8 +1,8 @@
-// Parsing one source: which language, which driver, is it allowed, then through the pool. The tree stays bytes.
+// Parses one source: finds its language and the driver for it, and sends it through the driver's pool. The tree stays bytes.
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { Driver, InstalledDrivers } from '../installed/installed-drivers.ts';
 import { detectLanguages } from './detection.ts';
-import { FileBudget } from './file-budget.ts';
+import { FileBudget, FileReservation } from './file-budget.ts';
 import type { DriverLimits } from '../limits.ts';
 import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from '../process/native-protocol.ts';
 import type { ParseObserver, TraceSpan } from '../observer.ts';
@@ -10,7 +10,7 @@ import type { Pools } from '../pool/pools.ts';
 import type { RequestTiming } from '../request.ts';
 import type { Priority, ClientQueue } from '../pool/request-queue.ts';
 import { SharedRequests } from './shared-requests.ts';
-import { Sources, type LoadedSource } from './sources.ts';
+import { contentTooLarge, headOfBase64, readSource, type Source } from './source-file.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
@@ -21,7 +21,6 @@ export interface ParseRequest {
   readonly filename?: string | undefined;
   readonly mode?: Mode | undefined;
   readonly timeoutMs?: number | undefined;
-  /** Who asks, and how urgently. */
   readonly client: ClientQueue;
   readonly priority: Priority;
   /** What the log calls the request. */
@@ -48,9 +47,7 @@ export class Parser {
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
   readonly #shared = new SharedRequests<NativeAnswer>();
-  readonly #sources: Sources;
-  /** What the requests of each client hold of files. */
-  readonly #rooms = new WeakMap<ClientQueue, FileBudget>();
+  readonly #fileBudgets = new WeakMap<ClientQueue, FileBudget>();
   readonly #observer: ParseObserver | undefined;
 
   constructor(drivers: InstalledDrivers, pools: Pools, limits: DriverLimits, observer?: ParseObserver) {
@@ -58,107 +55,87 @@ export class Parser {
     this.#drivers = drivers;
     this.#pools = pools;
     this.#limits = limits;
-    this.#sources = new Sources(limits.contentBytes);
   }
 
   /**
    * Parses one source.
    * @throws BabelhostError as the method `parse` lists them; CancelledError
    */
-  parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
-    const observer = this.#observer;
-    return observer === undefined ? this.#parse(request, signal) : this.#observed(observer, request, signal);
-  }
-
-  async #observed(
-    observer: ParseObserver,
-    request: ParseRequest,
-    signal: AbortSignal | undefined,
-  ): Promise<ParseAnswer> {
-    const startedAt = performance.now();
-    let driver: Driver | undefined;
-    let answer: ParseAnswer | undefined;
-    try {
-      answer = await this.#parse(request, signal, (found) => {
-        driver = found;
-      });
-      return answer;
-    } finally {
-      observer.parsed({
-        language: driver?.language,
-        image: driver?.digest,
-        milliseconds: performance.now() - startedAt,
-        ...(answer !== undefined && { contentBytes: answer.contentBytes }),
-        failed: answer === undefined,
-      });
-    }
-  }
-
-  /** @param onDriver told of the driver that is asked, whatever comes of it */
-  async #parse(
-    request: ParseRequest,
-    signal: AbortSignal | undefined,
-    onDriver?: (driver: Driver) => void,
-  ): Promise<ParseAnswer> {
+  async parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
     const startedAt = performance.now();
     const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
     const timing = { deadline: startedAt + timeoutMs, timeoutMs };
-    const { source } = request;
-    this.#pools.getReady();
-    // What need not be waited for is not: each turn of a promise is felt by a request that takes half a millisecond.
-    using lease = this.#roomOf(request.client).lease(timing, signal);
-    const loaded =
-      'uri' in source
-        ? await this.#sources.file(source.uri, request, lease)
-        : this.#sources.given(source.content, request);
-    const found = await this.#driverFor(request, loaded);
-    const mode = request.mode ?? 'native';
-    request.span?.annotate({ 'babelhost.content_bytes': loaded.contentBytes });
-    let { driver } = found;
-    let triedAgain = false;
-    let answer: NativeAnswer | undefined;
-    while (answer === undefined) {
-      onDriver?.(driver);
-      checkMode(mode, driver);
-      const line = encodeRequest(loaded, found.asked, driver.manifest);
-      // What came with its request is counted where that is read. A string has two bytes at most for each character.
-      if ('uri' in source) lease.holds(2 * loaded.content.length + line.length);
-      try {
-        answer = await this.#ask(driver, line, request, timing, signal);
-      } catch (error) {
-        if (!this.#wasReplaced(driver, error)) throw error;
-        this.#pools.abandon(driver);
-        const replacement = await this.#drivers.replacementOf(driver);
-        // The very same image may be back, as where it was removed and installed again.
-        if (replacement === undefined && triedAgain) throw error;
-        triedAgain = true;
-        driver = replacement ?? driver;
+    const { mode = 'native' } = request;
+    let driver: Driver | undefined;
+    let parsed: ParseAnswer | undefined;
+    try {
+      this.#pools.getReady();
+      const loaded = await this.#load(request, timing, signal);
+      const { source } = loaded;
+      using reservation = loaded.reservation;
+      request.span?.annotate({ 'babelhost.content_bytes': source.contentBytes });
+      const found = await this.#driverFor(request, source);
+      driver = found.driver;
+      let triedAgain = false;
+      let answer: NativeAnswer | undefined;
+      while (answer === undefined) {
+        checkMode(mode, driver);
+        const line = encodeRequest(source, found.asked, driver.manifest);
+        // A string has two bytes at most for each character.
+        reservation?.set(2 * source.content.length + line.length);
+        try {
+          answer = await this.#ask(driver, line, request, timing, signal);
+        } catch (error) {
+          if (!this.#wasReplaced(driver, error)) throw error;
+          this.#pools.abandon(driver);
+          const replacement = await this.#drivers.replacementOf(driver);
+          // The very same image may be back, as where it was removed and installed again.
+          if (replacement === undefined && triedAgain) throw error;
+          triedAgain = true;
+          driver = replacement ?? driver;
+        }
       }
+      const { status, errors } = judge(answer, driver);
+      const { contentBytes } = source;
+      const elapsedMs = performance.now() - startedAt;
+      parsed = { language: driver.language, mode, status, errors, driver, elapsedMs, ast: answer.ast, contentBytes };
+      return parsed;
+    } finally {
+      this.#observer?.parsed({
+        language: driver?.language,
+        image: driver?.digest,
+        milliseconds: performance.now() - startedAt,
+        ...(parsed !== undefined && { contentBytes: parsed.contentBytes }),
+        failed: parsed === undefined,
+      });
     }
-    const { status, errors } = this.#judge(answer, driver);
-    return {
-      language: driver.language,
-      mode,
-      status,
-      errors,
-      driver,
-      elapsedMs: performance.now() - startedAt,
-      ast: answer.ast,
-      contentBytes: loaded.contentBytes,
-    };
   }
 
-  #roomOf(client: ClientQueue): FileBudget {
-    let room = this.#rooms.get(client);
-    if (room === undefined) this.#rooms.set(client, (room = new FileBudget()));
-    return room;
+  /** @returns the source; and where it is a file, what it holds of the client's budget, to be disposed of */
+  async #load(
+    request: ParseRequest,
+    timing: RequestTiming,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly source: Source; readonly reservation?: FileReservation }> {
+    const { source, client } = request;
+    const { contentBytes } = this.#limits;
+    if ('content' in source) return { source: givenSource(source.content, request, contentBytes) };
+    const budget = this.#fileBudgets.get(client) ?? new FileBudget();
+    this.#fileBudgets.set(client, budget);
+    const reservation = new FileReservation(budget, timing, signal);
+    try {
+      return { source: await readSource(source.uri, request, contentBytes, reservation), reservation };
+    } catch (error) {
+      reservation[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Whether a request failed only because its driver's image was replaced or removed since it was looked up. */
   #wasReplaced(driver: Driver, error: unknown): boolean {
     // By another process: the image was gone before an instance had started.
     if (isBabelhostError(error, 'imageNotFound')) return error.data['image'] === driver.digest;
-    // Here: who shared another's parse, and has more time than that one had, asks a pool that has finished meanwhile.
+    // By this one: a request that outlives the parse that it shared asks a pool that has finished meanwhile.
     return isBabelhostError(error, 'shuttingDown') && !this.#pools.ending;
   }
 
@@ -172,33 +149,18 @@ export class Parser {
   ): Promise<NativeAnswer> {
     span?.annotate({ 'babelhost.language': driver.language });
     const pool = this.#pools.of(driver);
-    // The line says all that is asked; the digest, of whom. All of them are the native mode's.
     const asked = { of: `${driver.digest} ${priority}`, line };
     return this.#shared.run(asked, { client, timing, signal }, (given) =>
       pool.request({ line, timing, client, priority, signal: given, id, span }),
     );
   }
 
-  /** `fatal` is the driver's own failure on a request; the other two are results. */
-  #judge(answer: NativeAnswer, driver: Driver): { status: 'ok' | 'error'; errors: readonly SourceError[] } {
-    if (answer.status !== 'fatal') return { status: answer.status, errors: answer.errors };
-    const reason = answer.errors.map((error) => error.message).join('; ') || 'it gave no reason';
-    throw new BabelhostError('driverFailed', `The ${driver.language} driver could not handle the request: ${reason}.`, {
-      language: driver.language,
-      errors: answer.errors,
-    });
-  }
-
-  /** The language asked for (or detected) and the driver for it. */
-  async #driverFor(request: ParseRequest, loaded: LoadedSource): Promise<{ asked: string; driver: Driver }> {
-    if (request.language !== undefined) {
-      return { asked: request.language.toLowerCase(), driver: await this.#drivers.find(request.language) };
-    }
+  /** The language asked for, or detected, and the driver for it. */
+  async #driverFor({ language }: ParseRequest, source: Source): Promise<{ asked: string; driver: Driver }> {
+    if (language !== undefined) return { asked: language.toLowerCase(), driver: await this.#drivers.find(language) };
+    const { text: content, filename } = source;
     const startedAt = performance.now();
-    const candidates = await detectLanguages({
-      content: loaded.text,
-      ...(loaded.filename !== undefined && { filename: loaded.filename }),
-    });
+    const candidates = await detectLanguages({ content, ...(filename !== undefined && { filename }) });
     this.#observer?.detected(candidates[0], performance.now() - startedAt);
     for (const candidate of candidates) {
       const driver = await this.#drivers.lookUp([candidate]);
@@ -208,10 +170,25 @@ export class Parser {
     if (likeliest !== undefined) return { asked: likeliest, driver: await this.#drivers.find(likeliest) };
     throw new BabelhostError(
       'languageNotDetected',
-      `The language of ${loaded.filename ?? 'the source'} could not be told from its name and content; name it (language).`,
-      { ...(loaded.filename !== undefined && { filename: loaded.filename }) },
+      `The language of ${filename ?? 'the source'} could not be told from its name and content; name it (language).`,
+      { ...(filename !== undefined && { filename }) },
     );
   }
+}
+
+/** A source that came with its request. @throws BabelhostError `contentTooLarge`, `invalidEncoding` */
+function givenSource(
+  content: string,
+  { encoding = 'utf8', filename }: Pick<ParseRequest, 'encoding' | 'filename'>,
+  limitBytes: number,
+): Source {
+  const contentBytes = Buffer.byteLength(content, encoding);
+  if (contentBytes > limitBytes) throw contentTooLarge(contentBytes, limitBytes);
+  if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
+    throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
+  }
+  const text = encoding === 'utf8' ? content : headOfBase64(content);
+  return { content, encoding, contentBytes, filename, text };
 }
 
 function checkMode(mode: Mode, { language }: Driver): void {
@@ -221,4 +198,14 @@ function checkMode(mode: Mode, { language }: Driver): void {
     `The ${language} driver gives the mode 'native' only, not '${mode}'; leave the mode out.`,
     { language, mode, supported: ['native'] },
   );
+}
+
+/** @throws BabelhostError `driverFailed` for `fatal`, the driver's own failure on a request */
+function judge({ status, errors }: NativeAnswer, { language }: Driver): Pick<ParseAnswer, 'status' | 'errors'> {
+  if (status !== 'fatal') return { status, errors };
+  const reason = errors.map((error) => error.message).join('; ') || 'it gave no reason';
+  throw new BabelhostError('driverFailed', `The ${language} driver could not handle the request: ${reason}.`, {
+    language,
+    errors,
+  });
 }

@@ -1,6 +1,5 @@
-// Identical requests in flight share one parse: an editor that asks again before it was answered, or two clients on one
-// file, cost a driver's time once. Each keeps its own patience: one that cancels or runs out of time takes nothing from
-// the others, and the work is given up when nobody waits for it any more.
+// Identical requests in flight share one parse: an editor that asks again before the answer, or two clients with the same
+// file. One that is cancelled or runs out of time takes nothing from the others; the work is given up with the last.
 import { hash } from 'node:crypto';
 import { isBabelhostError } from '../../base/errors.ts';
 import type { ClientQueue } from '../pool/request-queue.ts';
@@ -12,151 +11,104 @@ export interface Sharer {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What is asked: of whom, and the line that says all the rest. The same of both, the same result. */
+/** What two requests must have in common to share a parse. */
 export interface Asked {
+  /** The driver and the priority. */
   readonly of: string;
   readonly line: Buffer;
 }
 
-interface Shared<Result> extends Asked {
+interface Shared<Result> {
   readonly result: Promise<Result>;
+  /** The one that began it. */
   readonly client: ClientQueue;
   readonly giveUp: AbortController;
-  /** Of the line, where it has been compared with another of its length. */
-  digest: string | undefined;
   sharers: number;
+  settled: boolean;
 }
 
-/** How often one who shares looks whether the work waits for a client that does not read, in milliseconds. */
-const lookMs = 500;
+/** How often a request that joined looks whether the work waits for a client that does not read, in milliseconds. */
+const checkMs = 500;
+
+const clientDoesNotRead = new Error('the client that asked first does not read');
 
 export class SharedRequests<Result> {
-  /** By the length of the line: few have the same, so that hardly any must be hashed to be told apart. */
-  readonly #inFlight = new Map<number, Set<Shared<Result>>>();
+  readonly #inFlight = new Map<string, Shared<Result>>();
 
   /**
    * Does work once for all who ask for the same at the same time.
-   * @param start begins it for the first who asks; its signal is aborted when nobody waits any more
+   * @param start begins it for the first request; its signal is aborted when no request waits any more
    * @throws what `start` throws; CancelledError and BabelhostError `timeout` for this sharer alone
    */
-  run(asked: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    if (sharer.signal?.aborted === true) return Promise.reject(new CancelledError());
-    const shared = this.#find(asked);
-    if (shared !== undefined && !shared.client.backedUp) return this.#follow(shared, asked, sharer, start);
-    if (shared !== undefined) this.#forget(shared);
-    return this.#begin(asked, sharer, start);
-  }
-
-  #find({ of, line }: Asked): Shared<Result> | undefined {
-    const candidates = this.#inFlight.get(line.length);
-    if (candidates === undefined) return undefined;
-    const digest = digestOf(line);
-    for (const each of candidates) {
-      if (each.of === of && (each.digest ??= digestOf(each.line)) === digest) return each;
+  async run({ of, line }: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    if (sharer.signal?.aborted === true) throw new CancelledError();
+    const key = `${of} ${hash('sha256', line, 'hex')}`;
+    for (;;) {
+      const running = this.#inFlight.get(key);
+      const joins = running !== undefined && !running.client.backedUp;
+      const shared = joins ? running : this.#begin(key, sharer.client, start);
+      try {
+        return await wait(shared, sharer, joins);
+      } catch (error) {
+        // The first one's time was over, its client stopped reading, or had too much in the queue: this one may still
+        // have time, and room of its own.
+        const alone =
+          error === clientDoesNotRead ||
+          isBabelhostError(error, 'timeout') ||
+          (isBabelhostError(error, 'overloaded') && shared.client !== sharer.client);
+        if (!joins || !alone || performance.now() >= sharer.timing.deadline) throw error;
+      }
     }
-    return undefined;
   }
 
-  #begin({ of, line }: Asked, sharer: Sharer, start: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  #begin(key: string, client: ClientQueue, start: (signal: AbortSignal) => Promise<Result>): Shared<Result> {
     const giveUp = new AbortController();
     const result = start(giveUp.signal);
-    const { client, signal } = sharer;
-    const shared: Shared<Result> = { of, line, result, client, giveUp, digest: undefined, sharers: 0 };
-    const sameLength = this.#inFlight.get(line.length);
-    if (sameLength === undefined) this.#inFlight.set(line.length, new Set([shared]));
-    else sameLength.add(shared);
+    const shared: Shared<Result> = { result, client, giveUp, sharers: 0, settled: false };
+    this.#inFlight.set(key, shared);
     const forget = (): void => {
-      this.#forget(shared);
+      shared.settled = true;
+      if (this.#inFlight.get(key) === shared) this.#inFlight.delete(key);
     };
-    // Before anybody else is told of the result: nobody can join any more.
+    // Before any sharer has the result: no request can join any more.
     result.then(forget, forget);
     giveUp.signal.addEventListener('abort', forget, { once: true });
-    // The work itself keeps this one's deadline.
-    return attend(shared, signal).result;
+    return shared;
   }
+}
 
-  #forget(shared: Shared<Result>): void {
-    const sameLength = this.#inFlight.get(shared.line.length);
-    if (sameLength?.delete(shared) === true && sameLength.size === 0) this.#inFlight.delete(shared.line.length);
-  }
-
-  async #follow(
-    shared: Shared<Result>,
-    asked: Asked,
-    sharer: Sharer,
-    start: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> {
-    const { timing, signal, client } = sharer;
-    const { result, leave } = attend(shared, signal);
-    const late = setTimeout(
+/** Waits for a result until this sharer leaves. @param joined whether it did not begin the work, which has its deadline */
+async function wait<Result>(
+  shared: Shared<Result>,
+  { client, timing, signal }: Sharer,
+  joined: boolean,
+): Promise<Result> {
+  const { promise: left, reject: leave } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    leave(new CancelledError());
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  let late: NodeJS.Timeout | undefined;
+  let check: NodeJS.Timeout | undefined;
+  if (joined) {
+    late = setTimeout(
       () => {
         leave(timeoutError(timing.timeoutMs, 'being parsed'));
       },
       Math.max(timing.deadline - performance.now(), 0),
     );
-    const look = setInterval(() => {
-      if (shared.client.backedUp && shared.client !== client) leave(leftAlone);
-    }, lookMs);
-    try {
-      return await result;
-    } catch (error) {
-      // The first one's time was over, its client stopped reading, or had too much in the queue: this one may still have
-      // time and room of its own.
-      const alone =
-        error === leftAlone ||
-        isBabelhostError(error, 'timeout') ||
-        (isBabelhostError(error, 'overloaded') && shared.client !== client);
-      if (!alone || performance.now() >= timing.deadline) throw error;
-    } finally {
-      clearTimeout(late);
-      clearInterval(look);
-    }
-    return await this.run(asked, sharer, start);
+    check = setInterval(() => {
+      if (shared.client.backedUp && shared.client !== client) leave(clientDoesNotRead);
+    }, checkMs);
+  }
+  shared.sharers += 1;
+  try {
+    return await Promise.race([shared.result, left]);
+  } finally {
+    shared.sharers -= 1;
+    if (shared.sharers === 0 && !shared.settled) shared.giveUp.abort();
+    signal?.removeEventListener('abort', onAbort);
+    clearTimeout(late);
+    clearInterval(check);
   }
 }
-
-/** Waits for a result until this sharer cancels or leaves; the last one to do so gives the work up. */
-function attend<Result>(
-  shared: Shared<Result>,
-  signal: AbortSignal | undefined,
-): { readonly result: Promise<Result>; readonly leave: (reason: Error) => void } {
-  shared.sharers += 1;
-  let waiting = true;
-  let leave: (reason: Error) => void = () => undefined;
-  const result = new Promise<Result>((resolve, reject) => {
-    const cancel = (): void => {
-      leave(new CancelledError());
-    };
-    const stop = (): void => {
-      waiting = false;
-      shared.sharers -= 1;
-      signal?.removeEventListener('abort', cancel);
-    };
-    leave = (reason) => {
-      if (!waiting) return;
-      stop();
-      if (shared.sharers === 0) shared.giveUp.abort();
-      reject(reason);
-    };
-    signal?.addEventListener('abort', cancel, { once: true });
-    shared.result.then(
-      (found) => {
-        if (!waiting) return;
-        stop();
-        resolve(found);
-      },
-      (error: unknown) => {
-        if (!waiting) return;
-        stop();
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
-  return { result, leave };
-}
-
-function digestOf(line: Buffer): string {
-  return hash('sha256', line, 'hex');
-}
-
-const leftAlone = new Error('the client that asked first does not read');

@@ -1,6 +1,6 @@
 // What the requests of a client hold of files: bounded, in their order, and given back whatever comes.
 import { describe, expect, it } from 'vitest';
-import { FileBudget, smallFileBytes } from '../../../src/drivers/parse/file-budget.ts';
+import { FileBudget, FileReservation, smallFileBytes } from '../../../src/drivers/parse/file-budget.ts';
 import { CancelledError } from '../../../src/drivers/request.ts';
 
 const MiB = 1024 ** 2;
@@ -9,13 +9,13 @@ const late = () => ({ deadline: performance.now() + 60_000, timeoutMs: 60_000 })
 /** Lets what can go on do so. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('the room for files', () => {
+describe('the budget for files', () => {
   it('has place for as much as it may hold, and for one file that is larger', async () => {
-    const room = new FileBudget(10 * MiB);
+    const budget = new FileBudget(10 * MiB);
     const [first, second, third] = [
-      room.lease(late(), undefined),
-      room.lease(late(), undefined),
-      room.lease(late(), undefined),
+      new FileReservation(budget, late(), undefined),
+      new FileReservation(budget, late(), undefined),
+      new FileReservation(budget, late(), undefined),
     ];
     expect([first.tryTake(6 * MiB), second.tryTake(4 * MiB), third.tryTake(MiB)]).toEqual([true, true, false]);
     // Asked again, it is the same file.
@@ -24,34 +24,34 @@ describe('the room for files', () => {
     second[Symbol.dispose]();
     expect(third.tryTake(100 * MiB)).toBe(true);
     third[Symbol.dispose]();
-    await room.lease(late(), undefined).take(10 * MiB);
+    await new FileReservation(budget, late(), undefined).take(10 * MiB);
   });
 
   it('lets small files pass', () => {
-    const room = new FileBudget(MiB);
-    expect(room.lease(late(), undefined).tryTake(100 * MiB)).toBe(true);
+    const budget = new FileBudget(MiB);
+    expect(new FileReservation(budget, late(), undefined).tryTake(100 * MiB)).toBe(true);
     for (let files = 0; files < 100; files += 1)
-      expect(room.lease(late(), undefined).tryTake(smallFileBytes)).toBe(true);
+      expect(new FileReservation(budget, late(), undefined).tryTake(smallFileBytes)).toBe(true);
   });
 
   it('has those that wait enter in their order, when there is room for them', async () => {
-    const room = new FileBudget(10 * MiB);
-    const holder = room.lease(late(), undefined);
+    const budget = new FileBudget(10 * MiB);
+    const holder = new FileReservation(budget, late(), undefined);
     await holder.take(8 * MiB);
     const entered: string[] = [];
     const enter = async (name: string, bytes: number) => {
-      const lease = room.lease(late(), undefined);
-      await lease.take(bytes);
+      const reservation = new FileReservation(budget, late(), undefined);
+      await reservation.take(bytes);
       entered.push(name);
-      return lease;
+      return reservation;
     };
     const large = enter('large', 9 * MiB);
     const other = enter('other', MiB);
     await turn();
     // The other would fit, and does not pass.
-    expect(room.lease(late(), undefined).tryTake(MiB)).toBe(false);
+    expect(new FileReservation(budget, late(), undefined).tryTake(MiB)).toBe(false);
     expect(entered).toEqual([]);
-    holder.holds(9 * MiB);
+    holder.set(9 * MiB);
     await turn();
     expect(entered).toEqual([]);
     holder[Symbol.dispose]();
@@ -60,24 +60,26 @@ describe('the room for files', () => {
   });
 
   it('is waited for no longer than a request may take, or its client wants it', async () => {
-    const room = new FileBudget(10 * MiB);
-    const holder = room.lease(late(), undefined);
+    const budget = new FileBudget(10 * MiB);
+    const holder = new FileReservation(budget, late(), undefined);
     await holder.take(10 * MiB);
-    await expect(room.lease(soon(), undefined).take(9 * MiB)).rejects.toMatchObject({
+    await expect(new FileReservation(budget, soon(), undefined).take(9 * MiB)).rejects.toMatchObject({
       kind: 'timeout',
       data: { timeoutMs: 50, phase: 'waiting for other files' },
     });
     const controller = new AbortController();
-    const taken = expect(room.lease(late(), controller.signal).take(9 * MiB)).rejects.toBeInstanceOf(CancelledError);
-    const behind = room.lease(late(), undefined);
-    holder.holds(5 * MiB);
+    const taken = expect(new FileReservation(budget, late(), controller.signal).take(9 * MiB)).rejects.toBeInstanceOf(
+      CancelledError,
+    );
+    const behind = new FileReservation(budget, late(), undefined);
+    holder.set(5 * MiB);
     const entered = behind.take(5 * MiB);
     controller.abort();
     await taken;
     await entered;
-    await expect(room.lease(late(), controller.signal).take(1)).rejects.toBeInstanceOf(CancelledError);
+    await expect(new FileReservation(budget, late(), controller.signal).take(1)).rejects.toBeInstanceOf(CancelledError);
     holder[Symbol.dispose]();
     behind[Symbol.dispose]();
-    expect(room.lease(late(), undefined).tryTake(10 * MiB)).toBe(true);
+    expect(new FileReservation(budget, late(), undefined).tryTake(10 * MiB)).toBe(true);
   });
 });

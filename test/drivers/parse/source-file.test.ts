@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileBudget } from '../../../src/drivers/parse/file-budget.ts';
+import { FileBudget, FileReservation } from '../../../src/drivers/parse/file-budget.ts';
 import { readSourceFile } from '../../../src/drivers/parse/source-file.ts';
 
 let folder: string;
@@ -18,31 +18,26 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const anySize = (): void => undefined;
-const alone = new FileBudget().lease({ deadline: Infinity, timeoutMs: 0 }, undefined);
+const alone = new FileReservation(new FileBudget(), { deadline: Infinity, timeoutMs: 0 }, undefined);
 
 describe('the file of a source', () => {
   it.each([0, 1, 70_000, 1024 * 1024, 1024 * 1024 + 1])('of %i bytes is read whole', async (size) => {
     const file = path.join(folder, 'x.js');
     const content = Buffer.alloc(size, 'line of code\n');
     await writeFile(file, content);
-    const sizes: number[] = [];
-    const read = await readSourceFile(file, 'file:x', (bytes) => sizes.push(bytes), alone);
-    expect(read.equals(content)).toBe(true);
-    expect(sizes).toEqual([size]);
+    expect((await readSourceFile(file, 'file:x', size, alone)).equals(content)).toBe(true);
   });
 
   it('may be a link', async () => {
     await writeFile(path.join(folder, 'x.js'), 'x');
     await symlink('x.js', path.join(folder, 'link.js'));
-    expect((await readSourceFile(path.join(folder, 'link.js'), 'file:link', anySize, alone)).toString()).toBe('x');
+    expect((await readSourceFile(path.join(folder, 'link.js'), 'file:link', 1, alone)).toString()).toBe('x');
   });
 
   it('that is none, or too large, is refused, and nothing is waited for', async () => {
     await promisify(execFile)('mkfifo', [path.join(folder, 'fifo')]);
     await mkdir(path.join(folder, 'folder'));
     await writeFile(path.join(folder, 'x.js'), 'x');
-    const tooLarge = new Error('too large');
     for (const [name, message] of [
       ['fifo', /fifo is not a file/],
       ['folder', /folder is not a file/],
@@ -50,17 +45,15 @@ describe('the file of a source', () => {
       ['x.js/y', /x\.js\/y cannot be read: ENOTDIR/],
       ['a\0b', /cannot be read/],
     ] as const) {
-      await expect(readSourceFile(path.join(folder, name), 'file:x', anySize, alone)).rejects.toMatchObject({
+      await expect(readSourceFile(path.join(folder, name), 'file:x', 1, alone)).rejects.toMatchObject({
         kind: 'notFound',
         message: expect.stringMatching(message) as string,
         data: { uri: 'file:x' },
       });
     }
-    const refuse = () => {
-      throw tooLarge;
-    };
-    await expect(readSourceFile(path.join(folder, 'x.js'), 'file:x', refuse, alone)).rejects.toMatchObject({
-      message: expect.stringContaining('too large') as string,
+    await expect(readSourceFile(path.join(folder, 'x.js'), 'file:x', 0, alone)).rejects.toMatchObject({
+      kind: 'contentTooLarge',
+      data: { contentBytes: 1, limitBytes: 0 },
     });
   });
 });
