@@ -46,7 +46,6 @@ export const parts: Readonly<Record<string, Part>> = {
       'container/boot/boot.ts',
       'container/oci/mount-points.ts',
       'drivers/installed/manifest.ts',
-      'drivers/installed/manifest-schema.ts',
       'drivers/process/native-protocol.ts',
       'drivers/pool/pool.ts',
       'images/store/lock.ts',

@@ -1,5 +1,5 @@
-// The catalogue file: which driver images there are to install, for which languages, in which status. One ships with the
-// project; a user's own takes its place. TOML.
+// The catalogue file, in TOML: the driver images that can be installed, with their languages and statuses. One ships with the
+// project; a user's own takes its place.
 import path from 'node:path';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ import { languageName, statuses } from './manifest.ts';
 
 export type Status = (typeof statuses)[number];
 
-/** A driver of the file. It comes from a registry or archive, or is built here of its recipe. */
+/** A driver of the file. It comes from a registry or archive, or is built from its recipe. */
 export interface CatalogueEntry {
   readonly language: string;
   readonly status: Status;
@@ -37,7 +37,7 @@ export interface CataloguePlaces {
   readonly shipped: string;
 }
 
-/** A file that people write by hand; what is longer is something else. */
+/** Longer than any catalogue that people write by hand, in bytes. */
 const largestFile = 1024 * 1024;
 
 const entrySchema = z
@@ -169,7 +169,7 @@ function inField<T>(file: string, field: readonly PropertyKey[], read: () => T):
   }
 }
 
-/** Fields as `driver[2].status`, counted from 1 as people count. */
+/** The error of a field, named as in `driver[2].status`, counted from 1. */
 function invalidField(file: string, field: readonly PropertyKey[], reason: string): BabelhostError {
   const name = field.map((part) => (typeof part === 'number' ? `[${part + 1}]` : `.${String(part)}`)).join('');
   return invalid(file, `${name.replace(/^\./, '')}${name === '' ? '' : ': '}${reason}`, {

@@ -1,4 +1,4 @@
-// A driver as an image: what makes an image one, and what the store's index says of it besides.
+// Drivers as images: what makes an image a driver, and what the store's index says of it besides.
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { Candidate, Digest, ImageStore, StoredImage } from '../../images/index.ts';
 import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
@@ -19,15 +19,15 @@ export interface Driver {
   readonly digest: Digest;
   readonly sizeBytes: number;
   readonly installedAt?: string;
-  /** Those that were given when it was installed. */
+  /** Given at its installation. */
   readonly limits?: RunLimitsTable;
   readonly manifest: Manifest;
 }
 
 /**
- * What an image of the store is as a driver.
+ * Describes an image of the store as a driver.
  * @param known its manifest, where it is known already; else it is read from the image
- * @throws BabelhostError `driverMalformed`; `storageDirty` for annotations that nobody of us wrote
+ * @throws BabelhostError `driverMalformed`; `storageDirty` for annotations that babelhost did not write
  */
 export async function describeDriver(store: ImageStore, image: StoredImage, known?: Manifest): Promise<Driver> {
   const manifest = known ?? (await readManifest((file) => store.read(image.digest, file, manifestBytes)));
@@ -44,7 +44,7 @@ export async function describeDriver(store: ImageStore, image: StoredImage, know
   };
 }
 
-/** @throws BabelhostError `storageDirty` for what nobody of us wrote */
+/** @throws BabelhostError `storageDirty` */
 function parseLimits(annotation: string | undefined): RunLimitsTable | undefined {
   if (annotation === undefined) return undefined;
   try {

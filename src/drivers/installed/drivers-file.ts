@@ -1,5 +1,5 @@
-// drivers.json in the root: what is installed, for people, with the manifests, to spare reading them from the images at each
-// start. It is derived from the store's index, may be missing or old, and is never the truth.
+// drivers.json in the root: the installed drivers with their manifests, which a start would else read from the images. It is
+// derived from the store's index, and may be missing or old.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
@@ -9,32 +9,25 @@ import { lazy } from '../../base/lazy.ts';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Driver } from './driver-image.ts';
-import { keptManifest } from './manifest-schema.ts';
-import type { Manifest } from './manifest.ts';
+import { keptManifest, type Manifest } from './manifest.ts';
 
-const schema = lazy(() => {
-  const text = z.string();
-  return z.object({
-    drivers: z.record(text, z.looseObject({ digest: text, manifest: z.unknown() })),
-  });
-});
+const schema = lazy(() =>
+  z.object({ drivers: z.record(z.string(), z.looseObject({ digest: z.string(), manifest: keptManifest() })) }),
+);
 
 const pathIn = (root: string): string => path.join(root, 'drivers.json');
 
 /** The manifests in it, by image digest; none where it cannot be read. */
 export function readDriversFile(root: string, logger: Logger): Map<string, Manifest> {
-  const manifests = new Map<string, Manifest>();
   try {
     const { drivers } = schema().parse(JSON.parse(readFileSync(pathIn(root), 'utf8')));
-    for (const { digest, manifest } of Object.values(drivers)) {
-      manifests.set(digest, keptManifest().parse(manifest) as Manifest);
-    }
+    return new Map(Object.values(drivers).map(({ digest, manifest }) => [digest, manifest]));
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') {
       logger.warn({ err: error }, 'drivers.json could not be read; the manifests are read from the images');
     }
+    return new Map();
   }
-  return manifests;
 }
 
 /** Replaces it by rename. */

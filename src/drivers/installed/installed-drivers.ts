@@ -1,5 +1,5 @@
-// The installed drivers: which image serves which language. The truth is the image store's index, where a driver's
-// entry carries its language as an annotation: one rename of the index installs, updates or removes.
+// The installed drivers: which image serves which language. They are entries of the image store's index with the language
+// as an annotation: one rename of the index installs, updates or removes.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../../base/errors.ts';
@@ -14,7 +14,6 @@ import {
   type Reference,
 } from '../../images/index.ts';
 import type { Logger } from '../../base/log.ts';
-import { alreadyInstalled, dirty, notInstalled } from './errors.ts';
 import { languageNames } from '../parse/detection.ts';
 import { annotations, describeDriver, readManifest, requireNative, type Driver } from './driver-image.ts';
 import { readDriversFile, writeDriversFile } from './drivers-file.ts';
@@ -44,13 +43,14 @@ export interface Installed {
 }
 
 interface Snapshot {
-  /** What the index looked like when this was read: another process may have changed it since. */
+  /** Of the index when this was read: another process may have replaced that since. */
   readonly stamp: string;
-  readonly checkedAt: number;
+  /** When the index last had that stamp. */
+  checkedAt: number;
   readonly byLanguage: ReadonlyMap<string, readonly Driver[]>;
 }
 
-/** For how long the index is taken to be as it was, in milliseconds: installs of other processes show after it. */
+/** The index is looked at again after this time, in milliseconds: then installs of other processes show. */
 const freshMs = 250;
 
 export class InstalledDrivers {
@@ -106,35 +106,32 @@ export class InstalledDrivers {
    */
   async install(reference: string | Reference, options: InstallOptions = {}): Promise<Installed> {
     const parsed = typeof reference === 'string' ? parseReference(reference) : reference;
+    const { language: wanted, update = false, limits: given, ...transfer } = options;
     let replaced: Digest | undefined;
     let unchanged = false;
     let manifest: Manifest | undefined;
     const image = await this.#store.install(parsed, {
-      ...(options.platform !== undefined && { platform: options.platform }),
-      ...(options.credentials !== undefined && { credentials: options.credentials }),
-      ...(options.signal !== undefined && { signal: options.signal }),
-      ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
+      ...transfer,
       accept: async (candidate, current) => {
         manifest = await readManifest((file, limitBytes) => candidate.read(file, limitBytes));
         const { language } = manifest;
         await requireNative(candidate);
-        if (options.language !== undefined && !serves(manifest, options.language)) {
+        if (wanted !== undefined && !serves(manifest, wanted)) {
           throw new BabelhostError(
             'driverMalformed',
-            `The image is a driver for ${language}, not for ${options.language}; leave the language out to install it as what it is.`,
-            { language: options.language, found: language },
+            `The image is a driver for ${language}, not for ${wanted}; leave the language out to install it as what it is.`,
+            { language: wanted, found: language },
           );
         }
         const installed = current.filter((entry) => entry.annotations[annotations.language] === language);
         if (installed.length > 1) throw dirty(language, installed);
         const [existing] = installed;
-        if (existing !== undefined && options.update !== true) {
+        if (existing !== undefined && !update) {
           throw alreadyInstalled(language, existing.digest, existing.annotations[annotations.reference]);
         }
         unchanged = existing?.digest === candidate.digest;
         if (existing !== undefined && !unchanged) replaced = existing.digest;
-        const limits =
-          options.limits === undefined ? existing?.annotations[annotations.limits] : JSON.stringify(options.limits);
+        const limits = given === undefined ? existing?.annotations[annotations.limits] : JSON.stringify(given);
         return {
           annotations: {
             ...(limits !== undefined && { [annotations.limits]: limits }),
@@ -154,7 +151,7 @@ export class InstalledDrivers {
   }
 
   /**
-   * Looks whether a language has no driver yet, before anything is fetched or built for it.
+   * Checks that a language has no driver yet.
    * @throws BabelhostError `driverAlreadyInstalled`, `storageDirty`
    */
   async requireFree(language: string): Promise<void> {
@@ -162,7 +159,7 @@ export class InstalledDrivers {
     if (driver !== undefined) throw alreadyInstalled(driver.language, driver.digest, driver.reference);
   }
 
-  /** The languages that an image is the installed driver of: none or one, where the store is as it should be. */
+  /** The languages that an image is the installed driver for: one at most, unless the store is dirty. */
   async servedBy(digest: Digest): Promise<string[]> {
     const { byLanguage } = await this.#current();
     return [...byLanguage].flatMap(([language, drivers]) =>
@@ -187,7 +184,7 @@ export class InstalledDrivers {
   }
 
   /**
-   * Removes images, drivers among them or not.
+   * Removes images, whether drivers or not.
    * @throws BabelhostError `imageNotFound`
    */
   async removeImages(digests: readonly Digest[]): Promise<void> {
@@ -198,8 +195,7 @@ export class InstalledDrivers {
   }
 
   /**
-   * What has taken the place of a driver whose image is gone from the store, as after another process's update; undefined
-   * where it is installed still.
+   * The driver that has replaced another one, as in another process's update; undefined where that one is still installed.
    * @throws BabelhostError `driverNotInstalled`, `storageDirty`
    */
   async replacementOf({ language, digest }: Driver): Promise<Driver | undefined> {
@@ -221,13 +217,10 @@ export class InstalledDrivers {
     const held = this.#snapshot;
     if (held !== undefined) {
       const snapshot = await held;
-      if (performance.now() - snapshot.checkedAt < freshMs) return snapshot;
-      const stamp = await this.#stamp();
-      if (stamp === snapshot.stamp) {
-        // Unless it has been read anew meanwhile: what was true before we looked must not come back.
-        if (this.#snapshot === held) {
-          this.#snapshot = Promise.resolve({ ...snapshot, checkedAt: performance.now() });
-        }
+      const now = performance.now();
+      if (now - snapshot.checkedAt < freshMs) return snapshot;
+      if ((await this.#stamp()) === snapshot.stamp) {
+        snapshot.checkedAt = now;
         return snapshot;
       }
       if (this.#snapshot === held) this.#snapshot = undefined;
@@ -268,7 +261,32 @@ function serves(manifest: Manifest, language: string): boolean {
 
 function only(drivers: readonly Driver[]): Driver {
   const [driver, another] = drivers;
-  if (driver === undefined) throw new Error('a language without drivers is in the catalogue');
+  if (driver === undefined) throw new Error('a language without drivers is in the index');
   if (another !== undefined) throw dirty(driver.language, drivers);
   return driver;
+}
+
+/** More than one image serves a language. */
+function dirty(language: string, images: readonly { readonly digest: string }[]): BabelhostError {
+  return new BabelhostError(
+    'storageDirty',
+    `The store holds ${images.length} driver images for ${language}, where there must be one; remove them (babelhost driver remove ${language}) and install the one you want.`,
+    { language, digests: images.map((image) => image.digest) },
+  );
+}
+
+function alreadyInstalled(language: string, digest: Digest, reference: string | undefined): BabelhostError {
+  return new BabelhostError(
+    'driverAlreadyInstalled',
+    `A driver for ${language} is installed already; give update (--update) to put this one in its place.`,
+    { language, digest, reference },
+  );
+}
+
+function notInstalled(name: string): BabelhostError {
+  return new BabelhostError(
+    'driverNotInstalled',
+    `No driver for ${name} is installed; install one with 'babelhost driver install REFERENCE' ('babelhost driver list' shows what there is).`,
+    { language: name },
+  );
 }

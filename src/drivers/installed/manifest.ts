@@ -3,7 +3,7 @@ import { parse as parseToml } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import { lazy } from '../../base/lazy.ts';
-import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
+import { runLimitsSchema } from './run-limits.ts';
 
 /** Where Babelfish's layout has a driver's files in its image. */
 export const layout = {
@@ -11,18 +11,18 @@ export const layout = {
   native: '/opt/driver/bin/native',
 } as const;
 
-/** No manifest is longer than this many bytes; the largest of Babelfish's own has 2 KB. */
+/** The longest manifest, in bytes; the largest of Babelfish's own has 2 KB. */
 export const manifestBytes = 256 * 1024;
 
-/** Of what is wrong with a manifest, this many characters are told: it may be all of the manifest. */
+/** The longest reason in an error, in characters: a parser's may quote the whole manifest. */
 const reasonLength = 1000;
 
-/** How far a driver is, as Babelfish's manifests have it, from the least to the most. */
+/** The statuses of drivers in Babelfish's manifests, from the least to the most mature. */
 export const statuses = ['inactive', 'planning', 'pre-alpha', 'alpha', 'beta', 'stable', 'mature'] as const;
 
 /**
- * A language as manifests name it, in lower case. Nothing that cannot be seen (\p{C}, \p{Z}) is in it: it would pass for
- * another language's name; and no command takes it for an option.
+ * A language's name, in lower case. Invisible characters (\p{C}, \p{Z}) would make it pass for another language's, and a
+ * dash at its beginning, for an option of a command.
  */
 export const languageName = lazy(() =>
   z
@@ -37,18 +37,18 @@ export const languageName = lazy(() =>
 );
 
 /**
- * Features by which a driver says that it takes more in a request than Babelfish's `content` and `encoding`: a driver
- * whose decoder is strict must never see a member that it does not know.
+ * The features of a driver that takes more in a request than Babelfish's `content` and `encoding`. Others get no more: their
+ * decoders may be strict.
  */
 export const hintFeatures = { language: 'hint.language', filename: 'hint.filename' } as const;
 
 /** The feature of a driver that returns the `id` of each request with its answer. */
 export const requestIdFeature = 'request-id';
 
-/** The feature of a driver that may be written a request before it has answered the last; it returns ids as well. */
+/** The feature of a driver that may be written a request before it has answered the last (pipelining.ts). */
 export const pipeliningFeature = 'pipelining';
 
-// Babelfish's manifests have more ([runtime], [maintainers], sdk_version, …): what is not used here is let through.
+// Loose: Babelfish's manifests have more tables and keys ([runtime], [maintainers], sdk_version, …).
 const manifestSchema = lazy(() =>
   z.looseObject({
     name: z.string().max(1024).optional(),
@@ -64,18 +64,24 @@ const manifestSchema = lazy(() =>
   }),
 );
 
-export interface Manifest {
-  readonly name: string;
-  /** Lower case, as Babelfish compares languages. */
-  readonly language: string;
-  readonly aliases: readonly string[];
-  readonly version?: string;
-  readonly status?: string;
-  readonly features: readonly string[];
-  readonly documentation?: string;
-  /** What it asks for, of the limits of its containers; it can only have less than the defaults. */
-  readonly limits?: RunLimitsTable;
-}
+/** A manifest as babelhost keeps it in drivers.json and sends it to clients. Languages are in lower case. */
+export const keptManifest = lazy(() => {
+  const text = z.string();
+  const texts = z.array(text);
+  return z.object({
+    name: text,
+    language: text,
+    aliases: texts,
+    version: text.optional(),
+    status: text.optional(),
+    features: texts,
+    documentation: text.optional(),
+    limits: runLimitsSchema().optional().describe('What it asks for; it can only have less than the defaults.'),
+  });
+});
+
+type KeptManifest = z.output<ReturnType<typeof keptManifest>>;
+export type Manifest = { readonly [Name in keyof KeptManifest]: Readonly<KeptManifest[Name]> };
 
 /**
  * Reads a manifest.
@@ -97,16 +103,15 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     );
   }
   const { name, language, aliases, version, status, features, documentation, limits } = checked.data;
-  const text = typeof documentation === 'string' ? documentation : documentation?.description;
   return {
     name: name ?? language,
     language,
     aliases: [...new Set(aliases)].filter((alias) => alias !== language),
-    ...(version !== undefined && { version }),
-    ...(status !== undefined && { status }),
+    version,
+    status,
     features,
-    ...(text !== undefined && { documentation: text }),
-    ...(limits !== undefined && { limits }),
+    documentation: typeof documentation === 'string' ? documentation : documentation?.description,
+    limits,
   };
 }
 

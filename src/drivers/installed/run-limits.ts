@@ -1,10 +1,10 @@
-// What a driver's containers may use. Three have a say: the image's manifest ([limits]), the host's configuration, and
-// whoever installs the driver. The image is a stranger's, so its manifest can only ask for less than the defaults.
+// Limits of a driver's containers: from the image's manifest ([limits]), the host's configuration and the installation.
+// An image is not trusted, so its manifest can only lower the defaults.
 import { z } from 'zod';
 import { lazy } from '../../base/lazy.ts';
 import { defaultLimits, type Limits } from '../../container/index.ts';
 
-/** A table of limits, each optional, under the names that `Limits` of the container room has. */
+/** A table of limits, each optional, named as in the container room's `Limits`. */
 export const runLimitsSchema = lazy(() => {
   const whole = z.int().positive().optional();
   return z.strictObject({
@@ -14,7 +14,7 @@ export const runLimitsSchema = lazy(() => {
     openFiles: whole,
     fileSizeBytes: whole,
     temporaryBytes: whole,
-    // What a timer can wait for: 24 days.
+    // The longest timer: 24 days.
     runTimeMs: z
       .int()
       .nonnegative()
@@ -41,7 +41,7 @@ export function runLimits(
   driver: {
     readonly language: string;
     readonly limits?: RunLimitsTable;
-    readonly manifest: { limits?: RunLimitsTable };
+    readonly manifest: { readonly limits?: RunLimitsTable | undefined };
   },
   configured: ConfiguredRunLimits = {},
 ): Limits {

@@ -1,6 +1,6 @@
 // Which language a source is in, by Linguist's data and in Linguist's order: an editor's modeline, the file's name, the
-// interpreter that its first line names, its extension. The data is the package `linguist-languages`, generated from
-// github-linguist; it is loaded when first needed, because many clients name their language.
+// interpreter that its first line names, its extension. The data is the package `linguist-languages`, which is loaded when
+// first needed: many clients name their language.
 import type { Language } from 'linguist-languages';
 
 interface Tables {
@@ -13,7 +13,7 @@ interface Tables {
 
 let tables: Promise<Tables> | undefined;
 
-/** How much of a source's beginning and end is looked at, in characters. */
+/** How much of a source's beginning and end is searched, in characters. */
 const endLength = 2048;
 
 const modelineLines = 5;
@@ -21,7 +21,7 @@ const modelineLines = 5;
 export interface Source {
   /** A file's name or path; the last part counts. */
   readonly filename?: string;
-  /** The content, as much of it as there is at hand. */
+  /** The content, or its beginning. */
   readonly content?: string;
 }
 
@@ -52,15 +52,14 @@ export async function detectLanguages(source: Source): Promise<string[]> {
   for (const found of strategies) {
     if (found === undefined) continue;
     const both = candidates.filter((language) => found.includes(language));
-    // As in Linguist, a later strategy only narrows what an earlier one found; what it has nothing in common with, it
-    // does not overrule.
+    // As in Linguist, a later strategy narrows what an earlier one found, and never overrules it.
     candidates = candidates.length === 0 ? found : both.length === 0 ? candidates : both;
     if (candidates.length === 1) break;
   }
   return candidates.map((language) => normalise(language.name));
 }
 
-/** What a language that a person names may be called otherwise: its own name and its aliases in Linguist's data. */
+/** All names of a language in Linguist's data, for one of its names or aliases; none where it is not known. */
 export async function languageNames(name: string): Promise<string[]> {
   tables ??= loadTables();
   const language = (await tables).names.get(name.toLowerCase());
@@ -68,14 +67,14 @@ export async function languageNames(name: string): Promise<string[]> {
   return [normalise(language.name), ...(language.aliases ?? []).map(normalise)];
 }
 
-/** Babelfish's way of writing the few names that are no plain words. */
+/** A name as Babelfish writes it. */
 function normalise(name: string): string {
   const lower = name.toLowerCase();
   const special: Readonly<Record<string, string>> = { 'c++': 'cpp', 'c#': 'csharp', 'f#': 'fsharp' };
   return special[lower] ?? lower.replaceAll(' ', '-');
 }
 
-/** `.d.ts`, then `.ts`: Linguist knows extensions of several parts, and the longest counts. */
+/** As `.d.ts`, then `.ts`: Linguist knows extensions of several parts, and the longest counts. */
 function extensionsOf(base: string): string[] {
   const parts = base.toLowerCase().split('.').slice(1);
   return parts.map((_, index) => `.${parts.slice(index).join('.')}`);
@@ -88,7 +87,7 @@ function shebangInterpreter(head: string): string | undefined {
   const words = line.trim().split(/\s+/);
   let program = words.shift()?.split('/').pop();
   if (program === 'env') {
-    // Options and assignments of env stand before the program: `env -S deno run`, `env LANG=C perl`.
+    // Options and assignments come before the program: `env -S deno run`, `env LANG=C perl`.
     program = words
       .find((word) => !word.startsWith('-') && !word.includes('='))
       ?.split('/')
@@ -100,7 +99,7 @@ function shebangInterpreter(head: string): string | undefined {
 
 /** The language that a modeline of Emacs or Vim names (Linguist's strategy/modeline.rb has the forms). */
 function modelineLanguage(text: string): string | undefined {
-  // Most sources have none, and to take lines apart takes longer than to see that.
+  // Most sources have none, which this sees faster than the split into lines.
   if (!text.includes('-*-') && !/(?:vim?|ex)\d*:/.test(text)) return undefined;
   const lines = text.split('\n');
   const near = [...lines.slice(0, modelineLines), ...lines.slice(-modelineLines)];

@@ -1,5 +1,5 @@
-// Parsing many files: walks a folder or takes a list, keeps the pools fed, and hands each result on as it is done. Every
-// file gets a result or an error; a receiver that is slow slows the work down, so nothing piles up.
+// Parses many files, of a folder or a list, several at once, and hands on each result as it is done. Every file gets a
+// result or an error. A slow receiver slows the work down, so that nothing piles up.
 import { opendir } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -21,7 +21,6 @@ export interface FilesRequest {
   readonly language?: string;
   readonly mode?: Mode;
   readonly timeoutMs?: number;
-  /** Who asks. Files are parsed after what others ask one by one. */
   readonly client: ClientQueue;
   /** What the log calls the request. */
   readonly id?: string;
@@ -49,7 +48,7 @@ export interface FilesOptions {
   readonly signal?: AbortSignal;
   /** Receives the outcomes, several at once where they are small; the work waits while it is pending. */
   readonly onOutcomes: (outcomes: readonly FileOutcome[]) => Promise<void>;
-  /** Told after each file how many are done, and how many there are where that is known. */
+  /** Called after each file: how many are done, and how many there are where that is known. */
   readonly onProgress: (done: number, total: number | undefined) => void;
 }
 
@@ -79,26 +78,27 @@ export async function parseFiles(
     elapsedMs: 0,
   };
   const { from } = request;
-  const files = (): Iterable<string> | AsyncIterable<string> =>
-    'uris' in from ? from.uris : walk(from.root, from.include, from.exclude ?? defaultExclude);
-  // In a folder, most files are no source of an installed driver's: told apart by their names before they are read.
+  // In a folder, most files are no source for an installed driver: their names tell before they are read.
   const skips = 'uris' in from || request.language !== undefined ? undefined : new SkipByName(drivers);
+  const skip = (language: string): void => {
+    summary.skipped += 1;
+    summary.skippedLanguages[language] = (summary.skippedLanguages[language] ?? 0) + 1;
+  };
   let total = 'uris' in from ? from.uris.length : undefined;
-  /** Files that only their content showed to be none of a driver's: they were counted into the total. */
+  /** Files that only their content showed to be no source for a driver: they are part of the total. */
   let skippedLate = 0;
   const batches = new OutcomeBatches(options.onOutcomes);
   const ended = new AbortController();
-  // A second walk, ahead of the work: it keeps nothing, and tells early how much there is.
+  // A second walk counts the files ahead of the work, for the progress.
   if (total === undefined) {
-    void count(files(), skips, ended.signal).then((counted) => {
+    void count(listFiles(from), skips, ended.signal).then((counted) => {
       total = counted;
     });
   }
   const one = async (uri: string): Promise<void> => {
     const skippedAs = await skips?.languageWithoutDriver(uri);
     if (skippedAs !== undefined) {
-      summary.skipped += 1;
-      summary.skippedLanguages[skippedAs] = (summary.skippedLanguages[skippedAs] ?? 0) + 1;
+      skip(skippedAs);
       return;
     }
     const outcome = await parseOne(parser, uri, request, options.signal);
@@ -107,9 +107,7 @@ export async function parseFiles(
       summary.bytes += outcome.answer.contentBytes;
     } else if (skips !== undefined && isBabelhostError(outcome.error, 'languageNotDetected', 'driverNotInstalled')) {
       const language = outcome.error.data['language'];
-      const key = typeof language === 'string' ? language : '';
-      summary.skipped += 1;
-      summary.skippedLanguages[key] = (summary.skippedLanguages[key] ?? 0) + 1;
+      skip(typeof language === 'string' ? language : '');
       skippedLate += 1;
       return;
     } else {
@@ -121,7 +119,7 @@ export async function parseFiles(
     options.onProgress(summary.files, total === undefined ? undefined : total - skippedLate);
   };
   try {
-    await forEachConcurrently(files(), options.concurrency, one);
+    await forEachConcurrently(listFiles(from), options.concurrency, one);
     await batches.end();
   } finally {
     batches.drop();
@@ -133,7 +131,7 @@ export async function parseFiles(
 
 /** How many files there are to parse, as far as their names tell; undefined where that cannot be counted. */
 async function count(
-  files: Iterable<string> | AsyncIterable<string>,
+  files: AsyncIterable<string>,
   skips: SkipByName | undefined,
   signal: AbortSignal,
 ): Promise<number | undefined> {
@@ -144,7 +142,7 @@ async function count(
       if ((await skips?.languageWithoutDriver(uri)) === undefined) counted += 1;
     }
   } catch {
-    // The walk that the work goes by meets the same, and tells it.
+    // The walk for the work fails for the same reason, and with its error.
     return undefined;
   }
   return counted;
@@ -158,19 +156,8 @@ async function parseOne(
 ): Promise<FileOutcome> {
   const { language, mode, timeoutMs, client, id, span } = request;
   try {
-    const answer = await parser.parse(
-      {
-        source: { uri },
-        client,
-        priority: 'batch',
-        ...(language !== undefined && { language }),
-        ...(mode !== undefined && { mode }),
-        ...(timeoutMs !== undefined && { timeoutMs }),
-        ...(id !== undefined && { id }),
-        ...(span !== undefined && { span }),
-      },
-      signal,
-    );
+    const asked = { source: { uri }, client, priority: 'batch', language, mode, timeoutMs, id, span } as const;
+    const answer = await parser.parse(asked, signal);
     return { uri, answer };
   } catch (error) {
     if (error instanceof BabelhostError && error.kind !== 'shuttingDown') return { uri, error };
@@ -178,7 +165,7 @@ async function parseOne(
   }
 }
 
-/** What an outcome takes in a message, or nearly so. */
+/** About how many bytes an outcome takes in a message. */
 function bytesOf(outcome: FileOutcome): number {
   const envelope = 500;
   if ('error' in outcome) return envelope;
@@ -186,7 +173,7 @@ function bytesOf(outcome: FileOutcome): number {
   return ast.reduce((sum, chunk) => sum + chunk.byteLength, envelope * (1 + errors.length));
 }
 
-/** Files of languages that no installed driver serves, known from their names alone and remembered by extension. */
+/** Tells by its name whether a file is in a language without a driver, and remembers that for the extension. */
 class SkipByName {
   readonly #drivers: InstalledDrivers;
   readonly #byExtension = new Map<string, Promise<string | undefined>>();
@@ -199,7 +186,7 @@ class SkipByName {
   async languageWithoutDriver(uri: string): Promise<string | undefined> {
     const base = path.posix.basename(new URL(uri).pathname);
     const extension = path.posix.extname(base);
-    // Without an extension the first line may still tell: those are read.
+    // Its first line may tell the language.
     if (extension === '') return undefined;
     let known = this.#byExtension.get(extension);
     if (known === undefined) {
@@ -211,20 +198,18 @@ class SkipByName {
 
   async #judge(base: string): Promise<string | undefined> {
     const candidates = await detectLanguages({ filename: `x${path.posix.extname(base)}` });
-    for (const candidate of candidates) {
-      const driver = await this.#drivers.lookUp([candidate]);
-      if (driver !== undefined) return undefined;
-    }
+    if ((await this.#drivers.lookUp(candidates)) !== undefined) return undefined;
     return candidates[0] ?? '';
   }
 }
 
-/** The files below a folder as URIs, in no order, without following links: a link out of it must not be followed. */
-async function* walk(
-  root: string,
-  include: readonly string[] | undefined,
-  exclude: readonly string[],
-): AsyncGenerator<string> {
+/** The URIs of a list, or of the files below a folder, in no order and without following links: they may lead out of it. */
+async function* listFiles(from: FilesRequest['from']): AsyncGenerator<string> {
+  if ('uris' in from) {
+    yield* from.uris;
+    return;
+  }
+  const { root, include, exclude = defaultExclude } = from;
   const options = { dot: true };
   const included = include === undefined ? () => true : picomatch([...include], options);
   const excluded = picomatch([...exclude], options);
@@ -236,7 +221,7 @@ async function* walk(
       entries = await opendir(path.join(top, folder));
     } catch (error) {
       const code = systemErrorCode(error);
-      // A folder that went away, or that is not ours to read, is no reason to lose the others.
+      // A folder that has gone, or may not be read, does not stop the walk.
       if (folder !== '' && (code === 'ENOENT' || code === 'EACCES')) continue;
       throw new BabelhostError('notFound', `${path.join(top, folder)} cannot be read: ${messageOf(error)}.`, {
         root,
@@ -256,36 +241,13 @@ async function* walk(
 
 /** Runs `work` on every item, at most `concurrency` at once; the first failure stops the rest and is thrown. */
 async function forEachConcurrently<T>(
-  items: Iterable<T> | AsyncIterable<T>,
+  items: AsyncGenerator<T>,
   concurrency: number,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
-  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-  let failed = false;
-  // One call of next() at a time: a list's iterator and a generator's then behave alike.
-  let turn: Promise<unknown> = Promise.resolve();
-  const next = (): Promise<IteratorResult<T>> => {
-    const mine = turn.then(() => iterator.next());
-    turn = mine.catch(() => undefined);
-    return mine;
-  };
+  // All loops share one generator: it gives each item to one of them, and one that throws ends it for all.
   const worker = async (): Promise<void> => {
-    while (!failed) {
-      const item = await next();
-      if (item.done === true) return;
-      await work(item.value);
-    }
+    for await (const item of items) await work(item);
   };
-  try {
-    await Promise.all(
-      Array.from({ length: concurrency }, () =>
-        worker().catch((error: unknown) => {
-          failed = true;
-          throw error;
-        }),
-      ),
-    );
-  } finally {
-    await iterator.return?.();
-  }
+  await Promise.all(Array.from({ length: concurrency }, worker));
 }

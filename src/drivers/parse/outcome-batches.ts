@@ -1,11 +1,10 @@
-// Hands results on in batches. Half of the files of a real tree are so small that a message for each costs host and client
-// more than the parse; a large one goes alone. Whoever adds waits while more is held than a batch, so that a slow
-// receiver slows the work down; and nothing is held for longer than a person would notice.
+// Hands results on in batches: half of the files of a real tree are so small that a message for each would cost host and
+// client more than the parse. Adding waits while more is held than a batch, so that a slow receiver slows the work down.
 
-/** A batch is handed on when it holds so many bytes. */
+/** A batch is handed on when it has this many bytes. */
 const batchBytes = 256 * 1024;
 
-/** What is held is handed on after this time however little it is, in milliseconds. */
+/** A smaller batch is handed on after this time, in milliseconds. */
 const longestMs = 20;
 
 export class OutcomeBatches<Outcome> {
@@ -13,7 +12,7 @@ export class OutcomeBatches<Outcome> {
   #held: Outcome[] = [];
   #heldBytes = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** The handing on under way: one at a time, so that batches keep their order. */
+  /** One at a time, so that batches keep their order. */
   #handingOn: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
@@ -47,19 +46,19 @@ export class OutcomeBatches<Outcome> {
     this.#check();
   }
 
-  /** Lets go of what is held: nobody waits for it any more. */
+  /** Drops what is held. */
   drop(): void {
     clearTimeout(this.#timer);
     this.#held = [];
     this.#heldBytes = 0;
   }
 
-  /** Hands on all that is held, after what is on its way. Never rejects. */
+  /** Hands on all that is held, after the batch before. Never rejects. */
   async #handOn(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     while (this.#handingOn !== undefined) await this.#handingOn;
-    // Another who waited may have handed it on with his own.
+    // Another call that waited may have handed it on with its own.
     if (this.#held.length === 0 || this.#failure !== undefined) return;
     const batch = this.#held;
     this.#held = [];

@@ -1,9 +1,8 @@
 // The methods that install, list, inspect and remove drivers.
 import { z } from 'zod';
 import { method, name, workDone } from './method.ts';
-import { statuses } from '../../drivers/installed/manifest.ts';
+import { keptManifest, statuses } from '../../drivers/installed/manifest.ts';
 import { runLimitsSchema } from '../../drivers/installed/run-limits.ts';
-import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
 import { credentials, platform } from './image.ts';
 
 const driver = () =>

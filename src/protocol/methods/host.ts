@@ -1,6 +1,6 @@
 // The methods about the host itself: what it is, what isolates its drivers, how its pools are.
 import { z } from 'zod';
-import { keptManifest } from '../../drivers/installed/manifest-schema.ts';
+import { keptManifest } from '../../drivers/installed/manifest.ts';
 import { method, name } from './method.ts';
 
 /** One protection, with how it is enforced here. */
