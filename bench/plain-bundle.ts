@@ -1,6 +1,6 @@
 // The configuration that babelhost gives a container, for an OCI runtime's own command line: with the same namespaces,
 // mounts, seccomp list and limits, and without our process 1.
-import { resourceLimits } from '../src/container/diagnose/isolation.ts';
+import { resourceLimits } from '../src/container/boot/process-options.ts';
 import { defaultLimits } from '../src/container/limits.ts';
 import { containerIds, defaultBase } from '../src/container/oci/id-mapping.ts';
 import { containerSpec, initPath, type ContainerProcess } from '../src/container/oci/spec.ts';
@@ -19,7 +19,7 @@ export function plainBundle({ process, rootfs, withoutLimits }: PlainBundle): ob
   const spec = containerSpec({
     process,
     user: { uid: 0, gid: 0, additionalGids: [] },
-    rlimits: resourceLimits(defaultLimits, {}),
+    rlimits: resourceLimits(defaultLimits, ''),
     initArguments: [],
     oomScoreAdj: 300,
     hostname: 'babelhost',

@@ -4,7 +4,7 @@ import { BabelhostError } from '../base/errors.ts';
 import { bootContainer } from './boot/boot.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup/cgroup.ts';
 import type { Container } from './boot/container.ts';
-import { bootWithHostName, defaultHostName } from './oci/host-name.ts';
+import { defaultHostName, isHostNameRefusal } from './oci/host-name.ts';
 import { GuardSupervisor } from './guard/guard-supervisor.ts';
 import { isContainerId, newContainerId, type ContainerId } from './id.ts';
 import { execInGuard, type ExecResult } from './guard/exec-in-guard.ts';
@@ -37,11 +37,10 @@ export class ContainerRuntime implements AsyncDisposable {
   readonly owners: FileOwners;
   readonly #options: ContainerRuntimeOptions;
   readonly #host: GuardSupervisor;
-  readonly #running = new Set<Container>();
-  /** Ids of containers that are being booted or are running. */
-  readonly #ids = new Set<string>();
-  readonly #boots = new Set<Promise<unknown>>();
+  /** Containers that are being booted or are running. */
+  readonly #containers = new Map<ContainerId, Promise<Container>>();
   readonly #closing = new AbortController();
+  #keepsHostName = false;
 
   private constructor(options: ContainerRuntimeOptions, idMapping: IdMapping, layout: CgroupLayout) {
     this.#options = options;
@@ -82,7 +81,7 @@ export class ContainerRuntime implements AsyncDisposable {
 
   /** This host's own folder in `directory`: it is there for as long as the host's containers can be. */
   async hostFolder(): Promise<string> {
-    return (await this.#host.prepare()).folder;
+    return (await this.#host.prepare()).guard.folder;
   }
 
   /**
@@ -115,29 +114,32 @@ export class ContainerRuntime implements AsyncDisposable {
     checkLimits(limits);
     const { signal: closing } = this.#closing;
     const boot = this.#boot({ ...options, id }, limits, signal ? AbortSignal.any([signal, closing]) : closing);
-    this.#ids.add(id);
-    this.#boots.add(boot);
+    this.#containers.set(id, boot);
+    const forget = () => {
+      this.#containers.delete(id);
+    };
     try {
       const container = await boot;
-      this.#running.add(container);
-      void container.exited.then(() => {
-        this.#running.delete(container);
-        this.#ids.delete(id);
-      });
+      void container.exited.then(forget);
       return container;
     } catch (error) {
-      this.#ids.delete(id);
+      forget();
       throw error;
-    } finally {
-      this.#boots.delete(boot);
     }
+  }
+
+  /**
+   * Whether containers that were given no host name keep the one around babelhost: a seccomp filter, which stays with its
+   * process for ever (seccomp(2)), refused to set it.
+   */
+  get keepsHostName(): boolean {
+    return this.#keepsHostName;
   }
 
   /** Ends every container and removes everything of this host. Boots under way fail with `shuttingDown`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new BabelhostError('shuttingDown', 'The host is shutting down and starts no more containers.'));
-    await Promise.allSettled(this.#boots);
-    await Promise.allSettled([...this.#running].map((container) => container.kill()));
+    await Promise.allSettled([...this.#containers.values()].map(async (boot) => (await boot).kill()));
     await this.#host.close();
   }
 
@@ -150,16 +152,26 @@ export class ContainerRuntime implements AsyncDisposable {
     const rootfs = path.resolve(options.rootfs);
     await makeMountPoints(rootfs, this.owners);
     const context = await this.#host.prepare(rootfs);
-    checkStage(context.stage, rootfs);
-    const { id, process, layer } = options;
-    return bootWithHostName(options.hostname ?? defaultHostName, context.logger, (hostname) =>
-      bootContainer(context, { id, rootfs, process, limits, hostname, layer }, signal),
-    );
+    checkStage(context.guard.stage, rootfs);
+    const { id, process, layer, hostname = defaultHostName } = options;
+    const boot = (named: string | undefined) =>
+      bootContainer(context, { id, rootfs, process, limits, hostname: named, layer }, signal);
+    if (hostname === defaultHostName && this.#keepsHostName) return boot(undefined);
+    try {
+      return await boot(hostname);
+    } catch (error) {
+      if (hostname !== defaultHostName || !isHostNameRefusal(error)) throw error;
+      if (!this.#keepsHostName) {
+        context.logger.info('containers keep the host name around babelhost: a seccomp filter forbids setting another');
+      }
+      this.#keepsHostName = true;
+      return boot(undefined);
+    }
   }
 
   #checkId(id: ContainerId): void {
     const { maxContainers = 1000 } = this.#options;
-    if (this.#ids.size >= maxContainers) {
+    if (this.#containers.size >= maxContainers) {
       const message = `${maxContainers} containers are running: no more are allowed (maxContainers).`;
       throw new BabelhostError('overloaded', message, { maxContainers });
     }
@@ -167,6 +179,7 @@ export class ContainerRuntime implements AsyncDisposable {
     if (!isContainerId(id)) {
       throw new BabelhostError('containerFailed', 'A container id is a ULID of 26 capitals and digits.', { id });
     }
-    if (this.#ids.has(id)) throw new BabelhostError('conflict', `A container with the id ${id} is running.`, { id });
+    if (this.#containers.has(id))
+      throw new BabelhostError('conflict', `A container with the id ${id} is running.`, { id });
   }
 }

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hierarchyOf, readCgroupLayout } from '../../src/container/cgroup/cgroup.ts';
+import { readCgroupLayout } from '../../src/container/cgroup/cgroup.ts';
 import { newContainerId } from '../../src/container/id.ts';
 import { beginning, type ConnectionKind } from '../../src/container/guard/starter-connection.ts';
 import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
@@ -116,7 +116,7 @@ async function failEach(scenario: Scenario, least: number): Promise<void> {
 
 describe('a start whose system calls fail', () => {
   it('is answered with the reason, in cgroups', async () => {
-    const hierarchy = hierarchyOf(readCgroupLayout(), 'pids');
+    const hierarchy = readCgroupLayout().hierarchies.find(({ controllers }) => controllers.includes('pids'));
     expect(hierarchy).toBeDefined();
     const cgroup = path.join(hierarchy?.mountPoint ?? '', `babelhost-test-${newContainerId()}`);
     await mkdir(cgroup);

@@ -3,30 +3,19 @@ import type { Logger } from '../../base/log.ts';
 import type { CgroupPlacement } from '../cgroup/placement.ts';
 import type { Guard } from '../guard/guard.ts';
 import type { ContainerId } from '../id.ts';
-import type { IdRanges } from '../oci/id-ranges.ts';
 import type { Limits } from '../limits.ts';
-import type { IdMapping } from '../oci/id-mapping.ts';
-import type { ExitWaiters } from '../guard/exit-waiters.ts';
+import type { IdMapping, IdRanges } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
 import type { ContainerProcess } from '../oci/spec.ts';
 
 /** What all containers of a host have in common. */
 export interface BootContext {
-  readonly bootstrap: string;
   readonly runtime: RuntimeProgram;
   readonly guard: Guard;
-  readonly exitWaiters: ExitWaiters;
   readonly idMapping: IdMapping;
   /** Where each container has ids of its own; undefined where all have the same. */
   readonly ranges: IdRanges | undefined;
   readonly placement: CgroupPlacement;
-  /** The name of this host's cgroup. */
-  readonly cgroup: string;
-  readonly stage: string;
-  /** This host's own folder: bundles, and the runtime's state. */
-  readonly folder: string;
-  readonly highestLimits: Readonly<Record<string, number>>;
-  readonly oomScoreAdj: number;
   readonly bootTimeoutMs: number;
   readonly logger: Logger;
 }
@@ -36,7 +25,7 @@ export interface BootOptions {
   readonly rootfs: string;
   readonly process: ContainerProcess & { readonly user: string };
   readonly limits: Limits;
-  /** Undefined for the one that is around babelhost, where no other may be set (host-name.ts). */
+  /** Undefined for the name around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;
   /** The folder with the writable layer (`upper` and `work`); undefined for a root that is read-only. */
   readonly layer?: string | undefined;

@@ -1,19 +1,17 @@
 // Booting one container: its configuration, its start, and what is to be removed if that has failed.
 import path from 'node:path';
-import type { BootContext, BootOptions } from './boot-context.ts';
 import { cgroupResources, makingArguments } from '../cgroup/placement.ts';
-import { filesOf, removeRemains } from './container-files.ts';
-import type { Container } from './container.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
-import { supervise } from './supervise.ts';
-import { deleteContainer } from '../guard/exec-in-guard.ts';
-import { resourceLimits, substituteLimits } from '../diagnose/isolation.ts';
-import { launch, LaunchFailure } from '../guard/launch.ts';
 import { explainLaunch } from '../diagnose/launch-failure.ts';
+import { deleteContainer } from '../guard/exec-in-guard.ts';
+import { launch, LaunchFailure } from '../guard/launch.ts';
 import { idMappings, type IdRange } from '../oci/id-mapping.ts';
 import { runArguments } from '../oci/runtime-program.ts';
 import { containerSpec } from '../oci/spec.ts';
-import { processUser } from '../oci/user.ts';
+import type { BootContext, BootOptions } from './boot-context.ts';
+import { filesOf, removeRemains } from './container-files.ts';
+import { Container } from './container.ts';
+import { processOptions } from './process-options.ts';
 
 /**
  * Boots a container and resolves when its command has been executed.
@@ -25,31 +23,32 @@ export async function bootContainer(
   signal: AbortSignal | undefined,
 ): Promise<Container> {
   signal?.throwIfAborted();
-  const files = filesOf(context, options.id);
-  const endBoot = context.exitWaiters.beginBoot();
-  const ids = context.ranges?.take();
+  const { guard, ranges } = context;
+  const files = filesOf(guard, options.id);
+  const endBoot = guard.beginBoot();
+  const own = ranges?.take();
   let launching = false;
   try {
-    const spec = await makeSpec(context, options, ids?.range);
+    const spec = await makeSpec(context, options, own);
     launching = true;
     const launched = await launch({
-      guard: context.guard,
+      guard,
       id: options.id,
       arguments: [
         ...[files.pidFile, '--config', path.join(files.bundle, 'config.json')],
         ...makingArguments(context.placement, options.id, options.limits),
-        ...rootArguments(context, options, ids?.range),
+        ...rootArguments(context, options, own),
         ...['--', ...runArguments(context.runtime, files, options.id)],
       ],
       content: JSON.stringify(spec),
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
-    const container = supervise(context, options, files, launched);
-    void container.exited.then(() => ids?.[Symbol.dispose]());
+    const container = new Container(context, options, files, launched);
+    void container.exited.then(() => ranges?.giveBack(own));
     return container;
   } catch (error) {
-    ids?.[Symbol.dispose]();
+    ranges?.giveBack(own);
     const explained =
       error instanceof LaunchFailure
         ? await explainLaunch(error, context, options.process.args[0] ?? '', files.log)
@@ -75,23 +74,17 @@ function rootArguments({ guard, idMapping }: BootContext, { rootfs, layer }: Boo
 }
 
 async function makeSpec(context: BootContext, options: BootOptions, own?: IdRange): Promise<object> {
-  const { idMapping, placement } = context;
-  const { uids, gids } = idMappings(idMapping, own);
+  const { placement } = context;
   return containerSpec({
-    process: options.process,
-    user: await processUser(idMapping, options.rootfs, options.process.user),
+    ...(await processOptions(context, options, options.process, 'command')),
+    ...idMappings(context.idMapping, own),
     hostname: options.hostname,
     writable: options.layer !== undefined,
     limits: options.limits,
-    stage: context.stage,
-    uids,
-    gids,
-    rlimits: resourceLimits(options.limits, context.highestLimits),
-    initArguments: substituteLimits(placement, options.limits),
-    oomScoreAdj: context.oomScoreAdj,
+    stage: context.guard.stage,
     ...(placement.maker === 'runtime' && {
       cgroup: {
-        path: `/${context.cgroup}/${options.id}`,
+        path: `/${placement.name}/${options.id}`,
         resources: cgroupResources(placement, options.limits),
       },
     }),

@@ -1,14 +1,15 @@
-// The files of one container: its bundle, and what the runtime keeps of it. They lie in memory, on a file system that is
-// mounted in the guard's namespace alone (native/stage.c): there they have these paths, and the host has others.
+// The files of one container: its bundle, and the runtime's state. They lie in memory, on a file system that is mounted in
+// the guard's namespace alone (native/stage.c).
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import type { BootContext } from './boot-context.ts';
 import { containerFolders } from '../cgroup/placement.ts';
 import { removeCgroup } from '../cgroup/cgroup.ts';
+import type { Guard } from '../guard/guard.ts';
 import type { ContainerId } from '../id.ts';
 
-/** Paths as the runtime has them; `Guard.seen` tells the host's. */
+/** Paths in the guard's namespace; `Guard.seen` gives those that the host has. */
 export interface ContainerFiles {
   readonly bundle: string;
   readonly state: string;
@@ -16,11 +17,11 @@ export interface ContainerFiles {
   readonly pidFile: string;
 }
 
-export function filesOf(context: BootContext, id: ContainerId): ContainerFiles {
-  const bundle = path.join(context.folder, 'bundles', id);
+export function filesOf(guard: Guard, id: ContainerId): ContainerFiles {
+  const bundle = path.join(guard.folder, 'bundles', id);
   return {
     bundle,
-    state: path.join(context.folder, 'state'),
+    state: path.join(guard.folder, 'state'),
     log: path.join(bundle, 'log.json'),
     pidFile: path.join(bundle, 'pid'),
   };

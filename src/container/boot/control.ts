@@ -1,6 +1,6 @@
-// The container's channel: what process 1 of a container, or the process of ours that another one runs under, says on its
-// descriptor 3 (native/init), a line for each report. It says nothing about processes of this machine: what is so with
-// those comes from the guard alone (guard-reports.ts).
+// The container's channel: process 1 of a container, or our process that a further one runs under, writes a line for each
+// report to its descriptor 3 (native/init). A container may forge these; only the guard tells which processes of this
+// machine have ended (guard/reports.ts).
 import type { Duplex } from 'node:stream';
 import { finish, LineSplitter, readBytes } from '../guard/lines.ts';
 
@@ -11,7 +11,7 @@ export type ContainerReport =
   /** How the command has ended. */
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'signaled'; readonly signal: number }
-  /** What it never says, or never at that time: somebody else has written in its place. `line` is printable and short. */
+  /** A line that our process never writes, or not then: another one has forged it. `line` is printable and short. */
   | { readonly kind: 'fault'; readonly line: string };
 
 /** How a command has ended. */
@@ -21,16 +21,16 @@ export type EndReport = Extract<ContainerReport, { kind: 'exited' | 'signaled' }
 const longestLine = 40;
 const highestSignal = 64;
 
-/** How long what a process has said last may take to come when the process is gone: it has been sent already. */
-const lastWordsMs = 1000;
+/** How long the last report of a process that is gone may take to arrive: it has been sent already. */
+const finishMs = 1000;
 
-/** Takes reports out of bytes that come in any pieces: `started` or `failed` first, then how it ended, and no more. */
+/** Parses reports from bytes in any pieces: `started` or `failed` first, then how the command ended, and no more. */
 export class ReportParser {
   readonly #lines = new LineSplitter(longestLine);
   #expected: 'start' | 'end' | 'nothing';
   #faulty = false;
 
-  /** @param silent whether the process has nothing to say, so that anything is a fault */
+  /** @param silent whether the process reports nothing, so that any line is a fault */
   constructor(silent = false) {
     this.#expected = silent ? 'nothing' : 'start';
   }
@@ -72,17 +72,36 @@ function parseLine(line: string): Exclude<ContainerReport, { kind: 'fault' }> | 
 
 /** The host's end of the channel. */
 export class ContainerChannel {
-  /** Resolves when everybody in the container has let go of it, and everything was read. */
+  /** The first report: whether the command has been executed. Undefined if the channel ended without one. */
+  readonly first: Promise<ContainerReport | undefined>;
+  /** Resolves with the line of a `fault`, if there ever is one. */
+  readonly fault: Promise<string>;
+  /** Resolves when everybody in the container has closed it, and everything was read. */
   readonly ended: Promise<undefined>;
   readonly #stream: Duplex;
+  #last: ContainerReport | undefined;
 
   /** @param silent as of ReportParser */
-  constructor(stream: Duplex, onReport: (report: ContainerReport) => void, silent = false) {
+  constructor(stream: Duplex, silent = false) {
     const parser = new ReportParser(silent);
+    const first = Promise.withResolvers<ContainerReport | undefined>();
+    const fault = Promise.withResolvers<string>();
     this.#stream = stream;
+    this.first = first.promise;
+    this.fault = fault.promise;
     this.ended = readBytes(stream, (bytes) => {
-      for (const report of parser.parse(bytes)) onReport(report);
+      for (const report of parser.parse(bytes)) {
+        this.#last = report;
+        first.resolve(report);
+        if (report.kind === 'fault') fault.resolve(report.line);
+      }
     });
+    void this.ended.then(first.resolve);
+  }
+
+  /** The last report so far. */
+  get last(): ContainerReport | undefined {
+    return this.#last;
   }
 
   signal(number: number): void {
@@ -94,8 +113,8 @@ export class ContainerChannel {
     this.#stream.end();
   }
 
-  /** For when the process is gone, or should be: resolves when all that it has said was read, at the latest after a second. */
+  /** For a process that is gone, or should be: resolves when all that it has written was read, after a second at the latest. */
   async finish(): Promise<void> {
-    await finish(this.#stream, this.ended, lastWordsMs);
+    await finish(this.#stream, this.ended, finishMs);
   }
 }

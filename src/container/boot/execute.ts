@@ -1,25 +1,21 @@
 // A further process in a container that runs: joins its namespaces, limits and seccomp filter through the runtime's
-// `exec`; a command under a process of ours (native/init) that reports how it ended. It ends at the latest with its
-// container, whose other processes may do to it what they like: stop it, kill it, but not see or change its memory.
+// `exec`; a command under a process of ours (native/init) that reports how it ended. It ends with its container at the
+// latest. The container's other processes may stop it or kill it, but cannot see or change its memory.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import type { BootContext, BootOptions } from './boot-context.ts';
 import { joiningArguments } from '../cgroup/placement.ts';
-import { confirmedEnd, endOf, exitOf, type ContainerExit } from './exit.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
-import type { StartedProcess } from '../guard/reports.ts';
-import { newContainerId } from '../id.ts';
-import { resourceLimits, substituteLimits } from '../diagnose/isolation.ts';
-import { keepKilling } from './kill.ts';
-import { launch, LaunchFailure, type Launched } from '../guard/launch.ts';
 import { explainLaunch } from '../diagnose/launch-failure.ts';
+import { launch, LaunchFailure } from '../guard/launch.ts';
+import { newContainerId } from '../id.ts';
 import { executeArguments } from '../oci/runtime-program.ts';
 import { processSpec, type ContainerProcess } from '../oci/spec.ts';
-import { processUser } from '../oci/user.ts';
-
-/** What is executed: a command, under a process of ours, or native/init itself as one. */
-export type ExecutionKind = 'command' | 'init';
+import type { BootContext, BootOptions } from './boot-context.ts';
+import type { ContainerFiles } from './container-files.ts';
+import { exitOf, type ContainerExit } from './exit.ts';
+import { processOptions } from './process-options.ts';
+import { SupervisedProcess, type ExecutionKind } from './supervised-process.ts';
 
 /** A process that was started in a running container. */
 export interface ExecutedProcess {
@@ -39,14 +35,12 @@ export interface ExecutedProcess {
   kill(): Promise<ContainerExit>;
 }
 
-/** A container as its boot left it. */
+/** The container that a process is started in. */
 export interface ExecutionPlace {
   readonly context: BootContext;
   readonly options: BootOptions;
-  /** Where the runtime keeps its state. */
-  readonly state: string;
-  readonly bundle: string;
-  /** Ends the container, one of whose processes has written a line in the place of ours. */
+  readonly files: ContainerFiles;
+  /** Ends the container: one of its processes has forged a line of ours. */
   readonly endForFault: (line: string) => void;
 }
 
@@ -55,96 +49,63 @@ export interface ExecutionPlace {
  * @throws BabelhostError `containerFailed`, `timeout`; the signal's reason if it is aborted
  */
 export async function executeInContainer(
-  place: ExecutionPlace,
+  { context, options, files, endForFault }: ExecutionPlace,
   process: ContainerProcess & { readonly user: string },
   kind: ExecutionKind,
   signal: AbortSignal | undefined,
 ): Promise<ExecutedProcess> {
-  const { context, options, state } = place;
   signal?.throwIfAborted();
+  const { guard, runtime, placement } = context;
   const id = newContainerId();
-  const folder = path.join(place.bundle, 'processes', id);
-  const log = path.join(folder, 'log.json');
-  const pidFile = path.join(folder, 'pid');
+  const folder = path.join(files.bundle, 'processes', id);
   const specification = path.join(folder, 'process.json');
-  const endBoot = context.exitWaiters.beginBoot();
-  let guest: StartedProcess | undefined;
+  const own = {
+    state: files.state,
+    log: path.join(folder, 'log.json'),
+    pidFile: path.join(folder, 'pid'),
+    specification,
+  };
+  const remove = () => rm(guard.seen(folder), { recursive: true, force: true });
+  const endBoot = guard.beginBoot();
   try {
-    const spec = processSpec({
-      process,
-      user: await processUser(context.idMapping, options.rootfs, process.user),
-      rlimits: resourceLimits(options.limits, context.highestLimits),
-      initArguments: kind === 'command' ? substituteLimits(context.placement, options.limits) : undefined,
-      oomScoreAdj: context.oomScoreAdj,
-    });
     const launched = await launch({
-      guard: context.guard,
+      guard,
       id,
       arguments: [
-        ...[pidFile, '--config', specification, ...joiningArguments(context.placement, options.id)],
-        ...['--', ...executeArguments(context.runtime, { state, log, pidFile, specification }, options.id)],
+        ...[own.pidFile, '--config', specification, ...joiningArguments(placement, options.id)],
+        ...['--', ...executeArguments(runtime, own, options.id)],
       ],
-      content: JSON.stringify(spec),
+      content: JSON.stringify(processSpec(await processOptions(context, options, process, kind))),
       silent: kind === 'init',
       timeoutMs: context.bootTimeoutMs,
       signal,
-      onProcess: (started) => {
-        guest = started;
-      },
     });
-    return follow(place, folder, launched, kind);
+    void launched.channel.fault.then(endForFault);
+    const supervised = new SupervisedProcess(guard, launched, kind);
+    const exited = supervised.ended.then((report) => exitOf({ report, killed: supervised.wasKilled() }));
+    // What cannot be removed now is removed with the container's bundle.
+    void exited.then(() => remove().catch(() => undefined));
+    return {
+      pid: launched.process.pid,
+      stdin: launched.stdin,
+      stdout: launched.stdout,
+      stderr: launched.stderr,
+      exited,
+      signal: (number) => {
+        supervised.signal(number);
+      },
+      kill: () => {
+        supervised.kill();
+        return exited;
+      },
+    };
   } catch (error) {
-    if (guest !== undefined) endLeft(context, guest);
-    if (error instanceof LaunchFailure && error.report?.kind === 'fault') place.endForFault(error.report.line);
-    const command = process.args[0] ?? '';
-    const explained = error instanceof LaunchFailure ? await explainLaunch(error, context, command, log) : error;
-    await rm(context.guard.seen(folder), { recursive: true, force: true });
+    const failure = error instanceof LaunchFailure ? error : undefined;
+    if (failure?.report?.kind === 'fault') endForFault(failure.report.line);
+    const explained = failure ? await explainLaunch(failure, context, process.args[0] ?? '', own.log) : error;
+    await remove();
     throw explainSystemError('start a process in a container', explained);
   } finally {
     endBoot();
   }
-}
-
-/** Ends the process of a start that has failed, as it may have been kept from ending by itself. */
-function endLeft(context: BootContext, process: StartedProcess): void {
-  const stopKilling = keepKilling(context.guard, process, true);
-  void context.exitWaiters.wait(process.guardPid).then(stopKilling);
-}
-
-function follow(place: ExecutionPlace, folder: string, launched: Launched, kind: ExecutionKind): ExecutedProcess {
-  const { context } = place;
-  const { channel, process, stdin, stdout, stderr } = launched;
-  const letHostEnd = context.guard.keepHostAlive();
-  let stopKilling: (() => void) | undefined;
-  let over = false;
-  const exited = context.exitWaiters
-    .wait(process.guardPid)
-    .then(async (status): Promise<ContainerExit> => {
-      over = true;
-      stopKilling?.();
-      await channel.finish();
-      const report = kind === 'command' ? confirmedEnd(launched.lastReport(), status) : endOf(status);
-      return exitOf({ report, killed: stopKilling !== undefined });
-    })
-    .finally(letHostEnd);
-  void launched.fault.then(place.endForFault);
-  // With the container's bundle at the latest; a fault here is no fault of the process.
-  void exited.then(() => rm(context.guard.seen(folder), { recursive: true, force: true }).catch(() => undefined));
-  return {
-    pid: process.pid,
-    stdin,
-    stdout,
-    stderr,
-    exited,
-    signal: (number) => {
-      channel.signal(number);
-    },
-    kill: () => {
-      if (!over && stopKilling === undefined) {
-        channel.close();
-        stopKilling = keepKilling(context.guard, process, kind === 'init');
-      }
-      return exited;
-    },
-  };
 }

@@ -1,42 +1,41 @@
-// How a container ended, as its process 1, the guard and the kernel tell it.
-import type { EndReport } from './control.ts';
+// How a container ended, from what its process 1, the guard and the kernel report.
+import type { ContainerReport, EndReport } from './control.ts';
 
 export type ContainerExit =
   /**
-   * The process returned this status. With `outOfMemoryBytes`, the limit on memory, where the kernel had ended another
+   * The process returned this status. With `outOfMemoryBytes`, the limit on memory, if the kernel had killed another
    * process of the container before because all of them together used more than that.
    */
   | { readonly reason: 'exited'; readonly code: number; readonly outOfMemoryBytes?: number }
   /** The process was ended by this signal, from within the container or through `Container.signal`. */
   | { readonly reason: 'signaled'; readonly signal: number }
-  /** The kernel ended a process of the container because all of them together used more than `limitBytes`. */
+  /** The kernel killed a process of the container because all of them together used more than `limitBytes`. */
   | { readonly reason: 'outOfMemory'; readonly limitBytes: number }
   /** It was ended because it had run for as long as it may (`Limits.runTimeMs`). */
   | { readonly reason: 'outOfTime'; readonly limitMs: number }
-  /** It was ended because one of its processes wrote `line` in the place of a process of ours. */
+  /** It was ended because one of its processes wrote `line`, which only ours may write, to the channel. */
   | { readonly reason: 'protocolFault'; readonly line: string }
   /** It was ended from outside: by `Container.kill`, with its host, or by somebody who killed its process 1. */
   | { readonly reason: 'killed' };
 
 /** What is known of an end. */
 export interface End {
-  /** How it ended: what its process 1 said, once the guard has borne that out. */
+  /** What process 1 reported, confirmed by the guard. */
   readonly report: EndReport | undefined;
   /** Whether the host asked for its end. */
   readonly killed: boolean;
-  /** The limit, if the kernel counted an end for want of memory in the container's cgroup. */
+  /** The limit, if the kernel killed a process in the container's cgroup for want of memory. */
   readonly outOfMemory?: number | undefined;
   /** The limit, if that is why the host asked for its end. */
-  readonly outOfTime?: number | undefined;
-  /** What was said, if that is why the host asked for its end. */
-  readonly fault?: string | undefined;
+  readonly outOfTime?: number;
+  /** The forged line, if that is why the host asked for its end. */
+  readonly fault?: string;
 }
 
-/** Tells how a container ended. */
 export function exitOf({ report, killed, outOfMemory, outOfTime, fault }: End): ContainerExit {
   if (fault !== undefined) return { reason: 'protocolFault', line: fault };
-  // A driver may survive the end of one of its processes and exit in its own way: then that is how it ended. A shell
-  // that passes the end of its command on says so with 128 and the signal's number, SIGKILL's 9.
+  // A driver may survive the end of one of its processes and exit by itself: that is how it ended then. A shell that only
+  // passes on how its command ended exits with 128 and the signal's number, SIGKILL's 9.
   const passedOn = report?.kind === 'exited' && report.code === 137 && outOfMemory !== undefined;
   if (report?.kind === 'exited' && !passedOn) {
     const { code } = report;
@@ -55,15 +54,17 @@ export function endOf(status: number | undefined): EndReport | undefined {
   return signal === 0 ? { kind: 'exited', code: (status >> 8) & 0xff } : { kind: 'signaled', signal };
 }
 
-/** What process 1 exits with when its channel ends: as if by SIGKILL. */
+/** The status that process 1 exits with when its channel ends: as if by SIGKILL. */
 const endedByHost = 128 + 9;
 
 /**
- * How a command ended: as process 1 said, if it exited as it does then (native/init), with the command's status or 128
- * and its signal; else as the guard saw process 1 end. Where that was ended itself there is nothing to say of its command.
+ * How a command ended: as process 1 reported, if the guard saw it exit accordingly (native/init), with the command's status
+ * or 128 and its signal; else as the guard saw it exit. If process 1 was killed, nothing is known of its command.
+ * @param last what process 1 reported last
  * @param status of process 1, as of wait(2); undefined where the guard is gone, and nobody else can tell
  */
-export function confirmedEnd(report: EndReport | undefined, status: number | undefined): EndReport | undefined {
+export function confirmedEnd(last: ContainerReport | undefined, status: number | undefined): EndReport | undefined {
+  const report = last?.kind === 'exited' || last?.kind === 'signaled' ? last : undefined;
   const seen = endOf(status);
   if (seen === undefined) return report;
   if (seen.kind === 'signaled') return undefined;

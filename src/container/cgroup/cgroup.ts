@@ -1,11 +1,20 @@
-// The cgroup hierarchies of this machine, the place in them that is this host's own, and what they tell of a container.
+// The cgroup hierarchies of this machine, and what they count of a container.
 import { readFileSync } from 'node:fs';
 import { readFile, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../../base/errors.ts';
 import { readOrEmpty } from '../sync-fs.ts';
 
-export type Controller = 'memory' | 'pids' | 'cpu';
+/** `cpuacct` counts what `cpu` limits, in v1 only. */
+export type Controller = 'memory' | 'pids' | 'cpu' | 'cpuacct';
+
+export interface ControllerFolder {
+  readonly version: 1 | 2;
+  readonly folder: string;
+}
+
+/** A cgroup for each controller, by its folder: in v1 they may lie in different hierarchies. */
+export type ControllerFolders = Readonly<Partial<Record<Controller, ControllerFolder>>>;
 
 /** A mounted hierarchy. */
 export interface Hierarchy {
@@ -63,17 +72,11 @@ export function parseCgroupLayout(
   return { kind, hierarchies };
 }
 
-/** Reads at once what the kernel has at hand: Node's threads would take longer, and a host's start waits for it. */
 export function readCgroupLayout(): CgroupLayout {
   const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
   // Kernels without cgroups have no such file.
   const cgroup = readOrEmpty('/proc/self/cgroup');
   return parseCgroupLayout(mountinfo, cgroup, (mountPoint) => readOrEmpty(path.join(mountPoint, 'cgroup.controllers')));
-}
-
-/** The hierarchy that has a controller, if one does. */
-export function hierarchyOf(layout: CgroupLayout, controller: Controller): Hierarchy | undefined {
-  return layout.hierarchies.find(({ controllers }) => controllers.includes(controller));
 }
 
 /** Removes a cgroup and those below it, all empty of processes. What is gone already is no fault. */
@@ -90,50 +93,31 @@ export async function removeCgroup(folder: string): Promise<void> {
   }
 }
 
-async function readNumber(file: string): Promise<number | undefined> {
-  try {
-    const text = (await readFile(file, 'utf8')).trim();
-    return /^\d+$/.test(text) ? Number(text) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The number after `key` in a file of "key number" lines; undefined if there is no such file or key. */
-async function readKeyed(file: string, key: string): Promise<number | undefined> {
-  try {
-    const found = new RegExp(`^${key} (\\d+)$`, 'm').exec(await readFile(file, 'utf8'))?.[1];
-    return found === undefined ? undefined : Number(found);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What one container's cgroups are: a folder in each hierarchy that limits it. */
-export interface ContainerCgroups {
-  readonly memory?: { readonly version: 1 | 2; readonly folder: string };
-  readonly cpu?: { readonly version: 1 | 2; readonly folder: string };
-  readonly cpuacct?: { readonly folder: string };
-  readonly pids?: { readonly version: 1 | 2; readonly folder: string };
+/** A number in a file: its only one, or the one after `key` in a file of "key number" lines. Undefined if there is none. */
+async function readNumber(file: string, key?: string): Promise<number | undefined> {
+  const pattern = key === undefined ? /^(\d+)$/m : new RegExp(`^${key} (\\d+)$`, 'm');
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const found = pattern.exec(text)?.[1];
+  return found === undefined ? undefined : Number(found);
 }
 
 /** How many processes of the container the kernel has killed because its memory was used up. */
-export async function countOutOfMemory(cgroups: ContainerCgroups): Promise<number> {
-  const { memory } = cgroups;
+export async function countOutOfMemory({ memory }: ControllerFolders): Promise<number> {
   if (memory === undefined) return 0;
   // cgroup-v1/memory.rst section 10; cgroup-v2.rst, memory.events.
   const file = memory.version === 1 ? 'memory.oom_control' : 'memory.events';
-  return (await readKeyed(path.join(memory.folder, file), 'oom_kill')) ?? 0;
+  return (await readNumber(path.join(memory.folder, file), 'oom_kill')) ?? 0;
 }
 
 /** Memory and processor time used so far; undefined where no cgroup counts it. */
-export async function readUsage(
-  cgroups: ContainerCgroups,
-): Promise<{ memoryBytes: number | undefined; cpuMs: number | undefined }> {
-  const { memory, cpu, cpuacct } = cgroups;
+export async function readUsage({
+  memory,
+  cpu,
+  cpuacct,
+}: ControllerFolders): Promise<{ memoryBytes: number | undefined; cpuMs: number | undefined }> {
   const [memoryBytes, cpuUs, cpuNs] = await Promise.all([
     memory && readNumber(path.join(memory.folder, memory.version === 1 ? 'memory.usage_in_bytes' : 'memory.current')),
-    cpu?.version === 2 ? readKeyed(path.join(cpu.folder, 'cpu.stat'), 'usage_usec') : undefined,
+    cpu?.version === 2 ? readNumber(path.join(cpu.folder, 'cpu.stat'), 'usage_usec') : undefined,
     cpuacct && readNumber(path.join(cpuacct.folder, 'cpuacct.usage')),
   ]);
   const cpuMs = cpuUs !== undefined ? cpuUs / 1e3 : cpuNs !== undefined ? cpuNs / 1e6 : undefined;

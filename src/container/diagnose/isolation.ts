@@ -2,9 +2,7 @@
 import { BabelhostError } from '../../base/errors.ts';
 import type { CgroupPlacement } from '../cgroup/placement.ts';
 import type { Guard } from '../guard/guard.ts';
-import type { Limits } from '../limits.ts';
 import type { IdMapping } from '../oci/id-mapping.ts';
-import type { Rlimit } from '../oci/spec.ts';
 
 export const protections = [
   'memory',
@@ -145,65 +143,4 @@ export function checkRequired(report: IsolationReport, required: readonly string
       );
     }
   }
-}
-
-/**
- * Signals that may wait for a container's processes. They count against whoever made the user namespace, too, which is
- * the user that babelhost runs as: this bounds what all containers together take of it.
- */
-const pendingSignals = 128;
-
-/**
- * The resource limits that the runtime sets for a container's processes.
- * @param highest the hard limits of this process: root without CAP_SYS_RESOURCE cannot go above them
- */
-export function resourceLimits(limits: Limits, highest: Readonly<Record<string, number>>): Rlimit[] {
-  const wanted: [Rlimit['type'], number][] = [
-    ['RLIMIT_CORE', 0],
-    ['RLIMIT_NOFILE', limits.openFiles],
-    ['RLIMIT_FSIZE', limits.fileSizeBytes],
-    ['RLIMIT_MSGQUEUE', 0],
-    ['RLIMIT_MEMLOCK', 64 * 1024],
-    ['RLIMIT_SIGPENDING', pendingSignals],
-    ['RLIMIT_NICE', 0],
-    ['RLIMIT_RTPRIO', 0],
-  ];
-  return wanted.map(([type, value]) => {
-    const limit = Math.min(value, highest[type] ?? Infinity);
-    return { type, soft: limit, hard: limit };
-  });
-}
-
-/**
- * The nearest resource limits for what no cgroup limits, as process 1 sets them for its command. RLIMIT_DATA counts
- * private writable memory and not what is merely reserved, which Node, the JVM and Go do by the gigabyte; so it is
- * nearer to a limit on memory than RLIMIT_AS. RLIMIT_NPROC counts in the container's own user namespace (Linux 5.14).
- */
-export function substituteLimits(placement: CgroupPlacement, limits: Limits): string[] {
-  const { memory, pids } = placement.controllers;
-  return [
-    ...(memory === undefined ? ['--data', String(limits.memoryBytes)] : []),
-    ...(pids === undefined ? ['--processes', String(limits.processes)] : []),
-  ];
-}
-
-/** Hard limits in the rows of /proc/self/limits (proc_pid_limits(5)), by the names that the specification has. */
-export function parseHardLimits(text: string): Record<string, number> {
-  const names: Record<string, Rlimit['type']> = {
-    'Max core file size': 'RLIMIT_CORE',
-    'Max open files': 'RLIMIT_NOFILE',
-    'Max file size': 'RLIMIT_FSIZE',
-    'Max msgqueue size': 'RLIMIT_MSGQUEUE',
-    'Max locked memory': 'RLIMIT_MEMLOCK',
-    'Max pending signals': 'RLIMIT_SIGPENDING',
-    'Max nice priority': 'RLIMIT_NICE',
-    'Max realtime priority': 'RLIMIT_RTPRIO',
-  };
-  const limits: Record<string, number> = {};
-  for (const line of text.split('\n')) {
-    const type = names[line.slice(0, 26).trim()];
-    const hard = line.slice(47, 68).trim();
-    if (type !== undefined && /^\d+$/.test(hard)) limits[type] = Number(hard);
-  }
-  return limits;
 }

@@ -6,7 +6,6 @@ import path from 'node:path';
 import { isBabelhostError, messageOf } from '../../base/errors.ts';
 import { requireBootstrap, requireInit } from '../../base/native.ts';
 import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
-import { hostNameIsRefused } from '../oci/host-name.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
 import { defaultBase, findIdMapping, userName, type IdMapping } from '../oci/id-mapping.ts';
 import { ContainerRuntime } from '../runtime.ts';
@@ -134,7 +133,7 @@ async function examineContainer(host: ContainerRuntime, directory: string): Prom
     const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
     return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
   }
-  if (!hostNameIsRefused()) return { name, state: 'ok', found: 'starts' };
+  if (!host.keepsHostName) return { name, state: 'ok', found: 'starts' };
   const kept = 'starts, with the host name that is around babelhost: a seccomp filter forbids to set another';
   return { name, state: 'weaker', found: kept };
 }

@@ -1,5 +1,5 @@
-// Which processes the guard has reaped, and how they ended, for whoever waits for one of them. A container may end before
-// its process id is known here, so what nobody waits for is kept for as long as a container is being booted, and no longer.
+// Who waits for which process to be reaped by the guard. A container may end before its process id is known here, so the
+// status of a process that nobody waits for is kept for as long as a container is being booted, and no longer.
 
 export class ExitWaiters {
   readonly #waiting = new Map<number, (status: number | undefined) => void>();
@@ -22,7 +22,7 @@ export class ExitWaiters {
     this.#waiting.clear();
   }
 
-  /** To be called before a container is started; what it returns, once its process has been waited for or failed. */
+  /** Call it before a container is started, and what it returns once its process is waited for or the start has failed. */
   beginBoot(): () => void {
     this.#booting += 1;
     return () => {
@@ -31,7 +31,7 @@ export class ExitWaiters {
     };
   }
 
-  /** Resolves when the process has been reaped: with its status, or with undefined where the guard is gone. */
+  /** Resolves when the process has been reaped: with its status, or with undefined if the guard is gone. */
   wait(pid: number): Promise<number | undefined> {
     const status = this.#unclaimed.get(pid);
     this.#unclaimed.delete(pid);

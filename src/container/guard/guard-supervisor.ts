@@ -1,26 +1,21 @@
 // What a host has for its containers once the first one is wanted: the runtime, the guard and its folder, the cgroups. A
-// guard that has ended is replaced, at the next boot or at once if it has something to remove.
-import { mkdirSync, readFileSync } from 'node:fs';
+// guard that has ended is replaced: at once if it has a socket to remove, else at the next boot.
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { silentLogger, type Logger } from '../../base/log.ts';
 import type { BootContext } from '../boot/boot-context.ts';
-import { makeHostCgroups, placeCgroups, type CgroupPlacement } from '../cgroup/placement.ts';
 import type { CgroupLayout } from '../cgroup/cgroup.ts';
+import { makeHostCgroups, placeCgroups, type CgroupPlacement } from '../cgroup/placement.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
-import { Guard } from './guard.ts';
+import { checkRequired, reportIsolation, type IsolationReport } from '../diagnose/isolation.ts';
 import { newContainerId } from '../id.ts';
-import { IdRanges } from '../oci/id-ranges.ts';
-import { checkRequired, parseHardLimits, reportIsolation, type IsolationReport } from '../diagnose/isolation.ts';
-import { identifySocket, noteSocket, type ListeningSocket } from './socket-cleanup.ts';
-import { PinnedPrograms } from './pinned-programs.ts';
-import type { IdMapping } from '../oci/id-mapping.ts';
-import { ExitWaiters } from './exit-waiters.ts';
+import { IdRanges, type IdMapping } from '../oci/id-mapping.ts';
 import { findRuntime } from '../oci/runtime-program.ts';
 import type { ContainerRuntimeOptions } from '../runtime-options.ts';
+import { Guard } from './guard.ts';
+import { PinnedPrograms } from './pinned-programs.ts';
+import { identifySocket, noteSocket, type ListeningSocket } from './socket-cleanup.ts';
 import { findStage } from './stage.ts';
-
-/** A container's own out-of-memory score: before the host's other processes, when the whole machine runs out. */
-const oomScoreAdj = 300;
 
 export class GuardSupervisor {
   readonly #options: ContainerRuntimeOptions;
@@ -32,8 +27,8 @@ export class GuardSupervisor {
   readonly #closing: AbortSignal;
   #prepared: Promise<BootContext> | undefined;
   #programs: PinnedPrograms | undefined;
-  /** This host's folder, while its guard lives. */
-  #folder: string | undefined;
+  /** While it lives. */
+  #guard: Guard | undefined;
   #socket: ListeningSocket | undefined;
 
   constructor(options: ContainerRuntimeOptions, idMapping: IdMapping, layout: CgroupLayout, closing: AbortSignal) {
@@ -50,12 +45,9 @@ export class GuardSupervisor {
   /** What is in force for the containers of this host. Starts the guard, which tries some of it. */
   async isolation(): Promise<IsolationReport> {
     const runtime = path.basename(this.#options.runtime ?? 'runc');
-    // Whatever keeps the guard from starting is told by whoever needs it.
-    const lacks = await this.prepare().then(
-      ({ guard }) => guard.lacks,
-      () => undefined,
-    );
-    return reportIsolation(runtime, this.#idMapping, this.#place('babelhost'), lacks);
+    // A guard that cannot be started is an error where it is needed, and not here.
+    const prepared = await this.prepare().catch(() => undefined);
+    return reportIsolation(runtime, this.#idMapping, this.#place('babelhost'), prepared?.guard.lacks);
   }
 
   /**
@@ -76,7 +68,7 @@ export class GuardSupervisor {
   /** See ContainerRuntime.removeSocketAtEnd. */
   removeSocketAtEnd(file: string): void {
     this.#socket = identifySocket(file);
-    if (this.#folder !== undefined) noteSocket(this.#folder, this.#socket);
+    if (this.#guard !== undefined) noteSocket(this.#guard.folder, this.#socket);
   }
 
   /** Ends the guard, and with it all that is left of the containers. */
@@ -90,78 +82,54 @@ export class GuardSupervisor {
   async #start(rootfs?: string): Promise<BootContext> {
     const { directory, require: required = [], bootTimeoutMs = 30_000 } = this.#options;
     const name = newContainerId();
-    const cgroup = `babelhost-${name}`;
-    // At once, what the kernel has at hand: each turn of Node's threads takes longer, and the guard is to be starting when
-    // this returns for the first time, whatever else the host does then.
-    const programs = (this.#programs ??= PinnedPrograms.open());
+    this.#programs ??= PinnedPrograms.open();
+    const { bootstrap, init } = this.#programs;
     const runtime = findRuntime(this.#options.runtime ?? 'runc');
-    const placement = this.#place(cgroup);
-    const highestLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
-    const ownScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
+    const placement = this.#place(`babelhost-${name}`);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const exitWaiters = new ExitWaiters();
-    const stage = findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]);
     const guard = await Guard.start({
-      bootstrap: programs.bootstrap,
-      init: programs.init,
-      directory,
-      name,
-      stage,
-      runtime,
-      idMapping: this.#idMapping,
+      ...{ bootstrap, init, directory, name, runtime, idMapping: this.#idMapping },
+      stage: findStage([directory, runtime.path, ...(rootfs === undefined ? [] : [rootfs])]),
       cgroups: placement.hostFolders,
       cgroup2: cgroup2View(runtime.name, this.#layout),
-      onReaped: (pid, status) => {
-        exitWaiters.reaped(pid, status);
-      },
     });
     void guard.ended.then(() => {
-      exitWaiters.allGone();
-      // The next boot starts another.
       this.#prepared = undefined;
-      this.#folder = undefined;
+      this.#guard = undefined;
       if (this.#closing.aborted) return;
       this.#logger.error({ guard: guard.pid }, 'the guard has ended, and all containers with it');
       if (this.#socket !== undefined) this.#replaceGuard();
     });
-    const folder = path.join(directory, name);
     try {
       checkRequired(reportIsolation(runtime.name, this.#idMapping, placement, guard.lacks), required);
       await makeHostCgroups(placement);
-      // Last: once the guard knows of the socket, its end at our word would be the socket's.
-      if (this.#socket !== undefined) noteSocket(folder, this.#socket);
+      // Last: a guard that has the note removes the socket when we close it.
+      if (this.#socket !== undefined) noteSocket(guard.folder, this.#socket);
     } catch (error) {
       await guard.close();
       throw error;
     }
-    this.#folder = folder;
+    this.#guard = guard;
     return {
-      bootstrap: programs.bootstrap,
       runtime: { ...runtime, makesCgroups: placement.maker === 'runtime' },
       guard,
-      exitWaiters,
       idMapping: this.#idMapping,
       ranges: guard.lacks.ids === undefined ? this.#ranges : undefined,
       placement,
-      cgroup,
-      stage,
-      folder,
-      highestLimits,
-      oomScoreAdj: Math.max(ownScore, oomScoreAdj),
       bootTimeoutMs,
       logger: this.#logger,
     };
   }
 
-  /** Starts a guard for what the last one had to remove, without waiting for a boot. */
+  /** Starts a guard for the socket that the last one had to remove, without waiting for a boot. */
   #replaceGuard(): void {
     this.prepare().catch((error: unknown) => {
       this.#logger.warn({ err: error }, 'there is no guard now: until one is started, SIGKILL would leave the socket');
     });
   }
 
-  #place(cgroup: string): CgroupPlacement {
-    return placeCgroups(this.#layout, this.#idMapping, path.basename(this.#options.runtime ?? 'runc'), cgroup);
+  #place(name: string): CgroupPlacement {
+    return placeCgroups(this.#layout, this.#idMapping, path.basename(this.#options.runtime ?? 'runc'), name);
   }
 }
 

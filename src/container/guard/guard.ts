@@ -1,21 +1,23 @@
-// The host's end of `bootstrap guard` (native/guard.c): the namespaces that all containers of this host are started
-// in. They end with the host, however it ends; if the guard ends first, so do all containers, and the host is told.
+// The host's end of `bootstrap guard` (native/guard.c): the namespaces that all containers of this host are started in. They
+// end with the host, however it ends; if the guard ends first, all containers end with it.
 import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import path from 'node:path';
 import { explainBootstrapFailure } from '../diagnose/failures.ts';
-import { longestGuardLine, parseGuardLine } from './reports.ts';
-import { readLines } from './lines.ts';
 import { idMappings, type IdMapping } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
+import { ExitWaiters } from './exit-waiters.ts';
+import { readLines } from './lines.ts';
+import { longestGuardLine, parseGuardLine } from './reports.ts';
 import { runtimeEnvironment, spawnProcess } from './spawn.ts';
 
 export interface GuardOptions {
   readonly bootstrap: string;
   /** The program that is executed in containers (native/init). */
   readonly init: string;
-  /** The folder that the hosts' folders stand in, and the name of this one's; the guard makes and removes it. */
+  /** The folder that hosts have their folders in, and the name of this one's; the guard makes and removes it. */
   readonly directory: string;
   readonly name: string;
   /** A folder that everybody can reach and that nothing of ours lies in; hidden in the guard's namespace. */
@@ -26,11 +28,23 @@ export interface GuardOptions {
   readonly cgroups: readonly string[];
   /** What the runtime is to see as /sys/fs/cgroup, where that is not what the host sees. */
   readonly cgroup2?: string | undefined;
-  /** Called for each process that the guard has reaped: its id in the guard's namespace, its status as of wait(2). */
-  readonly onReaped: (guardPid: number, status: number) => void;
+}
+
+/** What a guard has reported when its namespaces are made. */
+interface GuardStart {
+  readonly pid: number;
+  readonly lacks: Guard['lacks'];
+  readonly processFolder: FileHandle;
+  readonly hostFolder: FileHandle;
+  readonly ended: Promise<unknown>;
 }
 
 export class Guard {
+  readonly bootstrap: string;
+  /** Where the guard has mounted what the runtime is to mount (native/stage.c). */
+  readonly stage: string;
+  /** This host's own folder: bundles, and the runtime's state. */
+  readonly folder: string;
   /** The host's id of process 1 of the guard's pid namespace. */
   readonly pid: number;
   /** What roots cannot be mounted with, and why: ids of containers' own, overlays (native/probe.c). */
@@ -42,26 +56,29 @@ export class Guard {
   /** Resolves when the guard is gone and has removed what it had to. Never rejects. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
+  readonly #exits: ExitWaiters;
   #waiting = 0;
 
-  private constructor(
-    child: ChildProcess,
-    pid: number,
-    lacks: Guard['lacks'],
-    processFolder: FileHandle,
-    folder: FileHandle,
-    ended: Promise<void>,
-  ) {
-    this.#child = child;
-    this.pid = pid;
-    this.lacks = lacks;
+  private constructor(options: GuardOptions, child: ChildProcess, exits: ExitWaiters, start: GuardStart) {
+    const { processFolder, hostFolder } = start;
+    this.bootstrap = options.bootstrap;
+    this.stage = options.stage;
+    this.folder = path.join(options.directory, options.name);
+    this.pid = start.pid;
+    this.lacks = start.lacks;
     this.processFolder = processFolder;
     // By descriptor, because the name of a socket has 107 bytes at the most (unix(7)), and the folder's may have more.
-    this.startSocket = `/proc/self/fd/${folder.fd}/start`;
-    this.ended = ended.then(async () => {
+    this.startSocket = `/proc/self/fd/${hostFolder.fd}/start`;
+    this.#child = child;
+    this.#exits = exits;
+    this.ended = start.ended.then(async () => {
       await processFolder.close();
-      await folder.close();
+      await hostFolder.close();
     });
+    void this.ended.then(() => {
+      exits.allGone();
+    });
+    this.#reference();
   }
 
   /**
@@ -69,60 +86,66 @@ export class Guard {
    * @throws BabelhostError `containerFailed`, with the setting that stands in the way
    */
   static async start(options: GuardOptions): Promise<Guard> {
+    const folder = path.join(options.directory, options.name);
     const child = (await spawnProcess('start the guard', options.bootstrap, guardArguments(options), {
       stdio: ['pipe', 'pipe', 'pipe'],
       // In a session of its own: it must outlive an interrupt from the terminal for as long as the host does.
       detached: true,
       cwd: '/',
-      env: runtimeEnvironment(path.join(options.directory, options.name)),
+      env: runtimeEnvironment(folder),
     })) as ChildProcessWithoutNullStreams;
+    const ended = once(child, 'close');
     let complaints = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaints = (complaints + text).slice(-8192);
     });
-    // Its end is what counts, and is awaited below.
     child.stdin.on('error', () => undefined);
-    const ended = new Promise<void>((resolve) => {
-      child.once('close', () => {
-        resolve();
-      });
-    });
-    let folder: Promise<FileHandle> | undefined;
-    let pid = 0;
+    const exits = new ExitWaiters();
     const lacks: { ids?: string; overlay?: string } = {};
-    const ready = await new Promise<boolean>((resolve) => {
-      const ended = readLines(child.stdout, longestGuardLine, (line) => {
-        const report = parseGuardLine(line ?? '');
-        if (report === undefined) {
-          // Whatever it is that speaks there, no container is to depend on it.
+    const ready = Promise.withResolvers<boolean>();
+    let pid = 0;
+    const reported = readLines(child.stdout, longestGuardLine, (line) => {
+      const report = parseGuardLine(line ?? '');
+      switch (report?.kind) {
+        case 'guard':
+          pid = report.pid;
+          break;
+        case 'lacks':
+          lacks[report.what] = report.reason;
+          break;
+        case 'ready':
+          ready.resolve(true);
+          break;
+        case 'exited':
+          exits.reaped(report.guardPid, report.status);
+          break;
+        case undefined:
+          // Something else writes there: no container may depend on it.
           complaints = `the guard said '${line?.slice(0, 100) ?? 'a line without end'}', which it never says`;
           child.stdin.end();
-        } else if (report.kind === 'guard') {
-          pid = report.pid;
-          folder = open(`/proc/${pid}`, 'r');
-          // Awaited below; a guard that has failed meanwhile has its own, better words for it.
-          folder.catch(() => undefined);
-        } else if (report.kind === 'lacks') {
-          lacks[report.what] = report.reason;
-        } else if (report.kind === 'ready') {
-          resolve(true);
-        } else {
-          options.onReaped(report.guardPid, report.status);
-        }
-      });
-      void ended.then(() => {
-        resolve(false);
-      });
+      }
     });
-    if (!ready || folder === undefined) {
+    void reported.then(() => {
+      ready.resolve(false);
+    });
+    const stop = async () => {
       child.stdin.end();
       await ended;
+    };
+    if (!(await ready.promise)) {
+      await stop();
       throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
     }
-    const hostFolder = await open(path.join(options.directory, options.name), 'r');
-    const guard = new Guard(child, pid, lacks, await folder, hostFolder, ended);
-    guard.#reference();
-    return guard;
+    let processFolder: FileHandle | undefined;
+    try {
+      processFolder = await open(`/proc/${pid}`, 'r');
+      const hostFolder = await open(folder, 'r');
+      return new Guard(options, child, exits, { pid, lacks, processFolder, hostFolder, ended });
+    } catch (error) {
+      await stop();
+      await processFolder?.close();
+      throw error;
+    }
   }
 
   /**
@@ -133,35 +156,45 @@ export class Guard {
     return `/proc/self/fd/${this.processFolder.fd}/root${file}`;
   }
 
-  /** Ends the guard and with it every container; resolves when nothing is left. */
-  async close(): Promise<void> {
-    this.keepHostAlive();
-    this.#child.stdin?.end();
-    await this.ended;
+  /** Call it before a container is started, and what it returns once its process is waited for or the start has failed. */
+  beginBoot(): () => void {
+    return this.#exits.beginBoot();
   }
 
   /**
-   * Keeps the host's event loop alive until the returned function is called: somebody waits for what the guard will
-   * report. Otherwise the guard does not, and ends when the loop does.
+   * Resolves when a process has been reaped, with its status as of wait(2); with undefined if the guard is gone. Keeps the
+   * host's event loop alive until then. Once for each process.
+   * @param guardPid its id in the guard's namespace
    */
-  keepHostAlive(): () => void {
+  async waitForExit(guardPid: number): Promise<number | undefined> {
+    return this.#keepHostAlive(this.#exits.wait(guardPid));
+  }
+
+  /** Ends the guard and with it every container; resolves when nothing is left. */
+  async close(): Promise<void> {
+    this.#child.stdin?.end();
+    await this.#keepHostAlive(this.ended);
+  }
+
+  /** The host's event loop ends although there is a guard, unless somebody waits for what the guard will report. */
+  async #keepHostAlive<T>(awaited: Promise<T>): Promise<T> {
     this.#waiting += 1;
     this.#reference();
-    return () => {
+    try {
+      return await awaited;
+    } finally {
       this.#waiting -= 1;
       this.#reference();
-    };
+    }
   }
 
   #reference(): void {
     const method = this.#waiting > 0 ? 'ref' : 'unref';
     this.#child[method]();
-    for (const stream of this.#streams()) stream[method]();
-  }
-
-  /** They are sockets in truth (libuv makes a child's pipes of socket pairs), typed as mere streams. */
-  #streams(): Socket[] {
-    return [this.#child.stdin, this.#child.stdout, this.#child.stderr].filter((stream) => stream instanceof Socket);
+    // Sockets, typed as mere streams: libuv makes a child's pipes of socket pairs.
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) {
+      if (stream instanceof Socket) stream[method]();
+    }
   }
 }
 
@@ -180,12 +213,8 @@ function guardArguments(options: GuardOptions): string[] {
   }
   if (idMapping.kind !== 'own') args.push('--owner', String(idMappings(idMapping).uids.first));
   if (idMapping.kind === 'granted') {
-    for (const [option, range] of [
-      ['--uids', idMapping.uids],
-      ['--gids', idMapping.gids],
-    ] as const) {
-      args.push(option, `${range.first}:${range.count}`);
-    }
+    const { uids, gids } = idMapping;
+    args.push('--uids', `${uids.first}:${uids.count}`, '--gids', `${gids.first}:${gids.count}`);
   }
   return args;
 }

@@ -1,5 +1,5 @@
-// Which ids of this machine belong to containers. Read at once and not by Node's threads: each turn of those takes longer
-// than the kernel's answer.
+// Which ids of this machine belong to containers, from /proc, /etc/subuid and /etc/subgid.
+import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { readOrEmpty } from '../sync-fs.ts';
@@ -167,5 +167,37 @@ export function idMappings(idMapping: IdMapping, own?: IdRange): { uids: IdRange
     }
     case 'own':
       return { uids: { first: 0, count: 1 }, gids: { first: 0, count: 1 } };
+  }
+}
+
+/**
+ * The ranges above the one that images' files have on disk, where these can be shown to each container with ids of its own
+ * (native/rootfs.c): what the kernel counts by the user is then counted for each container. Hosts do not know of each
+ * other's, so they take theirs at random.
+ */
+export class IdRanges {
+  readonly #first: number;
+  readonly #count: number;
+  readonly #taken = new Set<number>();
+
+  /**
+   * @param first the first id of the first range
+   * @param count how many ranges there are, at least one
+   */
+  constructor(first: number, count: number) {
+    this.#first = first;
+    this.#count = count;
+  }
+
+  /** A range that no other container of this host has. When all are taken, one that another container has as well. */
+  take(): IdRange {
+    let slot = randomInt(this.#count);
+    for (let tries = 0; this.#taken.has(slot) && tries < this.#count; tries += 1) slot = (slot + 1) % this.#count;
+    this.#taken.add(slot);
+    return { first: this.#first + slot * containerIds, count: containerIds };
+  }
+
+  giveBack(range: IdRange | undefined): void {
+    if (range !== undefined) this.#taken.delete((range.first - this.#first) / containerIds);
   }
 }

@@ -15,12 +15,12 @@ const parse = (...parts: string[]): ContainerReport[] => {
 describe('a container’s channel', () => {
   it('takes lines apart, however they arrive', async () => {
     const stream = new PassThrough();
-    const reports: ContainerReport[] = [];
-    const channel = new ContainerChannel(stream, (report) => reports.push(report));
+    const channel = new ContainerChannel(stream);
     for (const part of ['star', 'ted\nexi', 'ted 7', '\n']) stream.write(part);
     stream.end();
     await channel.ended;
-    expect(reports).toEqual([{ kind: 'started' }, { kind: 'exited', code: 7 }]);
+    expect(await channel.first).toEqual({ kind: 'started' });
+    expect(channel.last).toEqual({ kind: 'exited', code: 7 });
     expect(parse('started\nsignaled 9\n')).toEqual([{ kind: 'started' }, { kind: 'signaled', signal: 9 }]);
     expect(parse('failed ENOTRECOVERABLE\n')).toEqual([{ kind: 'failed', error: 'ENOTRECOVERABLE' }]);
   });
@@ -56,7 +56,7 @@ describe('a container’s channel', () => {
 
   it('is let go of in a moment where the process has gone and somebody else has its other end', async () => {
     const stream = new PassThrough();
-    const channel = new ContainerChannel(stream, () => undefined);
+    const channel = new ContainerChannel(stream);
     await channel.finish();
     expect(stream.destroyed).toBe(true);
   });
