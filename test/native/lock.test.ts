@@ -1,13 +1,13 @@
 // The bootstrap's lock: flock(2) held for as long as somebody holds the other end of stdin.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapPath } from '../../src/base/native.ts';
-import { somebodyWaitsFor } from './kernel-locks.ts';
+import { patienceMs } from './tracing.ts';
 
 let folder: string;
 let children: ChildProcess[];
@@ -21,6 +21,16 @@ afterEach(async () => {
   for (const child of children) child.kill('SIGKILL');
   await rm(folder, { recursive: true });
 });
+
+/** Waits until a process is blocked that wants the lock on `file` (proc_locks(5)). */
+async function somebodyWaitsFor(file: string): Promise<void> {
+  const { ino } = await stat(file);
+  for (const began = performance.now(); performance.now() - began < patienceMs;) {
+    const locks = await readFile('/proc/locks', 'utf8');
+    if (locks.split('\n').some((line) => line.includes('->') && line.includes(`:${ino} `))) return;
+  }
+  throw new Error(`Nobody waits for the lock on ${file}.`);
+}
 
 function lock(...args: string[]) {
   const child = spawn(bootstrapPath(), ['lock', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
