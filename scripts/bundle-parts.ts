@@ -23,7 +23,6 @@ export const parts: Readonly<Record<string, Part>> = {
       // With a fault there may be no file descriptor left to load these with.
       'container/diagnose/failures.ts',
       'container/guard/exec-in-guard.ts',
-      'container/diagnose/launch-failure.ts',
       'protocol/message-id.ts',
     ],
   },

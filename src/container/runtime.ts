@@ -1,4 +1,4 @@
-// The container room's face: boots containers, tells what isolates them, and ends them all when it is disposed of.
+// Boots containers, reports what isolates them, and ends them all when it is disposed of.
 import path from 'node:path';
 import { BabelhostError } from '../base/errors.ts';
 import { bootContainer } from './boot/boot.ts';
@@ -21,8 +21,7 @@ export interface ContainerOptions {
   readonly id?: ContainerId;
   /** The root file system: a folder, shared read-only by all containers that name it. */
   readonly rootfs: string;
-  /** `user` is as an image's configuration has it: '', 'uid', 'uid:gid', or names that the image knows. */
-  readonly process: ContainerProcess & { readonly user: string };
+  readonly process: ContainerProcess;
   readonly limits?: Partial<Limits>;
   readonly hostname?: string;
   /**
@@ -33,7 +32,7 @@ export interface ContainerOptions {
 }
 
 export class ContainerRuntime implements AsyncDisposable {
-  /** How the files of an image are to be owned so that containers can use them. */
+  /** Which owners the files of an image must have so that containers can use them. */
   readonly owners: FileOwners;
   readonly #options: ContainerRuntimeOptions;
   readonly #host: GuardSupervisor;
@@ -48,7 +47,7 @@ export class ContainerRuntime implements AsyncDisposable {
     this.owners = fileOwnersOf(idMapping);
   }
 
-  /** Looks at the machine; starts nothing yet. */
+  /** Reads what the machine has; starts nothing yet. */
   static open(options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
     return Promise.resolve().then(() => {
       const idMapping = findIdMapping(options.idBase ?? defaultBase);
@@ -71,7 +70,7 @@ export class ContainerRuntime implements AsyncDisposable {
   }
 
   /**
-   * Does now what the first boot would do: finds the runtime, starts the guard, sweeps what dead hosts have left.
+   * Does what the first boot would do: finds the runtime, starts the guard, removes what dead hosts have left.
    * @returns the process id of the guard's process 1, which all containers descend from
    * @throws BabelhostError `runtimeMissing`, `containerFailed`
    */
@@ -79,14 +78,14 @@ export class ContainerRuntime implements AsyncDisposable {
     return (await this.#host.prepare()).guard.pid;
   }
 
-  /** This host's own folder in `directory`: it is there for as long as the host's containers can be. */
+  /** This host's own folder in `directory`, which is there for as long as its guard lives. */
   async hostFolder(): Promise<string> {
     return (await this.#host.prepare()).guard.folder;
   }
 
   /**
-   * Has the guard remove a socket when this host is gone, however it ends: this guard, where it is started (`prepare`),
-   * and every later one. To be called in the turn in which the socket was made, and once.
+   * Has the guard, and any later one, remove a socket when this host is gone, however it ends. Call it once, in the turn of
+   * the event loop in which the socket was made.
    * @param file its absolute path
    */
   removeSocketAtEnd(file: string): void {
@@ -94,12 +93,12 @@ export class ContainerRuntime implements AsyncDisposable {
   }
 
   /**
-   * Executes a face of the bootstrap where the containers' files belong to somebody who may remove and measure them: in
-   * the guard's namespaces, as their id 0. After ten minutes it is killed.
-   * @throws BabelhostError `runtimeMissing`, `containerFailed` where that cannot be
+   * Executes a command of the bootstrap in the guard's namespaces as their id 0, which may remove and measure the
+   * containers' files. It is killed after ten minutes.
+   * @throws BabelhostError `runtimeMissing`, `containerFailed` if it cannot be executed
    */
-  async runBeside(face: readonly string[]): Promise<ExecResult> {
-    return execInGuard(await this.#host.prepare(), face);
+  async runBeside(command: readonly string[]): Promise<ExecResult> {
+    return execInGuard(await this.#host.prepare(), command);
   }
 
   /**

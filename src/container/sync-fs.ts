@@ -1,5 +1,4 @@
-// Looks at the machine that are done at once: Node's threads would take longer than the kernel's answer, and a host's start
-// waits for it.
+// Files of the kernel and of the machine, which are read synchronously: they are small and in memory.
 import { accessSync, readFileSync } from 'node:fs';
 
 /** The text of a file; '' where it cannot be read. */
@@ -11,7 +10,7 @@ export function readOrEmpty(file: string): string {
   }
 }
 
-/** Whether this process may use a file so: `constants.W_OK` or `constants.X_OK` of node:fs. */
+/** Whether this process has access to a file: `constants.W_OK` or `constants.X_OK` of node:fs. */
 export function mayUse(file: string, how: number): boolean {
   try {
     accessSync(file, how);

@@ -23,7 +23,7 @@ export interface BootContext {
 export interface BootOptions {
   readonly id: ContainerId;
   readonly rootfs: string;
-  readonly process: ContainerProcess & { readonly user: string };
+  readonly process: ContainerProcess;
   readonly limits: Limits;
   /** Undefined for the name around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;

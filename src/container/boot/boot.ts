@@ -1,8 +1,7 @@
 // Booting one container: its configuration, its start, and what is to be removed if that has failed.
 import path from 'node:path';
 import { cgroupResources, makingArguments } from '../cgroup/placement.ts';
-import { explainSystemError } from '../diagnose/failures.ts';
-import { explainLaunch } from '../diagnose/launch-failure.ts';
+import { explainLaunch, explainSystemError } from '../diagnose/failures.ts';
 import { deleteContainer } from '../guard/exec-in-guard.ts';
 import { launch, LaunchFailure } from '../guard/launch.ts';
 import { idMappings, type IdRange } from '../oci/id-mapping.ts';

@@ -100,7 +100,7 @@ export class Container implements AsyncDisposable {
    * Starts a further process in it; resolves when it has been executed.
    * @throws BabelhostError `containerFailed`, also when the container has ended; `timeout`; the signal's reason
    */
-  execute(process: ContainerProcess & { readonly user: string }, signal?: AbortSignal): Promise<ExecutedProcess> {
+  execute(process: ContainerProcess, signal?: AbortSignal): Promise<ExecutedProcess> {
     return this.#execute(process, 'command', signal);
   }
 
@@ -125,7 +125,7 @@ export class Container implements AsyncDisposable {
   }
 
   async #execute(
-    process: ContainerProcess & { readonly user: string },
+    process: ContainerProcess,
     kind: ExecutionKind,
     signal: AbortSignal | undefined,
   ): Promise<ExecutedProcess> {

@@ -5,8 +5,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { joiningArguments } from '../cgroup/placement.ts';
-import { explainSystemError } from '../diagnose/failures.ts';
-import { explainLaunch } from '../diagnose/launch-failure.ts';
+import { explainLaunch, explainSystemError } from '../diagnose/failures.ts';
 import { launch, LaunchFailure } from '../guard/launch.ts';
 import { newContainerId } from '../id.ts';
 import { executeArguments } from '../oci/runtime-program.ts';
@@ -50,7 +49,7 @@ export interface ExecutionPlace {
  */
 export async function executeInContainer(
   { context, options, files, endForFault }: ExecutionPlace,
-  process: ContainerProcess & { readonly user: string },
+  process: ContainerProcess,
   kind: ExecutionKind,
   signal: AbortSignal | undefined,
 ): Promise<ExecutedProcess> {

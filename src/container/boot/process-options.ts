@@ -20,7 +20,7 @@ const pendingSignals = 128;
 export async function processOptions(
   { idMapping, placement }: BootContext,
   { rootfs, limits }: BootOptions,
-  process: ContainerProcess & { readonly user: string },
+  process: ContainerProcess,
   kind: ExecutionKind,
 ): Promise<ProcessOptions> {
   return {
@@ -28,7 +28,7 @@ export async function processOptions(
     user: await processUser(idMapping, rootfs, process.user),
     rlimits: resourceLimits(limits, await readFile('/proc/self/limits', 'utf8')),
     initArguments: kind === 'command' ? substituteLimits(placement, limits) : undefined,
-    // A lower score than its own takes privileges that this process may lack.
+    // Lowering this process's own score would take a privilege.
     oomScoreAdj: Math.max(oomScoreAdj, Number(await readFile('/proc/self/oom_score_adj', 'utf8'))),
   };
 }

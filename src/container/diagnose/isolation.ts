@@ -1,5 +1,6 @@
-// What is in force on this machine: each protection, what enforces it, and what is weaker than it could be and why.
+// The protections on this machine: what enforces each, or why it is weaker than it could be.
 import { BabelhostError } from '../../base/errors.ts';
+import type { Controller } from '../cgroup/cgroup.ts';
 import type { CgroupPlacement } from '../cgroup/placement.ts';
 import type { Guard } from '../guard/guard.ts';
 import type { IdMapping } from '../oci/id-mapping.ts';
@@ -39,6 +40,15 @@ export interface IsolationReport {
   readonly items: readonly IsolationItem[];
 }
 
+const yes = (name: Protection, by: string): IsolationItem => ({ name, enforced: 'yes', by });
+
+const weaker = (name: Protection, by: string, reason: string): IsolationItem => ({
+  name,
+  enforced: 'weaker',
+  by,
+  reason,
+});
+
 /**
  * What is in force for containers made in this way.
  * @param lacks what the guard found lacking; undefined where there is no guard that could try it
@@ -49,48 +59,36 @@ export function reportIsolation(
   placement: CgroupPlacement,
   lacks: Guard['lacks'] | undefined,
 ): IsolationReport {
-  const { memory, cpu, pids } = placement.controllers;
   const missing = placement.reason ?? 'this machine mounts no cgroup hierarchy with that controller';
-  const items: IsolationItem[] = [
-    memory === undefined
-      ? {
-          name: 'memory',
-          enforced: 'weaker',
-          by: 'rlimit',
-          reason: `each process by itself (RLIMIT_DATA), shared memory and /tmp not counted: ${missing}`,
-        }
-      : { name: 'memory', enforced: 'yes', by: `cgroup v${memory.version}` },
-    cpu === undefined
-      ? { name: 'cpu', enforced: 'no', by: '', reason: missing }
-      : { name: 'cpu', enforced: 'yes', by: `cgroup v${cpu.version}` },
-    pids === undefined
-      ? {
-          name: 'processes',
-          enforced: 'weaker',
-          by: 'rlimit',
-          reason: `by the count of the user's processes in the container's user namespace (RLIMIT_NPROC): ${missing}`,
-        }
-      : { name: 'processes', enforced: 'yes', by: `cgroup v${pids.version}` },
-    { name: 'openFiles', enforced: 'yes', by: 'rlimit' },
-    { name: 'fileSize', enforced: 'yes', by: 'rlimit' },
-    { name: 'temporarySize', enforced: 'yes', by: 'tmpfs' },
+  const limited = (name: Protection, controller: Controller, otherwise: IsolationItem) => {
+    const placed = placement.controllers[controller];
+    return placed === undefined ? otherwise : yes(name, `cgroup v${placed.version}`);
+  };
+  const each = `each process by itself (RLIMIT_DATA), shared memory and /tmp not counted: ${missing}`;
+  const counted = `by the count of the user's processes in the container's user namespace (RLIMIT_NPROC): ${missing}`;
+  const items = [
+    limited('memory', 'memory', weaker('memory', 'rlimit', each)),
+    limited('cpu', 'cpu', { name: 'cpu', enforced: 'no', by: '', reason: missing }),
+    limited('processes', 'pids', weaker('processes', 'rlimit', counted)),
+    yes('openFiles', 'rlimit'),
+    yes('fileSize', 'rlimit'),
+    yes('temporarySize', 'tmpfs'),
     idMapping.kind === 'own'
-      ? {
-          name: 'unprivilegedId',
-          enforced: 'weaker',
-          by: 'user namespace',
-          reason: `the container's root is the user that runs babelhost: ${idMapping.reason}`,
-        }
-      : { name: 'unprivilegedId', enforced: 'yes', by: 'user namespace' },
+      ? weaker(
+          'unprivilegedId',
+          'user namespace',
+          `the container's root is the user that runs babelhost: ${idMapping.reason}`,
+        )
+      : yes('unprivilegedId', 'user namespace'),
     separateIds(idMapping, lacks),
-    { name: 'userNamespace', enforced: 'yes', by: 'user namespace' },
-    { name: 'processIsolation', enforced: 'yes', by: 'pid and IPC namespaces' },
-    { name: 'network', enforced: 'yes', by: 'network namespace, seccomp' },
-    { name: 'readOnlyRoot', enforced: 'yes', by: 'mount namespace' },
+    yes('userNamespace', 'user namespace'),
+    yes('processIsolation', 'pid and IPC namespaces'),
+    yes('network', 'network namespace, seccomp'),
+    yes('readOnlyRoot', 'mount namespace'),
     separateFiles(lacks),
-    { name: 'capabilities', enforced: 'yes', by: 'runtime' },
-    { name: 'noNewPrivileges', enforced: 'yes', by: 'prctl' },
-    { name: 'seccomp', enforced: 'yes', by: 'seccomp' },
+    yes('capabilities', 'runtime'),
+    yes('noNewPrivileges', 'prctl'),
+    yes('seccomp', 'seccomp'),
   ];
   return { runtime, identity: idMapping.kind, items };
 }
@@ -99,28 +97,20 @@ const untried = 'it was not tried, since no guard could be started';
 
 /** What the kernel counts by the user, as in epoll watches and pages of pipes, is counted for each container. */
 function separateIds(idMapping: IdMapping, lacks: Guard['lacks'] | undefined): IsolationItem {
-  const name = 'separateIds';
   const shared = 'all containers have the same ids, and the limits that the kernel counts by the user:';
-  const weaker = (reason: string): IsolationItem => ({
-    name,
-    enforced: 'weaker',
-    by: '',
-    reason: `${shared} ${reason}`,
-  });
-  if (idMapping.kind !== 'privileged') return weaker("only root can shift the owners of images' files");
-  if (idMapping.ranges === 0) return weaker('the user namespace that babelhost runs in has no further ids');
-  if (lacks === undefined) return weaker(untried);
-  if (lacks.ids !== undefined) return weaker(lacks.ids);
-  return { name, enforced: 'yes', by: 'id-mapped mounts' };
+  let reason = lacks === undefined ? untried : lacks.ids;
+  if (idMapping.kind !== 'privileged') reason = "only root can shift the owners of images' files";
+  else if (idMapping.ranges === 0) reason = 'the user namespace that babelhost runs in has no further ids';
+  return reason === undefined
+    ? yes('separateIds', 'id-mapped mounts')
+    : weaker('separateIds', '', `${shared} ${reason}`);
 }
 
 /** Locks, leases and notifications on the image's files are each container's own. */
 function separateFiles(lacks: Guard['lacks'] | undefined): IsolationItem {
-  const name = 'separateFiles';
-  const reason = lacks === undefined ? untried : lacks.overlay;
-  if (reason === undefined) return { name, enforced: 'yes', by: 'overlay' };
   const shared = 'containers of one image see the locks that others take on its files:';
-  return { name, enforced: 'weaker', by: '', reason: `${shared} ${reason}` };
+  const reason = lacks === undefined ? untried : lacks.overlay;
+  return reason === undefined ? yes('separateFiles', 'overlay') : weaker('separateFiles', '', `${shared} ${reason}`);
 }
 
 /** @throws BabelhostError `containerFailed` if a protection that is required is not fully enforced */

@@ -1,6 +1,6 @@
-// What this machine can do for containers, and the command that mends what it cannot: the substance of `doctor`.
-// Everything is tried, not guessed: kernels refuse user namespaces for many reasons that no setting shows.
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+// What this machine can do for containers, and the command that mends what it cannot, for `doctor`. Everything is tried:
+// kernels refuse user namespaces for many reasons that no setting shows.
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isBabelhostError, messageOf } from '../../base/errors.ts';
@@ -9,9 +9,9 @@ import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
 import { defaultBase, findIdMapping, userName, type IdMapping } from '../oci/id-mapping.ts';
 import { ContainerRuntime } from '../runtime.ts';
+import { readOrEmpty } from '../sync-fs.ts';
 import { findAdvisories } from './runtime-advisories.ts';
-import { findProgram } from '../oci/runtime-program.ts';
-import { readRuntimeVersion } from '../oci/runtime-version.ts';
+import { findProgram, readRuntimeVersion } from '../oci/runtime-program.ts';
 import { initPath } from '../oci/spec.ts';
 
 export interface Finding {
@@ -22,7 +22,7 @@ export interface Finding {
   readonly found: string;
   /** A shell command that mends it, where one does. */
   readonly mend?: string;
-  /** Of a runtime: those that it has no fix of, as far as that can be told. */
+  /** Of a runtime: those that it is not known to have a fix of. */
   readonly advisories?: readonly string[];
 }
 
@@ -42,26 +42,31 @@ export async function examineMachine(runtime = 'runc', required: readonly string
   const layout = readCgroupLayout();
   const directory = await mkdtemp(path.join(tmpdir(), 'babelhost-doctor-'));
   try {
-    // Apart from the root file system: whatever lies beside hosts' folders is swept by the guard, which may be late.
+    // Apart from the root file system: the guard removes what lies beside hosts' folders, at any time.
     await using host = await ContainerRuntime.open({ directory: path.join(directory, 'hosts'), runtime });
     const isolation = await host.isolation();
-    const findings = await Promise.all([
-      Promise.resolve(examineBootstrap()),
-      examineRuntime('runc', runtime === 'runc'),
-      examineRuntime('crun', runtime === 'crun'),
-      ...(runtime === 'runc' || runtime === 'crun' ? [] : [examineRuntime(runtime, true)]),
-      examineNamespaces(host, idMapping),
-      examineContainer(host, directory),
-      Promise.resolve(examineIds(idMapping)),
-      Promise.resolve(examineCgroups(layout, isolation)),
+    const findings = [
+      examineBootstrap(),
+      await examineRuntime('runc', runtime === 'runc'),
+      await examineRuntime('crun', runtime === 'crun'),
+      ...(runtime === 'runc' || runtime === 'crun' ? [] : [await examineRuntime(runtime, true)]),
+      ...(await examineContainers(host, idMapping, path.join(directory, 'rootfs'))),
+      examineIds(idMapping),
+      examineCgroups(layout, isolation),
       examineOverlay(),
       examineDumps(),
-      ...(required.length === 0 ? [] : [Promise.resolve(examineRequired(isolation, required))]),
-    ]);
+      ...(required.length === 0 ? [] : [examineRequired(isolation, required)]),
+    ];
     return { findings, isolation };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** What failed with `error`, with the command that mends it, where the error has one. */
+function missing(name: string, error: unknown): Finding {
+  const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
+  return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
 }
 
 function examineBootstrap(): Finding {
@@ -69,14 +74,14 @@ function examineBootstrap(): Finding {
     requireInit();
     return { name: 'bootstrap', state: 'ok', found: requireBootstrap() };
   } catch (error) {
-    return { name: 'bootstrap', state: 'missing', found: messageOf(error), mend: 'make -C native' };
+    return missing('bootstrap', error);
   }
 }
 
 async function examineRuntime(name: string, isUsed: boolean): Promise<Finding> {
   // A runtime that is named by its path came from somewhere else.
   const mending = name.includes('/') ? {} : { mend: `sudo apt-get install ${name}` };
-  // The other runtime is a matter of choice.
+  // A runtime that is not used may be missing.
   const absent = isUsed ? 'missing' : 'ok';
   const program = findProgram(name);
   if (program === undefined) return { name, state: absent, found: 'not on this machine', ...(isUsed && mending) };
@@ -100,42 +105,30 @@ async function examineRuntime(name: string, isUsed: boolean): Promise<Finding> {
   }
 }
 
-async function examineNamespaces(host: ContainerRuntime, idMapping: IdMapping): Promise<Finding> {
-  const name = 'namespaces';
+/** Makes the namespaces, and starts a container with nothing but its process 1, which is given no command and ends. */
+async function examineContainers(host: ContainerRuntime, idMapping: IdMapping, rootfs: string): Promise<Finding[]> {
   const what = idMapping.kind === 'privileged' ? 'mount and pid namespaces' : 'user, mount and pid namespaces';
+  const untried = (name: string): Finding => ({ name, state: 'weaker', found: 'not tried' });
   try {
     await host.prepare();
-    return { name, state: 'ok', found: `${what} can be made` };
   } catch (error) {
     // A missing runtime has a line of its own, and the namespaces were not tried.
-    if (isBabelhostError(error, 'runtimeMissing')) return { name, state: 'weaker', found: 'not tried' };
-    const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
-    return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
+    const noRuntime = isBabelhostError(error, 'runtimeMissing');
+    return [noRuntime ? untried('namespaces') : missing('namespaces', error), untried('container')];
   }
-}
-
-/** Starts a container with nothing in it but its process 1, which then complains that it was told to do nothing, and ends. */
-async function examineContainer(host: ContainerRuntime, directory: string): Promise<Finding> {
+  const namespaces: Finding = { name: 'namespaces', state: 'ok', found: `${what} can be made` };
   const name = 'container';
-  const rootfs = path.join(directory, 'rootfs');
-  try {
-    await host.prepare();
-  } catch {
-    // The line before says why.
-    return { name, state: 'weaker', found: 'not tried' };
-  }
   try {
     await mkdir(rootfs);
     await chmod(rootfs, 0o755);
     const container = await host.boot({ rootfs, process: { args: [initPath], env: {}, cwd: '/', user: '' } });
     await container.exited;
   } catch (error) {
-    const mend = isBabelhostError(error) ? error.data['mend'] : undefined;
-    return { name, state: 'missing', found: messageOf(error), ...(typeof mend === 'string' && { mend }) };
+    return [namespaces, missing(name, error)];
   }
-  if (!host.keepsHostName) return { name, state: 'ok', found: 'starts' };
+  if (!host.keepsHostName) return [namespaces, { name, state: 'ok', found: 'starts' }];
   const kept = 'starts, with the host name that is around babelhost: a seccomp filter forbids to set another';
-  return { name, state: 'weaker', found: kept };
+  return [namespaces, { name, state: 'weaker', found: kept }];
 }
 
 function examineIds(idMapping: IdMapping): Finding {
@@ -147,12 +140,8 @@ function examineIds(idMapping: IdMapping): Finding {
       // Root writes the maps itself.
       const mappers = process.geteuid?.() === 0 ? [] : ['newuidmap', 'newgidmap'];
       if (mappers.map(findProgram).includes(undefined)) {
-        return {
-          name,
-          state: 'missing',
-          found: 'newuidmap is not on this machine',
-          mend: 'sudo apt-get install uidmap',
-        };
+        const found = 'newuidmap is not on this machine';
+        return { name, state: 'missing', found, mend: 'sudo apt-get install uidmap' };
       }
       const origin = idMapping.by === 'root' ? 'mapped by root' : 'of /etc/subuid';
       return { name, state: 'ok', found: `${idMapping.uids.count} from ${idMapping.uids.first} on, ${origin}` };
@@ -189,14 +178,13 @@ function examineRequired(isolation: IsolationReport, required: readonly string[]
     checkRequired(isolation, required);
     return { name, state: 'ok', found: `${required.join(', ')}: in force` };
   } catch (error) {
-    return { name, state: 'missing', found: messageOf(error) };
+    return missing(name, error);
   }
 }
 
-async function examineOverlay(): Promise<Finding> {
+function examineOverlay(): Finding {
   const name = 'overlay';
-  const known = await readFile('/proc/filesystems', 'utf8').catch(() => '');
-  if (/\toverlay$/m.test(known)) return { name, state: 'ok', found: 'the kernel has it' };
+  if (/\toverlay$/m.test(readOrEmpty('/proc/filesystems'))) return { name, state: 'ok', found: 'the kernel has it' };
   return {
     name,
     state: 'weaker',
@@ -205,12 +193,12 @@ async function examineOverlay(): Promise<Finding> {
   };
 }
 
-/** A process that executes what it may not read has closed memory (native/stage.c), unless the kernel is told otherwise. */
-async function examineDumps(): Promise<Finding> {
+/** Others cannot read the memory of a process that executes what it may not read (native/stage.c), unless this is set. */
+function examineDumps(): Finding {
   const name = 'dumps';
-  const setting = await readFile('/proc/sys/fs/suid_dumpable', 'utf8').catch(() => '');
-  if (setting.trim() !== '1')
+  if (readOrEmpty('/proc/sys/fs/suid_dumpable').trim() !== '1') {
     return { name, state: 'ok', found: 'processes of babelhost in containers are closed to others' };
+  }
   return {
     name,
     state: 'weaker',

@@ -1,8 +1,9 @@
-// Why a machine refuses namespaces with EPERM or EACCES. The kernel has one answer for many settings: those that are set
-// are looked for, so that the error names the one to change. Reads what is readable to everybody; changes nothing.
+// Why a machine denies namespaces with EPERM or EACCES: the kernel has one answer for many settings, and the error is to
+// name the one to change. Reads files that everybody may read; changes nothing.
 import { readFileSync } from 'node:fs';
+import type { Remedy } from './failures.ts';
 
-/** What a machine tells of its settings, as text; undefined where it has no such setting. */
+/** Each setting as text; undefined where the machine does not have it. */
 export interface NamespaceSettings {
   /** /proc/self/status (proc_pid_status(5)): Seccomp is 2 under a filter. */
   readonly status: string | undefined;
@@ -10,18 +11,10 @@ export interface NamespaceSettings {
   readonly usernsClone: string | undefined;
   /** /proc/sys/kernel/apparmor_restrict_unprivileged_userns: Ubuntu's. */
   readonly apparmorRestricts: string | undefined;
-  /** /proc/self/attr/apparmor/current: the profile that this process is confined by. */
+  /** /proc/self/attr/apparmor/current: the profile that confines this process. */
   readonly apparmorProfile: string | undefined;
 }
 
-export interface NamespaceDenial {
-  /** Why, and what to do. */
-  readonly advice: string;
-  /** A shell command that mends it, where one does. */
-  readonly mend?: string;
-}
-
-/** The settings of this machine. Synchronous: it is read when something has failed, and only then. */
 export function readNamespaceSettings(): NamespaceSettings {
   const read = (file: string): string | undefined => {
     try {
@@ -38,8 +31,8 @@ export function readNamespaceSettings(): NamespaceSettings {
   };
 }
 
-/** Names each setting that is set so as to refuse; where none is, those that there are. */
-export function explainNamespaceDenial(settings: NamespaceSettings): NamespaceDenial {
+/** Names each setting that denies namespaces; where none is known, where else to look. */
+export function explainNamespaceDenial(settings: NamespaceSettings): Remedy {
   const causes: string[] = [];
   const assignments: string[] = [];
   if (settings.usernsClone === '0') {

@@ -1,5 +1,5 @@
-// Advisories of the OCI runtimes, for `doctor`: which of them a runtime has no fix of, as far as its version and its Debian
-// package tell. What each comes to in our use of the runtimes is in docs/security.md, with the tests that show it.
+// Security advisories of the OCI runtimes that neither a runtime's version nor its Debian package shows to be fixed, for
+// `doctor`. docs/security.md tells what each means for babelhost, and which test shows it.
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -35,7 +35,7 @@ const advisories: Readonly<Record<string, readonly Advisory[]>> = {
   ],
 };
 
-/** Where Debian's packages put programs: what lies elsewhere is not what a package's changelog is about. */
+/** Where Debian's packages put programs; a program elsewhere is not the package's. */
 const packagedFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 /** Compressed, and not: runc's has 6 and 14 KB. */

@@ -96,12 +96,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const timer = setTimeout(() => {
     interruption.reject(bootTimeout(timeoutMs));
   }, timeoutMs);
-  try {
-    const fault = channel.fault.then(() => undefined);
-    const process = await Promise.race([interruption.promise, fault, executed()]);
-    if (process !== undefined) return { stdin, stdout, stderr, channel, process };
-    throw new LaunchFailure('', null, undefined);
-  } catch (error) {
+  const end = async () => {
     for (const stream of [stdin, stdout, stderr]) stream.destroy();
     // The starter kills the runtime at the end of its channel; process 1 exits at the end of the container's.
     starter.end();
@@ -111,12 +106,20 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     const process = await started.promise;
     // Other processes of the container may keep it from ending by itself.
     if (process !== undefined) keepKilling(guard, process, guard.waitForExit(process.guardPid), true);
-    if (!(error instanceof LaunchFailure)) throw error;
-    throw new LaunchFailure(complaints.join('\n'), status, channel.last);
+  };
+  try {
+    const fault = channel.fault.then(() => undefined);
+    const process = await Promise.race([interruption.promise, fault, executed()]);
+    if (process !== undefined) return { stdin, stdout, stderr, channel, process };
+  } catch (reason) {
+    await end();
+    throw reason;
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
   }
+  await end();
+  throw new LaunchFailure(complaints.join('\n'), status, channel.last);
 }
 
 function bootTimeout(timeoutMs: number): BabelhostError {

@@ -1,6 +1,8 @@
-// The OCI runtime: finding it, and the command lines that runc and crun both take.
+// The OCI runtime: finding it, its version, its log, and the command lines that runc and crun both take.
+import { execFile } from 'node:child_process';
 import { constants, createReadStream } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { BabelhostError } from '../../base/errors.ts';
 import { mayUse } from '../sync-fs.ts';
 import { readAtMost } from '../guard/bounded-output.ts';
@@ -9,17 +11,14 @@ export interface RuntimeProgram {
   /** 'runc', 'crun', or another program that takes runc's command line. */
   readonly name: string;
   readonly path: string;
-  /** Whether it is to make the cgroups of containers; otherwise it finds itself in those that they are to have. */
+  /** Whether it makes the cgroups of containers; otherwise it is executed in them. */
   readonly makesCgroups?: boolean;
 }
 
 /** Where Debian and others put runtimes that an ordinary user's PATH may lack. */
 const furtherFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/**
- * The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. Looked for at once: PATH may
- * have a dozen folders, and as many turns of Node's threads, one after the other, are a millisecond of a first answer.
- */
+/** The path of a program in PATH or where runtimes are installed; undefined if it is nowhere. */
 export function findProgram(name: string): string | undefined {
   if (name.includes('/')) return mayUse(name, constants.X_OK) ? path.resolve(name) : undefined;
   const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...furtherFolders];
@@ -50,8 +49,32 @@ export function findRuntime(wanted: string): RuntimeProgram {
   );
 }
 
-/** Options that come before the command, for a runtime that keeps its state in `state`. */
-function globalArguments(runtime: RuntimeProgram, state: string, log: string): string[] {
+/** The oldest that have what we use: `defaultErrnoRet` of seccomp, and bind mounts from folders the root may not search. */
+const oldestVersions: Readonly<Record<string, readonly [number, number]>> = { runc: [1, 1], crun: [1, 5] };
+
+export interface RuntimeVersion {
+  /** As it says itself; undefined where it does not. */
+  readonly version: string | undefined;
+  /** The oldest that will do, where this one is older. */
+  readonly needed?: string;
+}
+
+/**
+ * Asks a runtime for its version.
+ * @param program its path; runc and crun are known by their file's name
+ * @throws what Node throws where it cannot be executed, fails, or says nothing within ten seconds
+ */
+export async function readRuntimeVersion(program: string): Promise<RuntimeVersion> {
+  const { stdout } = await promisify(execFile)(program, ['--version'], { timeout: 10_000 });
+  const [version, ...numbers] = /(\d+)\.(\d+)[.\w+~-]*/.exec(stdout) ?? [];
+  const [major = 0, minor = 0] = numbers.map(Number);
+  const [neededMajor, neededMinor] = oldestVersions[path.basename(program)] ?? [0, 0];
+  const old = major < neededMajor || (major === neededMajor && minor < neededMinor);
+  return { version, ...(version !== undefined && old && { needed: `${neededMajor}.${neededMinor}` }) };
+}
+
+/** Options that come before the command. */
+function globalArguments(runtime: RuntimeProgram, { state, log }: { state: string; log: string }): string[] {
   const args = [runtime.path, '--root', state, '--log', log, '--log-format', 'json'];
   // crun is built to ask systemd for cgroups; those that it should have are made before it is executed.
   if (runtime.name === 'crun') args.push('--cgroup-manager', 'disabled');
@@ -67,18 +90,8 @@ export function runArguments(
   files: { state: string; log: string; bundle: string; pidFile: string },
   id: string,
 ): string[] {
-  return [
-    ...globalArguments(runtime, files.state, files.log),
-    'run',
-    '--detach',
-    '--preserve-fds',
-    '1',
-    '--pid-file',
-    files.pidFile,
-    '--bundle',
-    files.bundle,
-    id,
-  ];
+  const options = ['--detach', '--preserve-fds', '1', '--pid-file', files.pidFile, '--bundle', files.bundle];
+  return [...globalArguments(runtime, files), 'run', ...options, id];
 }
 
 /** `exec --detach`: as `run`, for a process in a container that runs. */
@@ -87,26 +100,16 @@ export function executeArguments(
   files: { state: string; log: string; pidFile: string; specification: string },
   id: string,
 ): string[] {
-  return [
-    ...globalArguments(runtime, files.state, files.log),
-    'exec',
-    '--detach',
-    '--preserve-fds',
-    '1',
-    '--pid-file',
-    files.pidFile,
-    '--process',
-    files.specification,
-    id,
-  ];
+  const options = ['--detach', '--preserve-fds', '1', '--pid-file', files.pidFile, '--process', files.specification];
+  return [...globalArguments(runtime, files), 'exec', ...options, id];
 }
 
 /** `delete --force`: kills and forgets what an interrupted `run` has left. */
 export function deleteArguments(runtime: RuntimeProgram, files: { state: string; log: string }, id: string): string[] {
-  return [...globalArguments(runtime, files.state, files.log), 'delete', '--force', id];
+  return [...globalArguments(runtime, files), 'delete', '--force', id];
 }
 
-/** The beginning of a runtime's log is enough to tell what it failed at, in bytes. */
+/** How much of a runtime's log is read, in bytes: its beginning tells what failed. */
 const mostLog = 64 * 1024;
 
 /** The messages of a runtime's log (--log-format json), errors only, oldest first. */

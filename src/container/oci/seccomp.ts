@@ -1,15 +1,14 @@
-// The system calls that a container may make. An allow-list: what is not named is answered as by a kernel that does not
-// have it (ENOSYS), so that a libc or an interpreter falls back to what it did on older kernels; what is named in
-// `refused` is answered EPERM, because a program that asks for it should say that it was not allowed.
+// The system calls that a container may make, as an allow-list. A call that is not named fails with ENOSYS, as on a kernel
+// that does not have it, so that a libc or an interpreter falls back to what it did on older kernels. Those named in
+// `refused` fail with EPERM, so that a program says that it was not allowed.
 //
-// The argument. A driver reads stdin, computes, and writes stdout; with temporary files, threads and child processes it
-// is still no more than that. So it gets files, memory, its own processes, signals, time, polling and local sockets,
-// which Node, CPython, the JVM and Go programs were seen to need. It does not get the parts of the kernel that were
-// broken into most, and that no parser needs: user namespaces and with them the privileged faces of every subsystem,
-// mounts, io_uring, bpf, perf, userfaultfd, keyrings, the network's protocol families, System V and POSIX message
-// queues, splice. A file of an image is one inode for all its containers, and some limits count by the user or for the
-// whole machine: what reaches others by those is not given either. Every namespace holds without this list; it is there
-// for the day when one does not.
+// A driver reads stdin, computes, and writes stdout, with temporary files, threads and child processes. So it gets files,
+// memory, its own processes, signals, time, polling and local sockets, which Node, CPython, the JVM and Go programs were
+// seen to need. It does not get the parts of the kernel that were broken most often and that no parser needs: user
+// namespaces, which open privileged interfaces of every subsystem, mounts, io_uring, bpf, perf, userfaultfd, keyrings, the
+// network's protocol families, System V and POSIX message queues, splice. A file of an image is one inode for all its
+// containers, and some limits count by the user or for the whole machine: calls that reach other containers through those
+// are not allowed either. The namespaces isolate without this list; it is there in case one of them fails.
 // https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp
 
 const EPERM = 1;
@@ -47,12 +46,12 @@ const pollingAndPipes = `
   epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 _newselect pipe pipe2 poll
   ppoll ppoll_time64 pselect6 pselect6_time64 select`;
 
-/** For sockets that a process has: its stdio, which are sockets, and those of the local family. */
+/** For the stdio of a process, which are sockets, and sockets of the local family. */
 const sockets = 'accept accept4 bind connect getpeername getsockname getsockopt listen setsockopt shutdown';
 
 const randomness = 'getrandom';
 
-/** Asked for by name only by who wants out, or wants the kernel's least tested parts. */
+/** Used only to break out, or to reach the kernel's least tested parts. */
 const refused = `
   acct add_key bpf chroot clock_adjtime clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen
   fspick init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl
@@ -67,9 +66,9 @@ const newNamespaces = 0x7e02_0000;
 const AF_UNIX = 1;
 
 /**
- * The requests that may be given to ioctl. Not TIOCSTI and TIOCLINUX, which write to a terminal's input. The kernel
- * looks at the low 32 bits of the request only, so the comparison masks the others: a list of what is refused could be
- * passed by setting one of them (CVE-2019-7303).
+ * The requests of ioctl that are allowed. Not TIOCSTI and TIOCLINUX, which write to a terminal's input. The kernel compares
+ * the low 32 bits of the request only, and so do the rules: setting one of the others gets around a list of refused
+ * requests (CVE-2019-7303).
  */
 const ioctlRequests = {
   TCGETS: 0x5401,
@@ -86,8 +85,8 @@ const ioctlRequests = {
 const personalities = [0, 0xffff_ffff];
 
 /**
- * The commands that may be given to fcntl: descriptors, flags, locks of byte ranges, seals of memory files. What is not
- * here acts on the inode, which other containers of the image may share, or counts against the user.
+ * The commands of fcntl that are allowed: descriptors, flags, locks of byte ranges, seals of memory files. The others act on
+ * the inode, which other containers of the image may share, or count against the user.
  */
 const fcntlCommands = {
   F_DUPFD: 0,
@@ -119,8 +118,8 @@ const refusedFcntlCommands = {
 };
 
 /**
- * The advice that may be given to madvise: none that takes pages of a file away from its other users, as its owner may
- * (MADV_COLD, MADV_PAGEOUT), or has the kernel compare pages of different processes (MADV_MERGEABLE).
+ * The advice of madvise that is allowed: none that takes pages of a file away from its other users (MADV_COLD,
+ * MADV_PAGEOUT), or lets the kernel compare pages of different processes (MADV_MERGEABLE).
  */
 const memoryAdvice = {
   MADV_NORMAL: 0,
@@ -148,7 +147,7 @@ const memoryAdvice = {
 /** POSIX_FADV_NORMAL to WILLNEED, and NOREUSE. Not DONTNEED, which drops a file that others read from memory. */
 const fileAdvice = [0, 1, 2, 3, 5];
 
-/** Flags that no call may have, by the calls and the index of the argument. */
+/** Flags that are refused, with the calls and the index of the argument. */
 const refusedFlags: readonly { readonly names: string; readonly index: number; readonly flag: number }[] = [
   // MSG_OOB: nothing of ours sends urgent bytes on local sockets, and their code had a hole (CVE-2025-38236).
   { names: 'sendmsg recvmsg', index: 2, flag: 1 },
@@ -176,10 +175,10 @@ const namesOf = (...groups: string[]): string[] => groups.flatMap((group) => gro
 
 const allow = (names: string[], ...args: Argument[]): Rule => ({ names, action: 'SCMP_ACT_ALLOW', args });
 
-const refuse = (names: string[], ...args: Argument[]): Rule => ({
+const refuse = (errnoRet: number, names: string[], ...args: Argument[]): Rule => ({
   names,
   action: 'SCMP_ACT_ERRNO',
-  errnoRet: EPERM,
+  errnoRet,
   args,
 });
 
@@ -199,16 +198,11 @@ export const seccompProfile = {
     // clone3 passes its flags in memory, where no filter can see them; without it, libc uses clone.
     allow(['clone'], { index: 0, value: newNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
     allow(['socket', 'socketpair'], { index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }),
-    {
-      names: ['socket', 'socketpair'],
-      action: 'SCMP_ACT_ERRNO',
-      errnoRet: EAFNOSUPPORT,
-      args: [{ index: 0, value: AF_UNIX, op: 'SCMP_CMP_GT' }],
-    },
+    refuse(EAFNOSUPPORT, ['socket', 'socketpair'], { index: 0, value: AF_UNIX, op: 'SCMP_CMP_GT' }),
     ...Object.values(ioctlRequests).map((request) => allow(['ioctl'], low32Bits(1, request))),
     ...personalities.map((value) => allow(['personality'], low32Bits(0, value))),
     ...Object.values(fcntlCommands).map((command) => allow(['fcntl', 'fcntl64'], low32Bits(1, command))),
-    ...Object.values(refusedFcntlCommands).map((command) => refuse(['fcntl', 'fcntl64'], low32Bits(1, command))),
+    ...Object.values(refusedFcntlCommands).map((command) => refuse(EPERM, ['fcntl', 'fcntl64'], low32Bits(1, command))),
     ...Object.values(memoryAdvice).map((advice) => allow(['madvise'], low32Bits(2, advice))),
     ...fileAdvice.map((advice) => allow(['fadvise64'], low32Bits(3, advice))),
     ...refusedFlags.map(({ names, index, flag }) =>
@@ -216,6 +210,6 @@ export const seccompProfile = {
     ),
     // The limits of the caller alone (a process id of 0), not those of process 1.
     allow(['prlimit64'], low32Bits(0, 0)),
-    refuse(namesOf(refused)),
+    refuse(EPERM, namesOf(refused)),
   ] satisfies Rule[],
 };

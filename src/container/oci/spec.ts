@@ -1,5 +1,5 @@
-// The OCI runtime configuration (config.json) of a container: what it is isolated from, and how. Everything that a
-// container gets is listed here; nothing is added elsewhere. Pure: reads and writes nothing.
+// The OCI runtime configuration (config.json) of a container: all that it gets, and what isolates it. Reads and writes
+// nothing.
 // https://github.com/opencontainers/runtime-spec/blob/main/config.md
 import type { Limits } from '../limits.ts';
 import type { IdRange } from './id-mapping.ts';
@@ -10,27 +10,29 @@ export interface ContainerProcess {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** As an image's configuration has it: '', 'uid', 'uid:gid', or names that the image knows. */
+  readonly user: string;
 }
 
-/** What the processes of a container are told, the first one's and later ones'. */
+/** What a process of a container is given, the first one and later ones. */
 export interface ProcessOptions {
   readonly process: ContainerProcess;
   readonly user: ContainerUser;
   readonly rlimits: readonly Rlimit[];
-  /** Options of process 1 (native/init); undefined where it is not needed, as the process is one of ours itself. */
+  /** Options of native/init, which the process runs under; undefined if the process is native/init itself. */
   readonly initArguments: readonly string[] | undefined;
   readonly oomScoreAdj: number;
 }
 
 export interface SpecOptions extends ProcessOptions {
-  /** Undefined for the one that is around babelhost, where no other may be set (host-name.ts). */
+  /** Undefined for the name around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;
-  /** Whether the root file system may be written to: it is an overlay then (native/rootfs.c). */
+  /** Whether the root file system may be written to (native/rootfs.c). */
   readonly writable: boolean;
   readonly limits: Limits;
   /** Where the guard has mounted `rootfs` and `init` (native/guard.c). */
   readonly stage: string;
-  /** Ids in the namespace that the runtime runs in: what container id 0 and those after it are there. */
+  /** What the ids from 0 on are in the namespace that the runtime runs in. */
   readonly uids: IdRange;
   readonly gids: IdRange;
   /** Where the runtime makes the container's cgroup, and the limits it sets there; undefined if it makes none. */
@@ -51,8 +53,8 @@ export interface Rlimit {
 }
 
 /**
- * Files of /proc that tell of the host, or change it: runc's and containerd's list, what newer kernels added, and what no
- * interpreter reads. cpuinfo, filesystems, loadavg, meminfo, stat, uptime and version are read by many, and stay.
+ * Files of /proc that describe the host, or change it: runc's and containerd's list, and those of newer kernels that no
+ * interpreter reads. Many read cpuinfo, filesystems, loadavg, meminfo, stat, uptime and version, which stay.
  */
 const maskedPaths =
   `acpi asound buddyinfo cmdline config.gz consoles crypto devices diskstats driver interrupts iomem ioports kallsyms
@@ -62,10 +64,7 @@ const maskedPaths =
     .map((name) => `/proc/${name}`);
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-/**
- * Where process 1 is found in the container. On /dev, because that is a file system of the container's own: a file in
- * the shared, read-only root would need a place to be mounted on there.
- */
+/** Where native/init is mounted: on a file system of the container's own, as the shared root is read-only. */
 export const initPath = '/dev/init';
 
 function mounts(options: SpecOptions) {
@@ -77,7 +76,7 @@ function mounts(options: SpecOptions) {
   });
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-    // Room for device nodes and links only: whatever could be written there would be memory outside /tmp's limit.
+    // Room for device nodes and links only: it is memory outside /tmp's limit.
     {
       destination: '/dev',
       type: 'tmpfs',
