@@ -1,4 +1,4 @@
-// Container ids: ULIDs, as Babelfish's runtime had them. They sort by the time of their making.
+// Container ids: ULIDs, as in Babelfish's runtime. They sort by time.
 import { isValid, ulid } from 'ulid';
 
 declare const brand: unique symbol;

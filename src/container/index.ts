@@ -1,4 +1,4 @@
-// The container room: what other rooms may use of it.
+// What other rooms may use of this one.
 export { ContainerRuntime, type ContainerOptions } from './runtime.ts';
 export type { ContainerRuntimeOptions } from './runtime-options.ts';
 export type { Container, ContainerUsage } from './boot/container.ts';

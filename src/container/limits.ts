@@ -1,7 +1,7 @@
 // What a container may use, and the defaults.
 import { BabelhostError } from '../base/errors.ts';
 
-/** Limits of one container. All its processes share them, unless it says otherwise. */
+/** Limits of one container, which all its processes share unless a limit says otherwise. */
 export interface Limits {
   /** Memory with swap, page cache and /tmp included, in bytes. */
   readonly memoryBytes: number;
@@ -15,7 +15,7 @@ export interface Limits {
   readonly fileSizeBytes: number;
   /** The size of /tmp, and of /dev/shm, each a file system in memory of its own, in bytes. */
   readonly temporaryBytes: number;
-  /** How long it may run from its boot on, in milliseconds of wall-clock time; 0, the default, for as long as it likes. */
+  /** How long it may run from its boot on, in milliseconds of wall-clock time; 0, the default, for no limit. */
   readonly runTimeMs: number;
 }
 
@@ -24,8 +24,8 @@ const MiB = 1024 * 1024;
 /** Ample for a parser, and for a machine that runs a few of them at once. */
 export const defaultLimits: Limits = {
   memoryBytes: 2048 * MiB,
-  // Interpreters compile and collect garbage beside their main thread. Bounded to one processor together, they are all
-  // stopped for what is left of a tenth of a second, in the midst of a request, as soon as that tenth is used up.
+  // Interpreters compile and collect garbage beside their main thread. With one processor for all threads, the kernel
+  // would stop them in the middle of a request, for the rest of each tenth of a second, when its quota is used up.
   cpus: 2,
   processes: 256,
   openFiles: 1024,

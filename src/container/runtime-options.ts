@@ -1,16 +1,16 @@
-// What the containers of a host are to have in common.
+// The options that all containers of a host have in common.
 import type { Logger } from '../base/log.ts';
 import type { Limits } from './limits.ts';
 
 export interface ContainerRuntimeOptions {
   /**
-   * The folder that the hosts of one root share; made if it is missing. Each host has a folder of its own in it, which
-   * goes when the host does, and those of hosts that died together with their guard are removed at the first boot.
+   * The folder that the hosts of one root share; made if it is missing. Each host has a folder of its own in it, which is
+   * removed when the host ends, or at the next host's first boot if it died together with its guard.
    */
   readonly directory: string;
   /** 'runc' (the default), 'crun', or the path of a runtime that takes runc's command line. */
   readonly runtime?: string;
-  /** Protections (see `protections`) that must be fully in force: `boot` fails where one is not. */
+  /** Protections (see `protections`) that must be fully in force: `boot` fails if one is not. */
   readonly require?: readonly string[];
   /** Limits of containers that do not set their own. */
   readonly limits?: Partial<Limits>;

@@ -1,4 +1,4 @@
-// What a program wrote, up to a bound that is counted here: what runs in a container may not be what was started there.
+// Reading what a program wrote, up to a bound: what runs in a container may not be what was started there.
 import type { Readable } from 'node:stream';
 import { readBytes } from './lines.ts';
 

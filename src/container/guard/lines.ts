@@ -1,5 +1,5 @@
-// Lines out of bytes that come in pieces, of bounded length: what is longer than anything its writer has to say was not
-// written by it, and nothing that comes after it can be understood.
+// Lines of bounded length from bytes that come in pieces. A line that is longer than any of its writer's was written by
+// somebody else, and nothing after it can be trusted.
 import type { Readable } from 'node:stream';
 
 const newline = 0x0a;
@@ -9,12 +9,12 @@ export class LineSplitter {
   #rest: Buffer = Buffer.alloc(0);
   #broken = false;
 
-  /** @param longest what a line may have, in bytes, without its newline */
+  /** @param longest the longest line, in bytes without its newline */
   constructor(longest: number) {
     this.#longest = longest;
   }
 
-  /** The lines that end in `bytes`. For one that is too long there is undefined, and nothing ever after. */
+  /** The lines that end in `bytes`; undefined for one that is too long, after which there are none. */
   split(bytes: Uint8Array): (string | undefined)[] {
     const lines: (string | undefined)[] = [];
     for (let start = 0; !this.#broken;) {
@@ -36,8 +36,8 @@ export class LineSplitter {
 
 /**
  * Reads a stream in lines.
- * @param longest what a line may have, in bytes
- * @param onLine is given each line, and undefined for one that is too long, after which there are none
+ * @param longest the longest line, in bytes
+ * @param onLine called for each line, and with undefined for one that is too long, after which there are none
  * @returns resolves at the end of the stream, whatever ends it
  */
 export function readLines(
@@ -51,10 +51,7 @@ export function readLines(
   });
 }
 
-/**
- * Reads a stream in whatever pieces come.
- * @returns as of readLines
- */
+/** Reads a stream in pieces; resolves as readLines. */
 export function readBytes(stream: Readable, onBytes: (bytes: Buffer) => void): Promise<undefined> {
   const ended = Promise.withResolvers<undefined>();
   const end = () => {
@@ -64,18 +61,18 @@ export function readBytes(stream: Readable, onBytes: (bytes: Buffer) => void): P
   stream.on('data', onBytes);
   stream.on('end', end);
   stream.on('close', end);
-  // A reset connection is an end like any other: what matters comes from the guard.
+  // A reset connection is an end like any other: how processes ended is known from the guard.
   stream.on('error', end);
   return ended.promise;
 }
 
 /**
- * For a stream that is about to end, as its writer is gone or was killed: resolves when it has, and was read.
+ * Resolves when a stream whose writer is gone or was killed has ended and was read.
  * @param ended of readLines or readBytes
- * @param patienceMs after which it is destroyed, for others may have its other end
+ * @param timeoutMs after which it is destroyed: others may have its other end
  */
-export async function finish(stream: Readable, ended: Promise<undefined>, patienceMs: number): Promise<void> {
-  const timer = setTimeout(() => stream.destroy(), patienceMs);
+export async function finish(stream: Readable, ended: Promise<undefined>, timeoutMs: number): Promise<void> {
+  const timer = setTimeout(() => stream.destroy(), timeoutMs);
   await ended;
   clearTimeout(timer);
   stream.destroy();

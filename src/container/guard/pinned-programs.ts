@@ -1,10 +1,10 @@
-// The native programs as this host found them first. A program that is upgraded or rebuilt has its file replaced, by one
-// that may take other arguments or that is not there for a moment; a host that runs goes on with what it started with.
+// The native programs as this host found them first. An upgrade or a build replaces their files, by ones that may take
+// other arguments or that are missing for a moment; a host that runs goes on with those that it started with.
 import { closeSync, openSync } from 'node:fs';
 import { requireBootstrap, requireInit } from '../../base/native.ts';
 
 export class PinnedPrograms implements Disposable {
-  /** Paths that lead to the open files, whatever has become of their names. */
+  /** Paths of the open files, whatever has become of their names. */
   readonly bootstrap: string;
   readonly init: string;
   readonly #descriptors: readonly number[];
@@ -31,7 +31,7 @@ export class PinnedPrograms implements Disposable {
   }
 }
 
-/** By the process id and not through /proc/self: it is looked up in a child, whose own descriptors may have been moved. */
+/** Not through /proc/self: a child opens it. */
 function pathOf(descriptor: number): string {
   return `/proc/${process.pid}/fd/${descriptor}`;
 }

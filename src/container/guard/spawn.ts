@@ -1,21 +1,21 @@
-// Spawning the bootstrap, with the one fault of spawn that its types do not show.
+// Spawns the bootstrap, and reports what spawn reports only by an event.
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { messageOf } from '../../base/errors.ts';
 import { explainFailure } from '../diagnose/failures.ts';
 
 /**
- * A runtime needs no more; the host's other variables are nobody's business.
- * @param folder - the host's folder, in memory for the guard: crun mounts itself read-only on a file that it makes there,
- * which is in /tmp where it is not told, and would stay if crun is killed then.
+ * All that a runtime needs of the environment.
+ * @param folder the host's folder, in memory for the guard: crun mounts itself read-only on a file that it makes there,
+ * or else in /tmp, where the file would stay if crun is killed then
  */
 export function runtimeEnvironment(folder: string): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', _LIBCONTAINER_STATEDIR: folder };
 }
 
 /**
- * Spawns a process, or fails with what to do about it. Without processes or descriptors to spare, Node reports the
- * fault with an event and leaves the child's streams undefined, whatever their types say.
+ * Spawns a process. Without processes or descriptors to spare, Node reports the fault with an event and leaves the child's
+ * streams undefined, whatever their types say.
  * @param step completes "Could not …"
  * @throws BabelhostError `containerFailed`
  */
@@ -25,7 +25,7 @@ export async function spawnProcess(
   args: readonly string[],
   options: SpawnOptions,
 ): Promise<ChildProcess> {
-  // The program may be given as /proc/PID/fd/N, which tells nobody anything in a list of processes.
+  // The program may be given as /proc/PID/fd/N, which is no name for a list of processes.
   const child = spawn(program, args, { argv0: 'bootstrap', ...options });
   if (child.pid !== undefined) return child;
   const [error] = (await once(child, 'error').catch((cause: unknown) => [cause])) as [unknown];

@@ -1,12 +1,12 @@
-// The folder that the guard mounts its stage on (native/guard.c): hidden in the guard's mount namespace, and only there.
+// The folder that the guard mounts its stage on (native/stage.c), which hides it in the guard's mount namespace alone.
 import { constants } from 'node:fs';
 import { BabelhostError } from '../../base/errors.ts';
 import { mayUse } from '../sync-fs.ts';
 
-/** Folders that every Linux has (FHS 3.0, section 3), that everybody can reach, and that few things lie in. */
+/** Folders that every Linux has (FHS 3.0, section 3), that everybody can reach, and that are mostly empty. */
 const stages = ['/mnt', '/media', '/srv', '/opt', '/home', '/boot'];
 
-/** A folder for the guard's stage, above none of `used`: it is hidden in the guard's mount namespace. */
+/** @param used paths that the folder must not hide */
 export function findStage(used: readonly string[]): string {
   for (const stage of stages) {
     if (used.some((file) => file === stage || file.startsWith(`${stage}/`))) continue;
@@ -19,7 +19,7 @@ export function findStage(used: readonly string[]): string {
   );
 }
 
-/** The stage was chosen when the first container was booted; a root file system that it hides came later. */
+/** @throws BabelhostError `containerFailed` if the stage, chosen at the first boot, hides a root file system that came later */
 export function checkStage(stage: string, rootfs: string): void {
   if (rootfs !== stage && !rootfs.startsWith(`${stage}/`)) return;
   throw new BabelhostError(

@@ -1,12 +1,12 @@
-// Connections to the guard's starter, and what each begins with (native/start.c).
+// Connections to the guard's starter, and what each begins with (native/start.c, native/protocol.h).
 import { connect, type Socket } from 'node:net';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { explainSystemError } from '../diagnose/failures.ts';
 import type { Guard } from './guard.ts';
 
-/** What a connection is for, as native/protocol.h has it. */
+/** What a connection is for: the letters of native/protocol.h. */
 export const connectionKinds = {
-  /** Asks for a container or a process in one; what the starter has to say of it comes back. */
+  /** Asks for a container or a process in one, and carries the starter's reports of it. */
   start: 's',
   /** Asks for a process to be killed. */
   kill: 'k',
@@ -31,13 +31,13 @@ export function beginning(id: string, kind: ConnectionKind, args: readonly strin
 
 /**
  * Makes one connection and sends what it begins with.
- * @param begun what beginning() gives
- * @param onFailure is told if the connection cannot be made
+ * @param begun of beginning()
+ * @param onFailure called if the connection cannot be made
  */
 export function connectToStarter(guard: Guard, begun: string, onFailure: (reason: unknown) => void): Socket {
   const socket = connect(guard.startSocket);
   socket.on('error', (error) => {
-    // Later on, a process that has closed its end is no fault of the host's: who writes is told by the callback.
+    // Later on, the process has closed its end, and the callback of the write has the error.
     const { syscall } = error as NodeJS.ErrnoException;
     if (syscall === 'connect') onFailure(explainConnection(error));
   });

@@ -5,9 +5,8 @@ import { userInfo } from 'node:os';
 import { readOrEmpty } from '../sync-fs.ts';
 
 /**
- * How the files of an image are to be owned on this machine, for whoever unpacks it.
- * `mapped`: container id n is host id base + n, for ids below size; `single`: all files belong to the user who
- * unpacks, who cannot give files away.
+ * Which owners the files of an image have on this machine. `mapped`: container id n is host id base + n, for ids below
+ * size; `single`: all files belong to the user who unpacks, who cannot give files away.
  */
 export type FileOwners =
   { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
@@ -33,11 +32,11 @@ const lastId = 2_147_352_575;
 /** Ids of a container: 0 to 65535, what images use (65534 is nobody). */
 export const containerIds = 65536;
 
-/** How this process is to make containers. */
+/** Which ids this process can give to containers. */
 export type IdMapping =
   /**
-   * With the privileges for it: the container's user namespace is made right away. `ids` are those of images' files on
-   * disk; `ranges` as many of the same size follow them.
+   * With the privileges for it: the runtime makes the container's user namespace. `ids` are those of images' files on
+   * disk; `ranges` is how many ranges of the same size follow them.
    */
   | { readonly kind: 'privileged'; readonly ids: IdRange; readonly ranges: number }
   /**
@@ -78,12 +77,12 @@ function has(ranges: readonly IdRange[], wanted: IdRange): boolean {
   );
 }
 
-/** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): what making namespaces and mapping ids takes. */
+/** CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID (capability.h): needed to make namespaces and map ids. */
 const privileges = (1n << 21n) | (1n << 7n) | (1n << 6n);
-/** CAP_SETUID, CAP_SETGID, CAP_SETFCAP: what mapping ids, 0 among them, into a new user namespace takes. */
+/** CAP_SETUID, CAP_SETGID, CAP_SETFCAP: needed to map ids, 0 among them, into a new user namespace. */
 const mappingCapabilities = (1n << 7n) | (1n << 6n) | (1n << 31n);
 
-/** The effective capabilities of root; of anybody else none, who has to do without. */
+/** The effective capabilities of root; none for anybody else. */
 function rootCapabilities(): bigint {
   if (process.geteuid?.() !== 0) return 0n;
   const status = readFileSync('/proc/self/status', 'utf8');
@@ -94,7 +93,7 @@ function idMaps(): IdRange[][] {
   return ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) => parseIdMap(readFileSync(file, 'utf8')));
 }
 
-/** Ids that root may give to containers: those from `base` on, or what our user namespace has above its own 0. */
+/** Ids that root may give to containers: those from `base` on, or the last of our user namespace. */
 function spareIds(base: number): IdRange | undefined {
   const maps = idMaps();
   const wanted = { first: base, count: containerIds };
@@ -106,7 +105,7 @@ function spareIds(base: number): IdRange | undefined {
   return count > 0 && maps.every((map) => has(map, most)) ? most : undefined;
 }
 
-/** How many ranges of ids follow one, in the machine's unused ids and in our user namespace. */
+/** How many ranges follow one, in the machine's unused ids and in our user namespace. */
 function furtherRanges({ first, count }: IdRange): number {
   const ranges = Math.floor((lastId + 1 - first) / containerIds) - 1;
   const wanted = { first, count: (ranges + 1) * containerIds };
@@ -123,7 +122,6 @@ export function userName(): string {
   }
 }
 
-/** Decides which ids containers get, given what this process is and what it was granted. */
 export function findIdMapping(base: number = defaultBase): IdMapping {
   const capabilities = rootCapabilities();
   const ids = capabilities === 0n ? undefined : spareIds(base);
@@ -146,7 +144,6 @@ export function findIdMapping(base: number = defaultBase): IdMapping {
   return { kind: 'granted', uids, gids, by: 'subuid' };
 }
 
-/** How an image's files are to be owned, for this mapping. */
 export function fileOwnersOf(idMapping: IdMapping): FileOwners {
   return idMapping.kind === 'privileged'
     ? { kind: 'mapped', base: idMapping.ids.first, size: idMapping.ids.count }
@@ -154,7 +151,7 @@ export function fileOwnersOf(idMapping: IdMapping): FileOwners {
 }
 
 /**
- * The ids that a container gets, as the namespace that the runtime runs in has them.
+ * The ids of a container, in the namespace that the runtime runs in.
  * @param own the range that is this container's own, where it has one
  */
 export function idMappings(idMapping: IdMapping, own?: IdRange): { uids: IdRange; gids: IdRange } {

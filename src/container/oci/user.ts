@@ -1,4 +1,4 @@
-// The user that an image's configuration names, looked up in the image's own files and never in the host's.
+// The user that an image's configuration names, looked up in the image's own files.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
@@ -12,10 +12,10 @@ export interface ContainerUser {
   readonly additionalGids: readonly number[];
 }
 
-/** Far more than any image's; an image is a stranger's. */
+/** Far more than any image's, in bytes. */
 const largestDatabase = 1024 * 1024;
 
-/** Linux's O_PATH, which Node does not list: holds what has a name without opening it. */
+/** Linux's O_PATH, which Node does not list: refers to a file without opening it. */
 const O_PATH = 0o10000000;
 
 function refuse(user: string, why: string): BabelhostError {
@@ -27,8 +27,8 @@ function refuse(user: string, why: string): BabelhostError {
 }
 
 /**
- * Reads a file of the root file system's /etc as text; '' if it is not there. A symbolic link is not followed: it
- * would be resolved against the host's root. Each step begins at what the last one holds, whatever its name has become.
+ * Reads a file of the root file system's /etc as text; '' if it is not there. Follows no symbolic link, which would be
+ * resolved against the host's root. Each step starts at the last one's descriptor: the names may be replaced meanwhile.
  */
 async function readDatabase(rootfs: string, name: string, user: string): Promise<string> {
   try {
@@ -119,7 +119,7 @@ function groupsOf(group: string, name: string, gid: number, size: number): numbe
   return [...gids].slice(0, 64);
 }
 
-/** The user that a process is to have, as the container knows it. */
+/** The user of a process, with the container's ids. */
 export async function processUser(idMapping: IdMapping, rootfs: string, name: string): Promise<ContainerUser> {
   const { uids, gids } = idMappings(idMapping);
   const user = await resolveUser(rootfs, name, Math.min(uids.count, gids.count));
