@@ -1,6 +1,6 @@
 /*
  * babelhost's native bootstrap: what a Node process cannot do by itself. A Node process is multi-threaded, so it can
- * neither enter namespaces nor be process 1 of one, and it has no flock(2). Its faces:
+ * neither enter namespaces nor be process 1 of one, and it has no flock(2). Its commands:
  *
  *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
  *                     claim.c, socket-cleanup.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c,
@@ -62,7 +62,7 @@ int main(int count, char **arguments) {
     int (*face)(char **);
   } faces[] = {{"guard", guard_main}, {"run", run_main}, {"lock", lock_main},
                {"remove", remove_main}, {"measure", measure_main}};
-  /* As a list of processes shows it: the path that we were executed by may be /proc/PID/fd/N. */
+  /* For lists of processes: the path that we were executed by may be /proc/PID/fd/N. */
   if (prctl(PR_SET_NAME, "bootstrap") != 0) fail("cannot name this process");
   for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
     if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);

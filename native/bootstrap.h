@@ -1,4 +1,4 @@
-/* What the parts of the bootstrap share, and what each of them offers to the others. */
+/* The functions that the parts of the bootstrap have in common, and those that each offers to the others. */
 #ifndef BABELHOST_BOOTSTRAP_H
 #define BABELHOST_BOOTSTRAP_H
 
@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-/* The faces: each takes the arguments after its name (NULL at the end) and returns an exit status. */
+/* The commands: each takes the arguments after its name (NULL at the end) and returns an exit status. */
 int guard_main(char **arguments);
 int run_main(char **arguments);
 int lock_main(char **arguments);
@@ -60,17 +60,17 @@ int make_id_map(struct id_range ids, unsigned to);
 void become_root_inside(bool may_set_groups);
 
 /* rootfs.c */
-/* A container's root file system, and how it is to be mounted. */
+/* A container's root file system, and how to mount it. */
 struct root {
   const char *rootfs;
   /* The folder with what it writes, in upper/ and work/; NULL for one that is read-only. */
   const char *layer;
   /* In a user namespace: the container's root, to be given the image's folders where they can be written; or 0. */
   uid_t owner;
-  /* The ids that files have on disk, and the first of those that they are to have instead; none if count is 0. */
+  /* The ids that files have on disk, and the first id that they are shifted to; none if count is 0. */
   struct id_range ids;
   unsigned shifted;
-  /* Whether STAGE/init is to be shifted, too. */
+  /* Whether STAGE/init is shifted, too. */
   bool shifts_init;
   /* Bound instead of overlaid, where no overlay can be mounted. */
   bool bound;
@@ -82,8 +82,8 @@ void mount_root(const struct root *root, const char *stage);
 
 /* probe.c */
 /*
- * Tries to mount a root, and writes to stdout what cannot be: "lacks ids REASON", where that is to shift its ids, and
- * "lacks overlay REASON".
+ * Tries to mount a root, and writes to stdout what the machine lacks: "lacks ids REASON" if ids cannot be shifted,
+ * "lacks overlay REASON" if no overlay can be mounted.
  */
 void tell_lacks(struct root root, const char *stage);
 
@@ -95,7 +95,7 @@ struct identity {
 };
 /* The process id that a runtime has written to a file; -1, with errno, if that cannot be read. */
 pid_t read_pid_file(const char *path);
-/* Finds out about a process of our namespace. False, with errno, if that fails; all but `guard` is 0 if it is gone. */
+/* Identifies a process of our namespace. False, with errno, if that fails; all but `guard` is 0 if it is gone. */
 bool identify(int host_proc, pid_t process, struct identity *identity);
 /*
  * SIGKILL for a process of our namespace with its children, and for no other that has one of their ids by now. False,
@@ -110,7 +110,7 @@ struct cgroup_parent {
   size_t length;
   int fd;
 };
-/* What the starter has from the guard. */
+/* What the guard gives to the starter. */
 struct starter {
   const char *stage;
   bool user_namespace, shifts_init;
@@ -119,7 +119,7 @@ struct starter {
   struct cgroup_parent *cgroups;
   size_t cgroup_count;
 };
-/* What a container's process is given; the starter's own are all above what request.c moves behind these. */
+/* The descriptors of a container's process; the starter's own are above the two that request.c needs behind these. */
 enum { GIVEN_DESCRIPTORS = 4, FIRST_OWN_DESCRIPTOR = 6 };
 struct request {
   /* The starter's channel, and what the container's process has: stdin, stdout, stderr and its own channel. */
@@ -130,7 +130,7 @@ struct request {
 };
 /* Starts containers on request; exits if it cannot go on. */
 _Noreturn void start_containers(struct starter starter);
-/* Does what the request asks for and becomes the runtime, or tells on the request's channel why not and exits. */
+/* Prepares what the request asks for and becomes the runtime, or writes to the request's channel why not and exits. */
 _Noreturn void serve_request(const struct starter *starter, const struct request *request);
 
 /* remove.c */

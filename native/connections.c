@@ -10,7 +10,7 @@
 struct connection connections[MOST_CONNECTIONS];
 size_t connection_count = 0;
 
-/* A descriptor to let go of where there is no other, so that a request can still be taken, and refused. */
+/* A spare descriptor, so that a request can be taken and refused when there is no other. */
 static int reserve = -1;
 
 enum connection_kind kind_of(const struct connection *connection) {
@@ -46,7 +46,7 @@ void drop_with_mates(size_t index) {
   }
 }
 
-/* Takes what the header says. False if it is none. */
+/* Parses the header. False if it is invalid. */
 static bool read_header(struct connection *connection) {
   connection->header[HEADER_LENGTH] = '\0';
   if (connection->header[ID_LENGTH] != ' ' || !(is_request(connection) || descriptor_of(connection) >= 0)) return false;

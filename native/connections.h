@@ -33,17 +33,17 @@ enum connection_kind kind_of(const struct connection *connection);
 int descriptor_of(const struct connection *connection);
 /* Whether all of it is there. */
 bool is_complete(const struct connection *connection);
-/* Reads on. False if the connection is of no use any more. */
+/* Reads on. False if the connection is of no use anymore. */
 bool read_on(struct connection *connection);
 /* Takes the connections that wait on the socket. Returns 0, or the errno where that is impossible for now. */
 int take_connections(int sockets);
 /*
- * Where connections cannot be taken for `error`, and no job is at work whose end would change that: tells so those who
- * wait for others that belong to their request. Where there are none, takes one more, in place of a descriptor that was
- * kept for that: the request, which is told next, or one that goes with it.
+ * For when connections cannot be taken because of `error`, and no job is at work whose end would change that. Refuses the
+ * complete requests. If there are none, takes one more connection with the reserved descriptor: the request, which is
+ * refused the next time, or one that belongs to it.
  */
 void refuse_connections(int sockets, int error);
-/* Says on a starter's channel why nothing was started. */
+/* Writes to a starter's channel why nothing was started. */
 void refuse(int channel, int error, const char *step);
 /* The last connection takes the place of one that goes. forget_connection() leaves its descriptor open. */
 void forget_connection(size_t index);

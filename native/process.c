@@ -1,8 +1,8 @@
 /*
  * Containers' processes as the starter knows them (start.c): by their ids in the guard's namespace, which the runtime
- * writes to a file. None of them is its child, so that any of these ids may be another process's by the time that it is
- * used. What tells processes of one id apart is when they were started (proc_pid_stat(5)): an id comes again only when
- * all others have been given, which takes longer than the kernel's clock, of a hundredth of a second, can hide.
+ * writes to a file. None of them is its child, so any of these ids may be another process's when it is used. When they
+ * were started (proc_pid_stat(5)) distinguishes processes of one id: the kernel reuses an id only after all others, which
+ * takes longer than a tick of that clock, a hundredth of a second.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"
@@ -66,9 +66,9 @@ bool identify(int host_proc, pid_t process, struct identity *identity) {
 }
 
 /*
- * SIGKILL for the children of a process of one thread that was started at `start`. Each is held first; that it was that
- * process's child is so if the process still is the one meant after it was seen to be the child's parent. One that
- * cannot be killed ends with its container.
+ * SIGKILL for the children of a process of one thread that was started at `start`. Each is opened first. It is that
+ * process's child if the process is still the one meant after it was seen to be the child's parent. A child that cannot be
+ * killed ends with its container.
  */
 static void kill_children(pid_t process, unsigned long long start) {
   char path[64], text[4096];
@@ -89,7 +89,7 @@ static void kill_children(pid_t process, unsigned long long start) {
 
 bool kill_identified(pid_t process, unsigned long long start) {
   if (process <= 1 || start == 0) return is_invalid();
-  /* Held first and looked at then: what is looked at is what is held, or something younger. */
+  /* Opened first and examined then: what is examined is the one that was opened, or a younger one. */
   cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
   /* The last two: its id is a thread's by now. */
   if (pidfd < 0) return errno == ESRCH || errno == EINVAL || errno == ENOENT;

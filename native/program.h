@@ -1,4 +1,4 @@
-/* What the bootstrap and init share: how they fail, take arguments, write, and let go of what they have. */
+/* Shared by the bootstrap and init: errors, arguments, writing, and cleaning up by scope. */
 #ifndef BABELHOST_PROGRAM_H
 #define BABELHOST_PROGRAM_H
 
@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Exit statuses of our own. A runtime's or a driver's status passes through unchanged. */
+/* Our own exit statuses. Those of runtimes and drivers are passed on unchanged. */
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_EXECUTED = 127, EXIT_SIGNALED = 128 };
 
-/* What messages begin with: each program defines its own. */
+/* The prefix of messages: each program defines its own. */
 extern const char program_name[];
 
 /*
@@ -46,13 +46,13 @@ long parse_number(const char *text, long least, long most, const char *what);
 /* The value that follows an option: steps `arguments` on, or fails with EXIT_USAGE. */
 const char *option_value(char ***arguments);
 
-/* What a variable has is let go of at the end of its scope. errno stays what it was. */
+/* Releases what a variable has at the end of its scope, and keeps errno. */
 #define cleanup_fd __attribute__((cleanup(cleanup_fdp)))
 #define cleanup_free __attribute__((cleanup(cleanup_freep)))
 #define cleanup_file __attribute__((cleanup(cleanup_filep)))
 #define cleanup_dir __attribute__((cleanup(cleanup_dirp)))
 
-/* Linux closes a descriptor whatever it says (close(2)): files that were written are closed where it is checked. */
+/* Not for files that were written, whose close is checked. Linux closes a descriptor even if close(2) fails. */
 static inline void cleanup_fdp(int *fd) {
   const int error = errno;
   if (*fd >= 0) close(*fd);
@@ -73,7 +73,7 @@ static inline void cleanup_dirp(DIR **folder) {
   errno = error;
 }
 
-/* The descriptor, which is no longer the variable's. */
+/* Takes the descriptor out of a variable, so that it stays open. */
 static inline int steal_fd(int *fd) {
   const int stolen = *fd;
   *fd = -1;

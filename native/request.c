@@ -99,7 +99,7 @@ static void move_descriptor(int from, int to, int flags) {
   if (dup3(from, to, flags) < 0) fail("cannot move file descriptor %d to %d", from, to);
 }
 
-/* stderr is the starter's channel until everything else has been done. */
+/* stderr is the starter's channel until all else is done. */
 static void give_descriptors(const struct request *request) {
   move_descriptor(request->channel, OWN_CHANNEL, O_CLOEXEC);
   move_descriptor(request->given[STDERR_FILENO], ITS_STDERR, O_CLOEXEC);

@@ -1,6 +1,6 @@
 /*
- * The OCI runtimes that are at work. Few work at once, and further requests wait. More at once end none of them earlier:
- * they take the processors from each other, and it is the first ones that are there later.
+ * The OCI runtimes that are at work. Few work at once, and further requests wait: more at once share the processors, so
+ * that the first ones end later and none ends earlier.
  */
 #define _GNU_SOURCE
 #include "runtime-jobs.h"
@@ -15,8 +15,8 @@
 enum {
   /* For each processor, because a runtime waits for the kernel, too. */
   JOBS_PER_PROCESSOR = 3,
-  /* One that has taken so many ms hangs, or nearly: it keeps no other waiting any longer. */
-  PATIENCE = 1000,
+  /* A job that has taken so many ms may hang, and is not counted any more. */
+  LATE_MS = 1000,
 };
 
 struct job jobs[MOST_JOBS];
@@ -39,7 +39,7 @@ static size_t most_jobs_at_once(void) {
 bool jobs_are_full(void) {
   static size_t bound = 0;
   if (bound == 0) bound = most_jobs_at_once();
-  const long long earliest = now_in_ms() - PATIENCE;
+  const long long earliest = now_in_ms() - LATE_MS;
   size_t counted = 0;
   for (size_t i = 0; i < job_count; i++) counted += jobs[i].begun > earliest;
   return job_count == MOST_JOBS || counted >= bound;
@@ -64,7 +64,7 @@ void begin_job(const struct starter *starter, struct request *request) {
   pid_file = NULL;
 }
 
-/* Says which process the runtime has started. False, having said why, if that cannot be found out. */
+/* Reports which process the runtime has started. False, with a complaint on the channel, if that cannot be found out. */
 static bool report_process(const struct starter *starter, const struct job *job) {
   struct identity process;
   pid_t written = read_pid_file(job->pid_file);

@@ -20,7 +20,7 @@ extern size_t job_count;
 
 /* Begins a start, or says on its channel why it cannot be begun. The channel is taken over. */
 void begin_job(const struct starter *starter, struct request *request);
-/* Tells the host how a start has ended, whose runtime has; the last one takes its place. */
+/* Reports how a start has ended, whose runtime has ended; the last job takes its place. */
 void finish_job(const struct starter *starter, size_t index);
 /* Whether another start has to wait until one of these has ended. */
 bool jobs_are_full(void);

@@ -6,11 +6,11 @@
  * STAGE/rootfs is a place to mount a root file system on, in a mount namespace of its own (rootfs.c).
  *
  * STAGE/init is a copy of that program and not a bind of it: its file may have been replaced or removed since it was
- * opened, and what has no name cannot be bound. Nobody may read it: the kernel makes a process that executes what it may
- * not read undumpable from its first instruction on (would_dump() in fs/exec.c), so that the other processes of its
- * container never get at its memory, not even while they hold it with SIGSTOP. It belongs to the containers' root,
- * because only who has privileges where the file's owner has an id may look at such a process: crun looks for a
- * container's namespaces when it has none any more but in the container's own.
+ * opened, and a file without a name cannot be bound. Nobody may read it: the kernel makes a process that executes a file
+ * which it may not read undumpable from its first instruction on (would_dump() in fs/exec.c), so that the other processes
+ * of its container cannot access its memory, not even while they stop it with SIGSTOP. It belongs to the containers' root:
+ * such a process can be inspected only with privileges in a user namespace that has an id for the file's owner, and crun
+ * looks up a container's namespaces when it has privileges in the container's own only.
  */
 #define _GNU_SOURCE
 #include "bootstrap.h"

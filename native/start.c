@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* After so many ms the starter looks again whether there are descriptors, or which job is late: no event tells that. */
+/* Every so many ms the starter checks for free descriptors, or for a late job: there is no event for either. */
 enum { PAUSE = 50 };
 
 /* The strings of a request, ended by NULL; NULL without memory, or if the last one has no end. */
@@ -71,7 +71,7 @@ static void begin_request(const struct starter *starter, size_t index, struct re
   }
 }
 
-/* Begins what is asked for, oldest first. False if requests may have to wait. */
+/* Begins complete requests, oldest first. False if requests may have to wait. */
 static bool begin_complete(const struct starter *starter) {
   while (!jobs_are_full()) {
     struct request request, oldest_request = {0};
@@ -89,7 +89,7 @@ static bool begin_complete(const struct starter *starter) {
   return false;
 }
 
-/* Kills what connections ask to be killed. */
+/* Serves the requests to kill a process. */
 static void kill_asked(void) {
   for (size_t i = connection_count; i-- > 0;) {
     if (kind_of(&connections[i]) != KIND_KILL || !is_complete(&connections[i])) continue;
@@ -114,7 +114,7 @@ static size_t list_polled(struct pollfd *polled, int sockets) {
     polled[count++] = (struct pollfd){.fd = jobs[i].killed ? -1 : jobs[i].channel, .events = POLLRDHUP};
   }
   for (size_t i = 0; i < connection_count; i++) {
-    /* One that is complete is only watched for its end: of a channel the host's half is enough; stdin may have ended. */
+    /* A complete one is watched for its end only: half of it for channels, all of it for the others, as stdin may end. */
     short half = kind_of(&connections[i]) == KIND_START || kind_of(&connections[i]) == KIND_CHANNEL ? POLLRDHUP : 0;
     short events = is_complete(&connections[i]) ? half : POLLIN;
     polled[count++] = (struct pollfd){.fd = connections[i].fd, .events = events};

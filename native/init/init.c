@@ -1,5 +1,5 @@
 /*
- * What babelhost executes in a container, as /dev/init. One program, so that a container has one file of ours.
+ * The program that babelhost executes in containers, as /dev/init.
  *
  *   init [--data BYTES] [--processes N] -- CMD ARG…   process 1 of the container: this file
  *   init put [-- CMD ARG…], init get MOST PATH        files into and out of it: copy.c

@@ -1,6 +1,8 @@
-// The options that all containers of a host have in common.
+// The options of one container, and those that all containers of a host have in common.
 import type { Logger } from '../base/log.ts';
+import type { ContainerId } from './id.ts';
 import type { Limits } from './limits.ts';
+import type { ContainerProcess } from './oci/spec.ts';
 
 export interface ContainerRuntimeOptions {
   /**
@@ -21,4 +23,18 @@ export interface ContainerRuntimeOptions {
   /** How many containers may run at once; 1,000 by default. */
   readonly maxContainers?: number;
   readonly logger?: Logger;
+}
+
+export interface ContainerOptions {
+  readonly id?: ContainerId;
+  /** The root file system: a folder, shared read-only by all containers that name it. */
+  readonly rootfs: string;
+  readonly process: ContainerProcess;
+  readonly limits?: Partial<Limits>;
+  readonly hostname?: string;
+  /**
+   * A folder with the folders `upper` and `work`, for what the container writes to its root; as root, `upper` belongs
+   * to the container's root (`owners`). Without it the root is read-only. One container uses a layer at a time.
+   */
+  readonly layer?: string;
 }

@@ -13,23 +13,8 @@ import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { makeMountPoints } from './oci/mount-points.ts';
 import { defaultBase, findIdMapping, fileOwnersOf, type IdMapping, type FileOwners } from './oci/id-mapping.ts';
 import { findRuntime, type RuntimeProgram } from './oci/runtime-program.ts';
-import type { ContainerRuntimeOptions } from './runtime-options.ts';
-import type { ContainerProcess } from './oci/spec.ts';
+import type { ContainerOptions, ContainerRuntimeOptions } from './runtime-options.ts';
 import { checkStage } from './guard/stage.ts';
-
-export interface ContainerOptions {
-  readonly id?: ContainerId;
-  /** The root file system: a folder, shared read-only by all containers that name it. */
-  readonly rootfs: string;
-  readonly process: ContainerProcess;
-  readonly limits?: Partial<Limits>;
-  readonly hostname?: string;
-  /**
-   * A folder with the folders `upper` and `work`, for what the container writes to its root; as root, `upper` belongs
-   * to the container's root (`owners`). Without it the root is read-only. One container uses a layer at a time.
-   */
-  readonly layer?: string;
-}
 
 export class ContainerRuntime implements AsyncDisposable {
   /** Which owners the files of an image must have so that containers can use them. */
@@ -152,9 +137,9 @@ export class ContainerRuntime implements AsyncDisposable {
     await makeMountPoints(rootfs, this.owners);
     const context = await this.#host.prepare(rootfs);
     checkStage(context.guard.stage, rootfs);
-    const { id, process, layer, hostname = defaultHostName } = options;
+    const { hostname = defaultHostName } = options;
     const boot = (named: string | undefined) =>
-      bootContainer(context, { id, rootfs, process, limits, hostname: named, layer }, signal);
+      bootContainer(context, { ...options, rootfs, limits, hostname: named }, signal);
     if (hostname === defaultHostName && this.#keepsHostName) return boot(undefined);
     try {
       return await boot(hostname);

@@ -45,7 +45,7 @@ const kinds: Record<string, [(file: string, name: string) => Promise<unknown>, R
   ],
 };
 
-/** Leaves a socket that nobody listens at any more: closing removes what has the first name. */
+/** Leaves a socket without a listener: closing removes the file of the first name only. */
 async function leaveSocket(file: string): Promise<void> {
   const server = createServer().listen(`${file}.1`);
   await once(server, 'listening');

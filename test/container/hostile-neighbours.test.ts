@@ -13,7 +13,7 @@ const source = fileURLToPath(new URL('./fixtures/meddler.c', import.meta.url));
 
 const isHostError = (error: unknown, kind: HostError['kind']) => error instanceof HostError && error.kind === kind;
 
-/** An attack is a matter of luck: for so long it is tried where it can work. */
+/** How long an attack is tried where it can work: it takes luck. */
 const attackMs = 60_000;
 
 describe.each(settings)('a hostile neighbour ($name)', (setting) => {

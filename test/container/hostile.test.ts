@@ -142,7 +142,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
 
   it.each(Object.entries(attempts))('is kept from: %s', async (attempt, { answer, outside: proof = /^done$/ }) => {
     const words = attempt.split(' ');
-    // What is allowed needs no proof. A file of the test's own stands for one of the image's, and its own process for
+    // An allowed call needs no proof. A file of the test's own stands for one of the image's, and its own process for
     // process 1, which some machines keep even from root.
     if (answer !== 'done') {
       const done = await outside(
@@ -257,7 +257,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     const holder = spawn(program, ['lock-file', file], { stdio: ['pipe', 'pipe', 'inherit'] });
     try {
       await once(holder.stdout, 'data');
-      // A locked file is nobody else's to lock, whoever holds it.
+      // Nobody else can lock a locked file.
       expect(await outside(program, ['lock-file', file])).toBe('EAGAIN');
       const container = await host.boot({ args: ['attempts', 'lock-file', '/shared'] });
       expect(await container.line()).toBe('locked');

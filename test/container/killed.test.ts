@@ -218,7 +218,7 @@ describe.each(runcSettings.filter(({ user }) => user === 'root' || user === 'gra
         expect(config.entryPoint.args).toEqual(endless);
         await survivor.client.request('container/destroy', { id });
       }
-      // What was half made went with the start of a next host, and goes with one that starts now.
+      // A next host has removed what was half made, or one that starts now does.
       const next = serve();
       await next.client.request('host/info', {});
       expect(await readdir(path.join(root, 'container-definitions'))).toEqual([survivingContainer]);

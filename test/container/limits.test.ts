@@ -1,4 +1,4 @@
-// What a container may use: each limit reached, in every setting, and enforced by what the report says.
+// Each limit of a container is reached, in every setting, and enforced by what the report says.
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

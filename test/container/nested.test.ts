@@ -157,7 +157,7 @@ describe.each<Setting['runtime']>(['runc', 'crun'])('a host in a container of po
   });
 });
 
-/** What Docker's profile answers EPERM to where CAP_SYS_ADMIN is not held. */
+/** The calls that Docker's profile refuses with EPERM without CAP_SYS_ADMIN. */
 const newNamespaces = 0x7e02_0000;
 const refusal = {
   defaultAction: 'SCMP_ACT_ALLOW',

@@ -110,7 +110,7 @@ export class DelegatedCgroup implements AsyncDisposable {
     return folder;
   }
 
-  /** What is in it that is not ours. */
+  /** The cgroups in it other than hosts' own. */
   async leftovers(): Promise<string[]> {
     const entries = await readdir(this.folder, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('host-')).map(({ name }) => name);
@@ -159,7 +159,7 @@ export class Workplace implements AsyncDisposable {
     ]) {
       await symlink('busybox', path.join(place.rootfs, 'bin', applet));
     }
-    // As an unprivileged installer leaves it: the image's files belong to whoever unpacked them.
+    // The user who unpacked an image owns its files.
     if (setting.user !== 'root') {
       for (const file of ['', 'rootfs', 'hosts']) await chown(path.join(folder, file), ordinaryId, ordinaryId);
     }
@@ -194,7 +194,7 @@ export class Workplace implements AsyncDisposable {
   }
 }
 
-/** What is still on the machine of hosts that have ended: folders, cgroups, processes, mounts. */
+/** Folders, cgroups, processes and mounts that hosts have left on the machine after their end. */
 export async function leftovers(directory: string, hosts: readonly TestHost[]): Promise<string[]> {
   const found = (await readdir(directory)).map((name) => `folder ${name}`);
   const names = new Set(hosts.flatMap(({ hostNames }) => [...hostNames]));
@@ -303,7 +303,7 @@ export class TestHost {
   /** Boots a container and waits for its end; what it wrote, as text. */
   async run(options: BootOptions, stdin = ''): Promise<{ exit: ContainerExit; stdout: string; stderr: string }> {
     const container = await this.boot(options);
-    // Read while it is written to: who fills both pipes waits for ever.
+    // Read while it is written to: with both pipes full, neither side would go on.
     const output = container.output();
     await container.write(stdin, true);
     return { ...(await output), exit: await container.exited() };

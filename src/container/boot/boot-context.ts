@@ -6,7 +6,7 @@ import type { ContainerId } from '../id.ts';
 import type { Limits } from '../limits.ts';
 import type { IdMapping, IdRanges } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
-import type { ContainerProcess } from '../oci/spec.ts';
+import type { ContainerOptions } from '../runtime-options.ts';
 
 /** What all containers of a host have in common. */
 export interface BootContext {
@@ -20,13 +20,10 @@ export interface BootContext {
   readonly logger: Logger;
 }
 
-export interface BootOptions {
+/** The container, with all that `ContainerOptions` leaves to defaults. */
+export interface BootOptions extends Omit<ContainerOptions, 'id' | 'limits' | 'hostname'> {
   readonly id: ContainerId;
-  readonly rootfs: string;
-  readonly process: ContainerProcess;
   readonly limits: Limits;
   /** Undefined for the name around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;
-  /** The folder with the writable layer (`upper` and `work`); undefined for a root that is read-only. */
-  readonly layer?: string | undefined;
 }

@@ -1,4 +1,4 @@
-// What is said on a container's channel and by the guard, and what both tell of a container's end.
+// The reports on a container's channel and of the guard, and how a container ended according to both.
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

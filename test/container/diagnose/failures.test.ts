@@ -1,4 +1,4 @@
-// What goes wrong on machines: each fault has its error, which names what to change; when its cause is gone, it works.
+// Faults of machines: each has an error that names what to change, and containers start again when the cause is gone.
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -177,7 +177,7 @@ describe('a machine', () => {
     const inside = ['--mount', '--target', await pidOf(host), 'sh', '-c'];
     await execute('nsenter', [...inside, `rm '${filler}'`]);
     expect(await hello(host)).toBe('hello\n');
-    // What containers need lies in memory.
+    // Containers' files lie in memory.
     await execute('nsenter', [...inside, fill]).catch(() => undefined);
     expect(await hello(host)).toBe('hello\n');
   });
@@ -233,7 +233,7 @@ describe('a machine', () => {
     });
     await allow(many);
     expect(await hello(host)).toBe('hello\n');
-    // Who was there already has not noticed.
+    // A container that runs is not affected.
     await container.write('still here\n', true);
     expect(await container.output()).toEqual({ stdout: 'still here\n', stderr: '' });
   });

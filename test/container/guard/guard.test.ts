@@ -19,7 +19,7 @@ describe('the guard', () => {
     const prepared = runtime.prepare();
     const [keeper, ...others] = children().filter((pid) => !before.includes(pid));
     expect(others).toEqual([]);
-    // The reaper, which is what is told, is a child of the keeper's.
+    // The reaper, whose id it is, is a child of the keeper.
     const reaper = await prepared;
     expect(readFileSync(`/proc/${reaper}/status`, 'utf8')).toContain(`\nPPid:\t${keeper ?? 'none'}\n`);
     expect(await runtime.prepare()).toBe(reaper);
