@@ -1,6 +1,6 @@
 // What other rooms may use of this one.
 export { ContainerRuntime } from './runtime.ts';
-export type { ContainerOptions, ContainerRuntimeOptions } from './runtime-options.ts';
+export type { ContainerOptions, ContainerRuntimeOptions } from './options.ts';
 export type { Container, ContainerUsage } from './boot/container.ts';
 export type { ExecutedProcess } from './boot/execute.ts';
 export type { ContainerExit } from './boot/exit.ts';

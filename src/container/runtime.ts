@@ -13,7 +13,7 @@ import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { makeMountPoints } from './oci/mount-points.ts';
 import { defaultBase, findIdMapping, fileOwnersOf, type IdMapping, type FileOwners } from './oci/id-mapping.ts';
 import { findRuntime, type RuntimeProgram } from './oci/runtime-program.ts';
-import type { ContainerOptions, ContainerRuntimeOptions } from './runtime-options.ts';
+import type { ContainerOptions, ContainerRuntimeOptions } from './options.ts';
 import { checkStage } from './guard/stage.ts';
 
 export class ContainerRuntime implements AsyncDisposable {

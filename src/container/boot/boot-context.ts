@@ -6,7 +6,7 @@ import type { ContainerId } from '../id.ts';
 import type { Limits } from '../limits.ts';
 import type { IdMapping, IdRanges } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
-import type { ContainerOptions } from '../runtime-options.ts';
+import type { ContainerOptions } from '../options.ts';
 
 /** What all containers of a host have in common. */
 export interface BootContext {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { cgroupResources, makingArguments } from '../cgroup/placement.ts';
 import { explainLaunch, explainSystemError } from '../diagnose/failures.ts';
 import { deleteContainer } from '../guard/exec-in-guard.ts';
-import { launch, LaunchFailure } from '../guard/launch.ts';
+import { launch, LaunchFailure } from './launch.ts';
 import { idMappings, type IdRange } from '../oci/id-mapping.ts';
 import { runArguments } from '../oci/runtime-program.ts';
 import { containerSpec } from '../oci/spec.ts';

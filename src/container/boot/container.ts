@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../../base/errors.ts';
 import { countOutOfMemory, readUsage, type ControllerFolders } from '../cgroup/cgroup.ts';
 import { containerCgroups } from '../cgroup/placement.ts';
-import type { Launched } from '../guard/launch.ts';
+import type { Launched } from './launch.ts';
 import type { ContainerId } from '../id.ts';
 import { initPath, type ContainerProcess } from '../oci/spec.ts';
 import type { BootContext, BootOptions } from './boot-context.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { joiningArguments } from '../cgroup/placement.ts';
 import { explainLaunch, explainSystemError } from '../diagnose/failures.ts';
-import { launch, LaunchFailure } from '../guard/launch.ts';
+import { launch, LaunchFailure } from './launch.ts';
 import { newContainerId } from '../id.ts';
 import { executeArguments } from '../oci/runtime-program.ts';
 import { processSpec, type ContainerProcess } from '../oci/spec.ts';

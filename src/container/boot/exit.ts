@@ -1,5 +1,5 @@
 // How a container ended, from what its process 1, the guard and the kernel report.
-import type { ContainerReport, EndReport } from './control.ts';
+import type { ContainerReport, EndReport } from './channel.ts';
 
 export type ContainerExit =
   /**

@@ -1,11 +1,11 @@
 // A process of ours in a container, followed to its end: process 1, or the one that a further process runs under or is.
 import type { Guard } from '../guard/guard.ts';
-import type { Launched } from '../guard/launch.ts';
+import type { Launched } from './launch.ts';
 import type { StartedProcess } from '../guard/reports.ts';
 import { beginning, connectToStarter } from '../guard/starter-connection.ts';
 import { newContainerId } from '../id.ts';
 import { confirmedEnd, endOf } from './exit.ts';
-import type { EndReport } from './control.ts';
+import type { EndReport } from './channel.ts';
 
 /** A command under native/init, which reports how it ended, or native/init itself as one, which does not. */
 export type ExecutionKind = 'command' | 'init';

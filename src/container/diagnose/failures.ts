@@ -3,7 +3,7 @@
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode, type ErrorData } from '../../base/errors.ts';
 import type { BootContext } from '../boot/boot-context.ts';
-import type { LaunchFailure } from '../guard/launch.ts';
+import type { LaunchFailure } from '../boot/launch.ts';
 import { readRuntimeLog, readRuntimeVersion } from '../oci/runtime-program.ts';
 import { explainNamespaceDenial, readNamespaceSettings } from './namespaces.ts';
 

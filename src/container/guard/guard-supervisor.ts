@@ -11,7 +11,7 @@ import { checkRequired, reportIsolation, type IsolationReport } from '../diagnos
 import { newContainerId } from '../id.ts';
 import { IdRanges, type IdMapping } from '../oci/id-mapping.ts';
 import { findRuntime } from '../oci/runtime-program.ts';
-import type { ContainerRuntimeOptions } from '../runtime-options.ts';
+import type { ContainerRuntimeOptions } from '../options.ts';
 import { Guard } from './guard.ts';
 import { PinnedPrograms } from './pinned-programs.ts';
 import { identifySocket, noteSocket, type ListeningSocket } from './socket-cleanup.ts';

@@ -132,7 +132,7 @@ export class Guard {
       child.stdin.end();
       await ended;
     };
-    if (!(await ready.promise)) {
+    if (!(await ready.promise) || pid === 0) {
       await stop();
       throw explainBootstrapFailure('make the namespaces for containers', complaints, child.exitCode);
     }
@@ -156,7 +156,7 @@ export class Guard {
     return `/proc/self/fd/${this.processFolder.fd}/root${file}`;
   }
 
-  /** Call it before a container is started, and what it returns once its process is waited for or the start has failed. */
+  /** See ExitWaiters.beginBoot. */
   beginBoot(): () => void {
     return this.#exits.beginBoot();
   }

@@ -2,13 +2,13 @@
 // executed. The process has the other ends of these connections as stdin, stdout and stderr: nothing relays them.
 import type { Readable, Writable } from 'node:stream';
 import { BabelhostError } from '../../base/errors.ts';
-import { ContainerChannel, type ContainerReport } from '../boot/control.ts';
-import { keepKilling } from '../boot/supervised-process.ts';
-import { longestGuardLine, parseStarterLine, type StartedProcess } from './reports.ts';
-import type { Guard } from './guard.ts';
+import { ContainerChannel, type ContainerReport } from './channel.ts';
+import { keepKilling } from './supervised-process.ts';
+import { longestGuardLine, parseStarterLine, type StartedProcess } from '../guard/reports.ts';
+import type { Guard } from '../guard/guard.ts';
 import type { ContainerId } from '../id.ts';
-import { finish, readLines } from './lines.ts';
-import { beginning, connectToStarter, type ConnectionKind } from './starter-connection.ts';
+import { finish, readLines } from '../guard/lines.ts';
+import { beginning, connectToStarter, type ConnectionKind } from '../guard/starter-connection.ts';
 
 export interface LaunchOptions {
   readonly guard: Guard;

@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ContainerChannel, ReportParser, type ContainerReport } from '../../../src/container/boot/control.ts';
+import { ContainerChannel, ReportParser, type ContainerReport } from '../../../src/container/boot/channel.ts';
 import { confirmedEnd, endOf, exitOf } from '../../../src/container/boot/exit.ts';
 import { parseGuardLine, parseStarterLine } from '../../../src/container/guard/reports.ts';
 import { LineSplitter } from '../../../src/container/guard/lines.ts';
