@@ -1,5 +1,4 @@
-// The methods about containers as such: what runs in them need not be a driver. They are changed through handles, and
-// nothing changes before a commit.
+// The container methods: containers for any command, changed through handles. Nothing changes before a commit.
 import { z } from 'zod';
 import { method, name } from './method.ts';
 
