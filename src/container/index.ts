@@ -9,4 +9,8 @@ export { protections, type IsolationItem, type IsolationReport, type Protection 
 export { defaultLimits, type Limits } from './limits.ts';
 export type { FileOwners as OwnerMap } from './oci/id-mapping.ts';
 export { examineMachine, type Finding, type MachineReport } from './diagnose/machine.ts';
-export * from './lifecycle/index.ts';
+export { ContainerRegistry } from './lifecycle/registry.ts';
+export type { CopiedFile } from './lifecycle/copy.ts';
+export type { EntryPoint } from './lifecycle/definition.ts';
+export type { LifecycleLimits } from './lifecycle/limits.ts';
+export type { ProcessState } from './lifecycle/tracked-process.ts';

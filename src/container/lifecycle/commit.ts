@@ -1,5 +1,5 @@
-// A commit: the order in which what a handle recorded is done, so that all of it is done or nothing.
-import { BabelhostError } from '../../base/errors.ts';
+// A commit: the order in which the changes that a handle recorded are made, so that all of them are or none.
+import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { ContainerId } from '../id.ts';
 import type { Containers, ContainerStatus } from './containers.ts';
 import { copyIn, type CopiedFile } from './copy.ts';
@@ -18,7 +18,7 @@ export interface Committed {
   readonly id: ContainerId;
   readonly generation: number;
   readonly status: ContainerStatus;
-  /** What was recorded and has no effect yet, or none at all, a sentence each. */
+  /** What was recorded and has no effect, or not yet, a sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -26,65 +26,60 @@ export const limitsNote =
   'The container runs: its limits were not changed. Stop it in the same commit, or before, to change them.';
 const entryPointNote = 'The container runs: its entry point counts from its next start.';
 
-/** What a commit has to do. */
-interface Step {
-  readonly handle: Handle;
-  /** Files that earlier commits left for this start. */
-  readonly earlier: readonly CopiedFile[];
-  readonly starts: boolean;
-  readonly runs: boolean;
-  readonly willRun: boolean;
-  readonly previous: Run | undefined;
-}
-
 /**
- * Does all that was recorded in a handle, or nothing. One commit of a container at a time.
- * @throws BabelhostError `conflict` if another commit came after the handle was taken; `notFound`; whatever kept it from
- * being done: the container is as before then
+ * Makes all changes that were recorded in a handle, or none. One commit of a container at a time.
+ * @throws BabelhostError `conflict` if another commit came after the handle was taken; `notFound`; the error that a change
+ * failed with: the container is as before then
  */
 export async function commitHandle(
   handle: Handle,
   dependencies: CommitDependencies,
   signal: AbortSignal,
 ): Promise<Committed> {
-  const { containers, handles } = dependencies;
-  const { container: id, creates } = handle;
+  const { containers, handles, limits } = dependencies;
+  const { container: id, creates, files } = handle;
   const current = creates ?? (await containers.find(id));
-  const previous = containers.runs.get(id);
-  const runs = previous?.running === true;
-  const willRun = handle.runState === undefined ? runs : handle.runState === 'running';
-  const notes: string[] = [];
   if (current.generation !== handle.generation) {
     handles.close(handle);
     throw committedMeanwhile(id);
   }
-  if (!runs && creates === undefined && (await containers.runsElsewhere(id))) {
+  const last = containers.runs.get(id);
+  const running = last?.running === true ? last : undefined;
+  if (running === undefined && creates === undefined && (await containers.runsElsewhere(id))) {
     const message = `Another babelhost on this store runs the container ${id}: change it there.`;
     throw new BabelhostError('conflict', message, { id });
   }
-  if (runs && willRun && Object.keys(handle.limits).length > 0) notes.push(limitsNote);
-  if (runs && willRun && Object.keys(handle.entryPoint).length > 0) notes.push(entryPointNote);
-  const pending = [...current.pending];
-  checkFiles(
-    [...pending.map(({ size }) => size), ...handle.files.map(({ content }) => content.length)],
-    dependencies.limits,
-  );
-  const starts = willRun && !runs;
+  const willRun = handle.runState === undefined ? running !== undefined : handle.runState === 'running';
+  const goesOn = running !== undefined && willRun;
+  const notes: string[] = [];
+  if (goesOn && Object.keys(handle.limits).length > 0) notes.push(limitsNote);
+  if (goesOn && Object.keys(handle.entryPoint).length > 0) notes.push(entryPointNote);
+  checkFiles([...current.pending.map(({ size }) => size), ...files.map(({ content }) => content.length)], limits);
   const next: Definition = {
     ...current,
     generation: current.generation + 1,
     entryPoint: { ...current.entryPoint, ...handle.entryPoint },
-    limits: runs && willRun ? current.limits : changeLimits(current.limits, handle.limits),
-    pending: willRun ? [] : pending,
+    limits: goesOn ? current.limits : changeLimits(current.limits, handle.limits),
+    pending: willRun ? [] : current.pending,
   };
   checkEntryPoint(next.entryPoint);
+  const starts = willRun && !goesOn;
   const earlier = starts ? await containers.store.pendingFiles(current) : [];
-  const staged = await containers.store.stage(next, willRun ? [] : handle.files);
+  const staged = await containers.store.stage(next, willRun ? [] : files);
   try {
-    await carryOut(next, staged, { handle, earlier, starts, runs, willRun, previous }, dependencies, signal);
+    if (starts) {
+      await last?.ended;
+      containers.runs.set(id, await startStaged(next, staged, [...earlier, ...files], dependencies, signal));
+    } else {
+      if (goesOn && files.length > 0) await copyIn(running, files, signal);
+      // A stopped container cannot be started again as it was. So the definition is entered first, which can fail, and
+      // the container is stopped after that, which cannot.
+      await staged.enter();
+      if (!willRun) await running?.stop(signal);
+    }
   } catch (error) {
     await staged.abandon();
-    if (error instanceof BabelhostError && error.kind === 'conflict') handles.close(handle);
+    if (isBabelhostError(error, 'conflict')) handles.close(handle);
     throw error;
   }
   handles.close(handle);
@@ -93,45 +88,27 @@ export async function commitHandle(
   return { id, generation: next.generation, status: willRun ? 'running' : await containers.statusOf(id), notes };
 }
 
-/** Brings the container into its new state, and enters the definition as the last step. */
-async function carryOut(
-  next: Definition,
+/** Starts a container and enters its definition, or neither. */
+async function startStaged(
+  definition: Definition,
   staged: Staged,
-  step: Step,
+  files: readonly CopiedFile[],
   dependencies: CommitDependencies,
   signal: AbortSignal,
-): Promise<void> {
-  const { handle, earlier, starts, runs, willRun, previous } = step;
-  if (starts) {
-    await previous?.ended;
-    const files = [...earlier, ...handle.files];
-    const run = await Run.start(next, staged.folder, files, dependencies, signal);
-    try {
-      await staged.enter();
-    } catch (error) {
-      await run.container.kill();
-      await run.ended;
-      throw error;
-    }
-    dependencies.containers.runs.set(next.id, run);
-    return;
+): Promise<Run> {
+  const run = await Run.start(definition, staged.folder, files, dependencies, signal);
+  try {
+    await staged.enter();
+    return run;
+  } catch (error) {
+    await run.container.kill();
+    await run.ended;
+    throw error;
   }
-  if (runs && willRun && previous !== undefined && handle.files.length > 0) {
-    const { user } = previous.definition.entryPoint;
-    await copyIn(previous.container, user, handle.files, dependencies.limits, signal);
-  }
-  // A container that is stopped cannot be started again as it was: so the definition is entered first, which can
-  // fail, and the stopping, which cannot, comes after.
-  await staged.enter();
-  if (runs && !willRun) await previous?.stop(signal);
 }
 
-/**
- * Holds files that are to be copied to their limits.
- * @throws BabelhostError `contentTooLarge`
- */
-export function checkFiles(sizes: readonly number[], limits: LifecycleLimits): void {
-  const { copyBytes, copyFiles } = limits;
+/** @throws BabelhostError `contentTooLarge` if files to be copied, by their sizes, exceed a limit */
+export function checkFiles(sizes: readonly number[], { copyBytes, copyFiles }: LifecycleLimits): void {
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   if (bytes > copyBytes) {
     const message = `The files to copy have ${bytes} bytes, more than ${copyBytes}: copy them in parts (limit: copyBytes).`;

@@ -1,37 +1,27 @@
 // Definitions on disk, so that a process killed at any instant leaves the old one or the new one:
 //
 //   <folder>/<id>/<generation>.json     the definition; the highest generation counts
-//                 files/<name>          contents of files that are to be copied at the next start
-//                 layer/{upper,work}    what the container wrote to its root, where that is kept
+//                 files/<name>          contents of files to be copied at the next start
+//                 layer/{upper,work}    what the container wrote to its root, if that is kept
 //                 running.<host>        marks that a host (by the name of its folder) runs the container
 //
-// A generation is entered by link(2), which fails where another process has entered it before: commits of several hosts
-// on one store exclude each other without a lock. What is half made has a name that begins with a dot and has its maker
-// in it, and is removed once that process is gone. What is destroyed is renamed, and removed by whoever comes to it.
-import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+// A generation is entered by link(2), which fails if another process has entered it before: commits of several hosts on
+// one store exclude each other without a lock. Unfinished files and folders have names that begin with a dot and tell
+// their process; they are removed once it has ended. A destroyed container is renamed first, then removed.
+import { chmod, chown, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { logUnremoved, type Unremoved } from '../../base/remove-tree.ts';
+import { logUnremoved, removeTree, unremovedOf, type Unremoved } from '../../base/remove-tree.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
-import type { FileOwners } from '../oci/id-mapping.ts';
+import type { ContainerRuntime } from '../runtime.ts';
 import type { CopiedFile } from './copy.ts';
 import { parseDefinition, type Definition, type PendingFile } from './definition.ts';
-import { namesIn, syncFolder } from './folder.ts';
-import { stampLives, stampedName } from './process-stamp.ts';
+import { namesIn, stampLives, stampedName } from './marks.ts';
 
-/** Destroyed containers are named so until their files are removed. */
-const gonePrefix = '.gone-';
-
-/** What a store needs of the machine. */
-export interface StoreDependencies {
-  readonly folder: string;
-  readonly owners: FileOwners;
-  /** Removes a container's folder, in whose layer there may be files of containers' own ids. */
-  readonly removeTree: (folder: string) => Promise<Unremoved | undefined>;
-  readonly logger: Logger;
-}
+/** Of the folders of destroyed containers, until they are removed. */
+const destroyedPrefix = '.gone-';
 
 /** A definition that is written, and not yet entered. */
 export interface Staged {
@@ -44,70 +34,68 @@ export interface Staged {
 }
 
 export class DefinitionStore {
-  readonly #dependencies: StoreDependencies;
+  readonly #folder: string;
+  readonly #runtime: ContainerRuntime;
+  readonly #logger: Logger;
 
-  constructor(dependencies: StoreDependencies) {
-    this.#dependencies = dependencies;
+  constructor(folder: string, runtime: ContainerRuntime, logger: Logger) {
+    this.#folder = folder;
+    this.#runtime = runtime;
+    this.#logger = logger;
   }
 
   folderOf(id: ContainerId): string {
-    return path.join(this.#dependencies.folder, id);
+    return path.join(this.#folder, id);
   }
 
   /**
-   * Removes what processes left half made that have died, and destroyed containers of which something is left.
-   * @returns what cannot be removed: the next sweep tries again
+   * Removes what dead processes have left unfinished, and what is left of destroyed containers.
+   * @returns what cannot be removed, which is logged too: the next sweep tries again
    */
   async sweep(): Promise<Unremoved[]> {
     const left: Unremoved[] = [];
-    for (const name of await namesIn(this.#dependencies.folder)) {
-      const folder = path.join(this.#dependencies.folder, name);
-      try {
-        const swept = await this.#sweepable(name);
-        if (swept !== undefined) left.push(...(await this.#removeTree(swept)));
-      } catch (error) {
-        const unremoved = { path: folder, reasons: [messageOf(error)] };
-        logUnremoved(this.#dependencies.logger, unremoved);
-        left.push(unremoved);
-      }
+    for (const name of await namesIn(this.#folder)) {
+      const folder = path.join(this.#folder, name);
+      const unremoved = await this.#sweepEntry(name, folder).catch((error: unknown) => unremovedFor(folder, error));
+      if (unremoved === undefined) continue;
+      logUnremoved(this.#logger, unremoved);
+      left.push(unremoved);
     }
     return left;
   }
 
-  /** The path of an entry of the folder that is nobody's. Of one that is a container's, removes what is half made in it. */
-  async #sweepable(name: string): Promise<string | undefined> {
-    const folder = path.join(this.#dependencies.folder, name);
-    // Whoever destroys it may be at it: who comes second leaves it to the first (native/remove.c).
-    if (name.startsWith(gonePrefix)) return folder;
-    if (name.startsWith('.')) return (await stampLives(name)) ? undefined : folder;
+  async #sweepEntry(name: string, folder: string): Promise<Unremoved | undefined> {
+    // Another process may be removing it: the second to come leaves it to the first (native/remove.c).
+    if (name.startsWith(destroyedPrefix)) return await this.#removeTree(folder);
+    if (name.startsWith('.')) return (await stampLives(name)) ? undefined : await this.#removeTree(folder);
     const staged = (await namesIn(folder)).filter((each) => each.startsWith('.'));
     const dead = [];
     for (const each of staged) if (!(await stampLives(each))) dead.push(each);
     const abandoned = dead.length > 0 && dead.length === staged.length;
-    if (abandoned && (await this.#newest(folder)) === undefined) return await this.#takeAway(folder);
+    if (abandoned && (await newestGeneration(folder)) === 0) return await this.#destroy(folder);
     for (const each of dead) await rm(path.join(folder, each), { force: true });
     return undefined;
   }
 
   /** All ids, oldest first. */
   async ids(): Promise<ContainerId[]> {
-    return (await namesIn(this.#dependencies.folder)).filter(isContainerId).sort();
+    return (await namesIn(this.#folder)).filter(isContainerId).sort();
   }
 
   /**
-   * A definition as it is now; undefined if there is none.
+   * The current definition; undefined if there is none.
    * @throws BabelhostError `storageDirty` if it cannot be understood
    */
   async find(id: ContainerId): Promise<Definition | undefined> {
     const folder = this.folderOf(id);
     for (;;) {
-      const generation = await this.#newest(folder);
-      if (generation === undefined) return undefined;
+      const generation = await newestGeneration(folder);
+      if (generation === 0) return undefined;
       const file = path.join(folder, `${generation}.json`);
       try {
         return parseDefinition(await readFile(file));
       } catch (error) {
-        // Another host has entered the next one meanwhile and removed this, or the whole container.
+        // Another host has entered the next one and removed this one, or the container.
         if (systemErrorCode(error) === 'ENOENT') continue;
         throw new BabelhostError(
           'storageDirty',
@@ -119,21 +107,18 @@ export class DefinitionStore {
     }
   }
 
-  /** Reads what is to be copied into a container at its start. */
-  async pendingFiles(definition: Definition): Promise<CopiedFile[]> {
-    const folder = path.join(this.folderOf(definition.id), 'files');
-    return await Promise.all(
-      definition.pending.map(async ({ path: at, mode, name }) => ({
-        path: at,
-        mode,
-        content: await readFile(path.join(folder, name)),
-      })),
-    );
+  /** Reads the files to be copied into a container at its start. */
+  async pendingFiles({ id, pending }: Definition): Promise<CopiedFile[]> {
+    const folder = path.join(this.folderOf(id), 'files');
+    const read = async ({ path: at, mode, name }: PendingFile) => {
+      return { path: at, mode, content: await readFile(path.join(folder, name)) };
+    };
+    return await Promise.all(pending.map(read));
   }
 
   /**
-   * Writes the next generation of a definition, to be entered when everything else that belongs to it was done.
-   * @param added files to be copied at the next start, after those that `definition` has already
+   * Writes the next generation of a definition, to be entered when everything else of its commit is done.
+   * @param added files to be copied at the next start, after those that `definition` already has
    */
   async stage(definition: Definition, added: readonly CopiedFile[]): Promise<Staged> {
     const folder = this.folderOf(definition.id);
@@ -142,11 +127,8 @@ export class DefinitionStore {
     const pending: PendingFile[] = [];
     const written: string[] = [];
     const abandon = async () => {
-      if (isNew) {
-        await this.remove(definition.id);
-        return;
-      }
-      for (const file of [staged, ...written]) await rm(file, { force: true });
+      if (isNew) await this.remove(definition.id);
+      else for (const file of [staged, ...written]) await rm(file, { force: true });
     };
     try {
       if (isNew) await this.#makeFolder(definition, path.basename(staged));
@@ -159,88 +141,97 @@ export class DefinitionStore {
       }
       const next: Definition = { ...definition, pending: [...definition.pending, ...pending] };
       await writeFile(staged, `${JSON.stringify(next, undefined, 2)}\n`, { mode: 0o600, flush: true });
-      const enter = async () => {
-        await this.#enter(next, folder, staged);
-      };
-      return { folder, enter, abandon };
+      return { folder, enter: () => this.#enter(next, folder, staged), abandon };
     } catch (error) {
       await abandon();
       throw storageFault(error, folder, definition.id);
     }
   }
 
-  /** Takes a container away, in one instant; its files go after that. What cannot go is told in the log, and swept later. */
+  /** Removes a container. Files that cannot be removed are logged, and swept later. */
   async remove(id: ContainerId): Promise<void> {
-    const gone = await this.#takeAway(this.folderOf(id));
-    if (gone !== undefined) await this.#removeTree(gone);
+    const unremoved = await this.#destroy(this.folderOf(id));
+    if (unremoved !== undefined) logUnremoved(this.#logger, unremoved);
   }
 
-  /** Renames a container's folder, so that it is none any more. Returns its path then; undefined if it was gone. */
-  async #takeAway(folder: string): Promise<string | undefined> {
-    const gone = path.join(this.#dependencies.folder, `${gonePrefix}${await stampedName()}`);
+  /** Renames a container's folder, which destroys the container at one instant, and removes its files. */
+  async #destroy(folder: string): Promise<Unremoved | undefined> {
+    const renamed = path.join(this.#folder, `${destroyedPrefix}${await stampedName()}`);
     try {
-      await rename(folder, gone);
+      await rename(folder, renamed);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
-    await syncFolder(this.#dependencies.folder);
-    return gone;
+    await syncFolder(this.#folder);
+    return await this.#removeTree(renamed);
   }
 
-  /** A new container's folder has a staged file from its first instant: that tells whose it is. */
+  /** Removes a folder; for an ordinary user in the guard's namespaces, where files of containers' ids are left. */
+  async #removeTree(folder: string): Promise<Unremoved | undefined> {
+    const left = await removeTree(folder);
+    if (left === undefined || this.#runtime.owners.kind === 'mapped') return left;
+    return await this.#runtime.runBeside(['remove', folder]).then(
+      ({ status, complaint }) => unremovedOf(folder, status, complaint),
+      (error: unknown) => unremovedFor(folder, error),
+    );
+  }
+
+  /** A new container's folder has a staged file from its first instant, which tells the process that makes it. */
   async #makeFolder(definition: Definition, stagedName: string): Promise<void> {
-    const { folder, owners } = this.#dependencies;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const making = path.join(folder, `.new-${await stampedName()}`);
+    const { owners } = this.#runtime;
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const making = path.join(this.#folder, `.new-${await stampedName()}`);
     await mkdir(path.join(making, 'files'), { recursive: true, mode: 0o700 });
     await writeFile(path.join(making, stagedName), '', { mode: 0o600 });
     if (definition.writable) {
       const upper = path.join(making, 'layer', 'upper');
       await mkdir(upper, { recursive: true, mode: 0o755 });
       await mkdir(path.join(making, 'layer', 'work'), { mode: 0o700 });
-      // Apart from mkdir, whose mode the umask would change.
+      // The umask would change the mode that mkdir is given.
       await chmod(upper, 0o755);
       if (owners.kind === 'mapped') await chown(upper, owners.base, owners.base);
     }
     await rename(making, this.folderOf(definition.id));
   }
 
-  async #enter(definition: Definition, folder: string, staged: string): Promise<void> {
-    const { id, generation } = definition;
+  async #enter({ id, generation, pending }: Definition, folder: string, staged: string): Promise<void> {
     try {
       await link(staged, path.join(folder, `${generation}.json`));
     } catch (error) {
-      if (systemErrorCode(error) === 'EEXIST') throw committedMeanwhile(id);
-      throw storageFault(error, folder, id);
+      throw systemErrorCode(error) === 'EEXIST' ? committedMeanwhile(id) : storageFault(error, folder, id);
     }
     await syncFolder(folder);
-    // From here on it is entered. What it replaces is removed now, or by the next one that is entered.
-    const needed = new Set(definition.pending.map(({ name }) => name));
+    // It is entered now. Superseded files that cannot be removed here are removed by the next commit.
+    const files = path.join(folder, 'files');
+    const needed = new Set(pending.map(({ name }) => name));
     const superseded = (await namesIn(folder)).filter((name) => Number(/^(\d+)\.json$/.exec(name)?.[1]) < generation);
-    const unused = (await namesIn(path.join(folder, 'files'))).filter((name) => !needed.has(name));
-    const removals = [staged, ...superseded.map((name) => path.join(folder, name))];
-    for (const name of unused) removals.push(path.join(folder, 'files', name));
+    const unused = (await namesIn(files)).filter((name) => !needed.has(name));
+    const removals = [
+      staged,
+      ...superseded.map((name) => path.join(folder, name)),
+      ...unused.map((name) => path.join(files, name)),
+    ];
     for (const result of await Promise.allSettled(removals.map((file) => rm(file, { force: true })))) {
-      if (result.status === 'rejected') this.#dependencies.logger.warn({ container: id }, messageOf(result.reason));
+      if (result.status === 'rejected') this.#logger.warn({ container: id }, messageOf(result.reason));
     }
   }
+}
 
-  async #newest(folder: string): Promise<number | undefined> {
-    let newest: number | undefined;
-    for (const name of await namesIn(folder)) {
-      const generation = Number(/^([1-9]\d{0,14})\.json$/.exec(name)?.[1]);
-      if (generation > (newest ?? 0)) newest = generation;
-    }
-    return newest;
-  }
+function unremovedFor(folder: string, error: unknown): Unremoved {
+  return { path: folder, reasons: [messageOf(error)] };
+}
 
-  async #removeTree(folder: string): Promise<Unremoved[]> {
-    const unremoved = await this.#dependencies.removeTree(folder);
-    if (unremoved === undefined) return [];
-    logUnremoved(this.#dependencies.logger, unremoved);
-    return [unremoved];
-  }
+/** 0 if there is none. */
+async function newestGeneration(folder: string): Promise<number> {
+  const names = await namesIn(folder);
+  return Math.max(0, ...names.map((name) => Number(/^([1-9]\d{0,14})\.json$/.exec(name)?.[1] ?? 0)));
+}
+
+/** Writes the entries of a folder to the disk. */
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, 'r');
+  await handle.sync();
 }
 
 export function committedMeanwhile(id: ContainerId): BabelhostError {
@@ -252,19 +243,13 @@ export function committedMeanwhile(id: ContainerId): BabelhostError {
 }
 
 function storageFault(error: unknown, folder: string, id: ContainerId): unknown {
-  if (error instanceof BabelhostError) return error;
-  switch (systemErrorCode(error)) {
-    case 'ENOENT':
-      return new BabelhostError('notFound', `The container ${id} was destroyed meanwhile.`, { id });
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new BabelhostError(
-        'storageFull',
-        `There is no room left for the definition of a container at ${folder}: free some space.`,
-        { path: folder },
-        { cause: error },
-      );
-    default:
-      return error;
-  }
+  const code = systemErrorCode(error);
+  if (code === 'ENOENT') return new BabelhostError('notFound', `The container ${id} was destroyed meanwhile.`, { id });
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new BabelhostError(
+    'storageFull',
+    `There is no room left for the definition of a container at ${folder}: free some space.`,
+    { path: folder },
+    { cause: error },
+  );
 }

@@ -1,71 +1,59 @@
-// What a container is defined by: what a commit changes and what survives the host.
+// What defines a container: what a commit changes and what survives the host.
 import { z } from 'zod';
 import { BabelhostError } from '../../base/errors.ts';
-import { lazy } from '../../base/lazy.ts';
-import { isContainerId, type ContainerId } from '../id.ts';
+import { isContainerId } from '../id.ts';
 import type { RunLimits } from './limits.ts';
 
-/** What a container executes. */
-export interface EntryPoint {
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
+const entryPoint = z.strictObject({
+  args: z.array(z.string()).min(1).readonly(),
+  env: z.record(z.string(), z.string()).readonly(),
   /** The working directory: an absolute path in the container. */
-  readonly cwd: string;
+  cwd: z.string(),
   /** As an image's configuration has it: '', 'uid', 'uid:gid', or names that the image knows. */
-  readonly user: string;
-}
-
-/** A file that is to be copied into a container at its next start; its content lies beside the definition. */
-export interface PendingFile {
-  readonly path: string;
-  readonly mode: number;
-  readonly size: number;
-  /** The name of the file with its content. */
-  readonly name: string;
-}
-
-export interface Definition {
-  readonly id: ContainerId;
-  /** 1 for the first commit, and one more with each. */
-  readonly generation: number;
-  /** What the root file system is leased by: an image's digest. */
-  readonly image: string;
-  readonly createdAt: string;
-  readonly hostname: string;
-  /** Whether what it writes to its root is kept, in a layer of its own; otherwise its root is read-only. */
-  readonly writable: boolean;
-  readonly entryPoint: EntryPoint;
-  /** Those that it sets itself. */
-  readonly limits: Partial<RunLimits>;
-  readonly pending: readonly PendingFile[];
-}
-
-const schema = lazy(() => {
-  const whole = z.int().nonnegative();
-  return z.strictObject({
-    id: z.string().refine(isContainerId),
-    generation: z.int().positive(),
-    image: z.string(),
-    createdAt: z.string(),
-    hostname: z.string(),
-    writable: z.boolean(),
-    entryPoint: z.strictObject({
-      args: z.array(z.string()).min(1),
-      env: z.record(z.string(), z.string()),
-      cwd: z.string(),
-      user: z.string(),
-    }),
-    limits: z.record(z.string(), z.number()),
-    pending: z.array(z.strictObject({ path: z.string(), mode: whole, size: whole, name: z.string().regex(/^\w+$/) })),
-  });
+  user: z.string(),
 });
 
-/** Reads a definition as it lies on disk. Throws for anything else. */
+/** What a container executes. */
+export type EntryPoint = Readonly<z.infer<typeof entryPoint>>;
+
+const whole = z.int().nonnegative();
+const pendingFile = z.strictObject({
+  path: z.string(),
+  mode: whole,
+  size: whole,
+  /** Of the file with its content, in the container's folder. */
+  name: z.string().regex(/^\w+$/),
+});
+
+/** A file to be copied into a container at its next start. */
+export type PendingFile = Readonly<z.infer<typeof pendingFile>>;
+
+const ownLimits: z.ZodType<Partial<RunLimits>> = z.record(z.string(), z.number());
+
+const definition = z.strictObject({
+  id: z.string().refine(isContainerId),
+  /** 1 for the first commit, and one more with each. */
+  generation: z.int().positive(),
+  /** The digest of the image whose root file system is leased. */
+  image: z.string(),
+  createdAt: z.string(),
+  hostname: z.string(),
+  /** Whether what it writes to its root is kept, in a layer of its own; otherwise its root is read-only. */
+  writable: z.boolean(),
+  entryPoint,
+  /** Without those that are the defaults. */
+  limits: ownLimits,
+  pending: z.array(pendingFile).readonly(),
+});
+
+export type Definition = Readonly<z.infer<typeof definition>>;
+
+/** Reads a definition from the bytes of its file. Throws if they are not one. */
 export function parseDefinition(bytes: Buffer): Definition {
-  return schema().parse(JSON.parse(bytes.toString('utf8')));
+  return definition.parse(JSON.parse(bytes.toString('utf8')));
 }
 
-/** No path is longer in Linux (PATH_MAX), and no argument or variable (MAX_ARG_STRLEN). */
+/** Linux's limits of a path (PATH_MAX), an argument or variable (MAX_ARG_STRLEN) and a host name, and ours of a list. */
 const longest = { path: 4095, text: 131_071, hostname: 64, list: 4096 };
 
 /** @throws BabelhostError `containerFailed` for what cannot be executed */
@@ -89,11 +77,8 @@ export function checkEntryPoint({ args, env, cwd, user }: EntryPoint): void {
 /** @throws BabelhostError `containerFailed` unless it is an absolute path */
 export function checkPath(path: string, what: string): void {
   if (path.startsWith('/') && !path.includes('\0') && Buffer.byteLength(path) <= longest.path) return;
-  throw new BabelhostError(
-    'containerFailed',
-    `${what} is an absolute path in the container, of ${longest.path} bytes at the most, not '${path.slice(0, 100)}'.`,
-    { path: path.slice(0, 1000) },
-  );
+  const message = `${what} is an absolute path in the container, of ${longest.path} bytes at the most, not '${path.slice(0, 100)}'.`;
+  throw new BabelhostError('containerFailed', message, { path: path.slice(0, 1000) });
 }
 
 /** @throws BabelhostError `containerFailed` for what the kernel would not take (sethostname(2)) */

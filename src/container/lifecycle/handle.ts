@@ -1,5 +1,5 @@
-// Handles: what somebody wants to change of a container, gathered until it is committed. A handle knows which commit it
-// was taken after; it is forgotten when nobody uses it for a while, and there are only so many.
+// Handles: changes to a container, collected until they are committed. A handle expires when it is not used for a while,
+// and their number is limited.
 import { ulid } from 'ulid';
 import { BabelhostError } from '../../base/errors.ts';
 import type { ContainerId } from '../id.ts';
@@ -10,20 +10,21 @@ import type { LifecycleLimits, LimitChanges } from './limits.ts';
 export interface Handle {
   readonly id: string;
   readonly container: ContainerId;
-  /** What a commit of it creates; undefined where the container is there. */
-  readonly creates: Definition | undefined;
-  /** The commit that it was taken after. */
+  /** The commit that it was taken after; 0 before the first. */
   readonly generation: number;
+  /** The container that its commit creates; undefined if that exists. */
+  readonly creates: Definition | undefined;
   entryPoint: Partial<EntryPoint>;
   limits: LimitChanges;
   runState: 'running' | 'stopped' | undefined;
-  files: CopiedFile[];
+  files: readonly CopiedFile[];
+  usedAt: number;
 }
 
 export class Handles {
   readonly #limits: LifecycleLimits;
-  /** The one that was used last comes last. */
-  readonly #handles = new Map<string, { readonly handle: Handle; usedAt: number }>();
+  /** By their ids, the one that was used last at the end. */
+  readonly #handles = new Map<string, Handle>();
 
   constructor(limits: LifecycleLimits) {
     this.#limits = limits;
@@ -31,57 +32,46 @@ export class Handles {
 
   /** @throws BabelhostError `overloaded` */
   open(container: ContainerId, generation: number, creates?: Definition): Handle {
-    this.#forgetOld();
-    if (this.#handles.size >= this.#limits.handles) {
-      throw new BabelhostError(
-        'overloaded',
-        `${this.#limits.handles} handles are open: commit some, or wait until they expire (limit: handles).`,
-        { handles: this.#limits.handles, limit: 'handles' },
-      );
+    this.#removeExpired();
+    const { handles } = this.#limits;
+    if (this.#handles.size >= handles) {
+      const message = `${handles} handles are open: commit some, or wait until they expire (limit: handles).`;
+      throw new BabelhostError('overloaded', message, { handles, limit: 'handles' });
     }
-    const handle: Handle = {
-      id: ulid(),
-      container,
-      creates,
-      generation,
-      entryPoint: {},
-      limits: {},
-      runState: undefined,
-      files: [],
-    };
-    this.#handles.set(handle.id, { handle, usedAt: performance.now() });
+    const recorded = { entryPoint: {}, limits: {}, runState: undefined, files: [] };
+    const handle: Handle = { id: ulid(), container, generation, creates, ...recorded, usedAt: performance.now() };
+    this.#handles.set(handle.id, handle);
     return handle;
   }
 
   /**
-   * A handle, which is used by that.
+   * Finds a handle and restarts the time after which it expires.
    * @throws BabelhostError `notFound` if there is none, or none any more
    */
   use(id: string): Handle {
-    this.#forgetOld();
-    const entry = this.#handles.get(id);
-    if (entry === undefined) {
+    this.#removeExpired();
+    const handle = this.#handles.get(id);
+    if (handle === undefined) {
       const { handleMs } = this.#limits;
-      throw new BabelhostError(
-        'notFound',
-        `There is no handle ${id.slice(0, 100)}: it was committed, or nobody used it for ${handleMs} ms (limit: handleMs). Take a new one.`,
-        { handle: id.slice(0, 100), handleMs },
-      );
+      const shown = id.slice(0, 100);
+      const message = `There is no handle ${shown}: it was committed, or nobody used it for ${handleMs} ms (limit: handleMs). Take a new one.`;
+      throw new BabelhostError('notFound', message, { handle: shown, handleMs });
     }
+    handle.usedAt = performance.now();
     this.#handles.delete(id);
-    this.#handles.set(id, { handle: entry.handle, usedAt: performance.now() });
-    return entry.handle;
+    this.#handles.set(id, handle);
+    return handle;
   }
 
   close(handle: Handle): void {
     this.#handles.delete(handle.id);
   }
 
-  #forgetOld(): void {
+  #removeExpired(): void {
     const oldest = performance.now() - this.#limits.handleMs;
-    for (const [id, { usedAt }] of this.#handles) {
-      if (usedAt > oldest) return;
-      this.#handles.delete(id);
+    for (const handle of this.#handles.values()) {
+      if (handle.usedAt > oldest) return;
+      this.close(handle);
     }
   }
 }

@@ -1,23 +1,22 @@
-// The limits of containers that are handled through definitions: those of every container, with two that only somebody
-// who follows a container can keep; and the bounds of the lifecycle itself.
-import { BabelhostError } from '../../base/errors.ts';
+// The limits of containers with a definition: those of every container, and two that babelhost checks itself while one
+// runs; and the bounds of the registry.
 import { checkLimits, defaultLimits, type Limits } from '../limits.ts';
 
 export interface RunLimits extends Limits {
-  /** What its writable layer may hold, in bytes. Looked at every `layerCheckMs`: a fast writer gets a little further. */
+  /** What its writable layer may hold, in bytes. Checked every `layerCheckMs`: a fast writer gets a little further. */
   readonly layerBytes: number;
-  /** Files, folders and links in it, each of which takes an inode of the disk. Looked at together with `layerBytes`. */
+  /** Files, folders and links in it, each of which takes an inode of the disk. Checked together with `layerBytes`. */
   readonly layerFiles: number;
 }
 
-export const defaultRunLimits: RunLimits = { ...defaultLimits, layerBytes: 1024 ** 3, layerFiles: 262_144 };
+const defaultRunLimits: RunLimits = { ...defaultLimits, layerBytes: 1024 ** 3, layerFiles: 262_144 };
 
-/** Limits as a client gives them: -1 stands for the default, and what is not named stays as it is. */
+/** Limits as a client gives them: -1 stands for the default, and those left out are not changed. */
 export type LimitChanges = { readonly [Name in keyof RunLimits]?: number | undefined };
 
 /**
  * Applies changes to the limits that a definition sets itself.
- * @throws BabelhostError `containerFailed` naming the limit that cannot be so
+ * @throws BabelhostError `containerFailed` naming the limit that is invalid
  */
 export function changeLimits(own: Partial<RunLimits>, changes: LimitChanges): Partial<RunLimits> {
   const changed: Record<string, number> = { ...own };
@@ -31,46 +30,33 @@ export function changeLimits(own: Partial<RunLimits>, changes: LimitChanges): Pa
 }
 
 /**
- * All limits of a container, its own before the defaults.
+ * All limits of a container: its own, and the defaults of the others.
  * @throws BabelhostError `containerFailed`
  */
 export function fullLimits(own: Partial<RunLimits>): RunLimits {
   const limits = { ...defaultRunLimits, ...own };
-  const { layerBytes, layerFiles, ...rest } = limits;
-  checkLimits(rest);
-  for (const [name, value] of Object.entries({ layerBytes, layerFiles })) {
-    if (Number.isSafeInteger(value) && value > 0) continue;
-    throw new BabelhostError('containerFailed', `The limit ${name} is a positive number, not ${value}.`, {
-      name,
-      value,
-    });
-  }
+  // Every member is checked, those of the layer too.
+  checkLimits(limits);
   return limits;
-}
-
-/** Those of them that ContainerRuntime.boot takes. */
-export function bootLimits(own: Partial<RunLimits>): Limits {
-  const { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes, runTimeMs } = fullLimits(own);
-  return { memoryBytes, cpus, processes, openFiles, fileSizeBytes, temporaryBytes, runTimeMs };
 }
 
 /** The bounds of a registry of containers. Sizes in bytes, times in milliseconds. */
 export interface LifecycleLimits {
   /** Definitions in a store. */
   readonly definitions: number;
-  /** Handles that are open at once. */
+  /** Handles that are open at the same time. */
   readonly handles: number;
-  /** A handle that nobody used for so long is gone. */
+  /** How long a handle may be unused before it expires. */
   readonly handleMs: number;
-  /** Files that one handle, or the definition of one stopped container, may hold to be copied, and one file out. */
+  /** Files to be copied, in one handle or in the definition of one stopped container; and one file copied out. */
   readonly copyBytes: number;
   readonly copyFiles: number;
   /** How long a copy may take, into a container or out of it, or into one that is being started. */
   readonly copyMs: number;
-  /** What is kept of a container's output, and of a further process's. */
+  /** How much of a main process's output is kept, and of a further process's. */
   readonly logBytes: number;
   readonly processLogBytes: number;
-  /** Further processes that run in a container at once; of those that ended, as many are remembered. */
+  /** Further processes that run in a container at the same time, and as many ended ones that are remembered. */
   readonly processes: number;
   /** How long a container has to end after SIGTERM before it is killed. */
   readonly stopMs: number;

@@ -1,5 +1,7 @@
-// The last that a process wrote to its stdout and stderr, bounded: whoever writes more loses the oldest of it.
+// The end of what a process wrote to its stdout and stderr, up to a limit: the oldest bytes are dropped.
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { setTimeout } from 'node:timers/promises';
 
 export type OutputStream = 'stdout' | 'stderr';
 
@@ -8,10 +10,10 @@ export interface OutputChunk {
   readonly text: string;
 }
 
-/** Small writes are joined up to this length, or a writer of single bytes would make the list the larger part of the log. */
+/** Small writes are joined up to this length: for a writer of single bytes the list would take more memory than the bytes. */
 const joinedBytes = 4096;
 
-/** Where a process writes to both streams by turns nothing can be joined: there is one piece for so many bytes of the limit. */
+/** Alternating writes to both streams cannot be joined: there is at most one piece for so many bytes of the limit. */
 const bytesPerPiece = 64;
 
 export class OutputLog {
@@ -19,51 +21,25 @@ export class OutputLog {
   readonly #chunks: { readonly stream: OutputStream; readonly bytes: Buffer }[] = [];
   #held = 0;
   #dropped = 0;
-  #open = 0;
-  readonly #ended = Promise.withResolvers<undefined>();
+  readonly #ended: Promise<unknown>;
 
-  /** @param limitBytes how much is kept */
-  constructor(limitBytes: number) {
+  /**
+   * Reads a process's streams to their ends.
+   * @param limitBytes how much is kept
+   */
+  constructor(limitBytes: number, stdout: Readable, stderr: Readable) {
     this.#limitBytes = limitBytes;
+    this.#ended = Promise.allSettled([this.#follow('stdout', stdout), this.#follow('stderr', stderr)]);
   }
 
-  /** Resolves when both of a process's streams have ended. */
-  get ended(): Promise<undefined> {
-    return this.#ended.promise;
+  /** Resolves when both streams have ended, or after `mostMs` milliseconds. */
+  async settled(mostMs: number): Promise<void> {
+    await Promise.race([this.#ended, setTimeout(mostMs, undefined, { ref: false })]);
   }
 
-  /** Resolves when both have ended, or after `patienceMs`. */
-  async settled(patienceMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const impatient = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, patienceMs, undefined);
-    });
-    await Promise.race([this.ended, impatient]);
-    clearTimeout(timer);
-  }
-
-  /** How many bytes were lost. */
+  /** How many bytes were dropped. */
   get droppedBytes(): number {
     return this.#dropped;
-  }
-
-  /** Reads a process's streams to their ends. */
-  follow(stdout: Readable, stderr: Readable): void {
-    for (const [stream, readable] of [
-      ['stdout', stdout],
-      ['stderr', stderr],
-    ] as const) {
-      this.#open += 1;
-      readable.on('data', (bytes: Buffer) => {
-        this.#add(stream, bytes);
-      });
-      readable.once('close', () => {
-        this.#open -= 1;
-        if (this.#open === 0) this.#ended.resolve(undefined);
-      });
-      // Whoever read from it before may have left it paused.
-      readable.resume();
-    }
   }
 
   /** What is kept, oldest first, the streams in the order in which their bytes came. */
@@ -82,10 +58,19 @@ export class OutputLog {
     return Buffer.concat(this.#chunks.filter(({ stream }) => stream === wanted).map(({ bytes }) => bytes)).toString();
   }
 
+  async #follow(stream: OutputStream, readable: Readable): Promise<void> {
+    readable.on('data', (bytes: Buffer) => {
+      this.#add(stream, bytes);
+    });
+    // An earlier reader may have left it paused.
+    readable.resume();
+    await finished(readable, { writable: false });
+  }
+
   #add(stream: OutputStream, bytes: Buffer): void {
     const last = this.#chunks.at(-1);
     if (last?.stream === stream && last.bytes.length + bytes.length <= joinedBytes) {
-      // In memory of its own: a part of a common buffer would keep all of that.
+      // In memory of its own: a slice of Node's shared pool would keep all of the pool.
       const joined = Buffer.allocUnsafeSlow(last.bytes.length + bytes.length);
       joined.set(last.bytes);
       joined.set(bytes, last.bytes.length);

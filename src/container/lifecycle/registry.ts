@@ -1,12 +1,12 @@
-// The containers of a host: their definitions, their runs, and the handles through which they are changed.
+// The containers of a host: created and changed through handles, started, stopped, looked into and removed.
 import { BabelhostError } from '../../base/errors.ts';
 import { silentLogger, type Logger } from '../../base/log.ts';
 import type { Unremoved } from '../../base/remove-tree.ts';
 import { defaultHostName } from '../oci/host-name.ts';
 import { newContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { commitHandle, limitsNote, type CommitDependencies, type Committed } from './commit.ts';
-import { Containers, type ContainerStatus } from './containers.ts';
+import { checkFiles, commitHandle, limitsNote, type CommitDependencies, type Committed } from './commit.ts';
+import { Containers, type ContainerState, type ContainerStatus, type ContainerSummary } from './containers.ts';
 import { copyOut, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, checkHostname, checkPath, type Definition, type EntryPoint } from './definition.ts';
 import { DefinitionStore } from './definition-store.ts';
@@ -19,13 +19,9 @@ import {
   type LimitChanges,
   type RunLimits,
 } from './limits.ts';
+import { takeRunningMark } from './marks.ts';
 import type { OutputChunk } from './output-log.ts';
-import { listContainers, stateOf, type ContainerState, type ContainerSummary } from './overview.ts';
-import { recordEntryPoint, recordFiles, recordLimits } from './recording.ts';
-import { removeInGuard } from './remove-in-guard.ts';
 import type { RootSource } from './run.ts';
-import { RunningMark } from './running-mark.ts';
-import { SerialQueues } from './serial-queues.ts';
 import type { TrackedProcess } from './tracked-process.ts';
 
 export interface RegistryOptions {
@@ -45,7 +41,7 @@ export interface NewContainer {
   readonly limits?: LimitChanges;
 }
 
-/** What a handle knows: the container, and the commit that it was taken after (0 for one that is to be created). */
+/** A handle's container, and the commit that it was taken after (0 for a container that is to be created). */
 export interface HandleInfo {
   readonly handle: string;
   readonly id: ContainerId;
@@ -53,43 +49,35 @@ export interface HandleInfo {
 }
 
 export class ContainerRegistry implements AsyncDisposable {
-  readonly limits: LifecycleLimits;
-  /** What is left of containers and could not be removed when this was opened. */
+  /** Remains of containers that could not be removed when this was opened. */
   readonly unremoved: readonly Unremoved[];
-  readonly #runtime: ContainerRuntime;
+  readonly #dependencies: CommitDependencies;
   readonly #containers: Containers;
   readonly #handles: Handles;
-  readonly #dependencies: CommitDependencies;
-  readonly #queues = new SerialQueues();
+  /** The last work on each container, under way: further work waits for it. */
+  readonly #queues = new Map<ContainerId, Promise<unknown>>();
   readonly #closing = new AbortController();
 
-  private constructor(
-    options: RegistryOptions,
-    store: DefinitionStore,
-    limits: LifecycleLimits,
-    unremoved: readonly Unremoved[],
-  ) {
-    const { runtime, roots, logger = silentLogger() } = options;
-    this.limits = limits;
+  private constructor(dependencies: CommitDependencies, unremoved: readonly Unremoved[]) {
     this.unremoved = unremoved;
-    this.#runtime = runtime;
-    this.#containers = new Containers(store, runtime);
-    this.#handles = new Handles(limits);
-    this.#dependencies = { runtime, roots, limits, logger, containers: this.#containers, handles: this.#handles };
+    this.#dependencies = dependencies;
+    this.#containers = dependencies.containers;
+    this.#handles = dependencies.handles;
   }
 
-  /** Opens the definitions of a store and removes what was left half made, as far as it can be. Starts no container. */
+  /** Opens the definitions of a store and removes unfinished and destroyed ones, as far as possible. Starts no container. */
   static async open(options: RegistryOptions): Promise<ContainerRegistry> {
-    const { folder, runtime, logger = silentLogger() } = options;
-    const removeTree = (container: string) => removeInGuard(runtime, container);
-    const store = new DefinitionStore({ folder, owners: runtime.owners, logger, removeTree });
-    const unremoved = await store.sweep();
-    return new ContainerRegistry(options, store, { ...defaultLifecycleLimits, ...options.limits }, unremoved);
+    const { folder, runtime, roots, logger = silentLogger() } = options;
+    const limits = { ...defaultLifecycleLimits, ...options.limits };
+    const store = new DefinitionStore(folder, runtime, logger);
+    const containers = new Containers(store, runtime);
+    const dependencies = { runtime, roots, limits, logger, containers, handles: new Handles(limits) };
+    return new ContainerRegistry(dependencies, await store.sweep());
   }
 
   /**
    * A handle whose commit creates a container.
-   * @throws BabelhostError `overloaded`, `containerFailed` for a definition that cannot be
+   * @throws BabelhostError `overloaded`, `containerFailed` for an invalid definition
    */
   async create(options: NewContainer): Promise<HandleInfo> {
     this.#closing.signal.throwIfAborted();
@@ -97,7 +85,7 @@ export class ContainerRegistry implements AsyncDisposable {
     checkEntryPoint(entryPoint);
     checkHostname(hostname);
     const limits = changeLimits({}, options.limits ?? {});
-    const most = this.limits.definitions;
+    const most = this.#dependencies.limits.definitions;
     if ((await this.#containers.store.ids()).length >= most) {
       const message = `There are ${most} containers: destroy some (limit: definitions).`;
       throw new BabelhostError('overloaded', message, { definitions: most, limit: 'definitions' });
@@ -118,21 +106,24 @@ export class ContainerRegistry implements AsyncDisposable {
   }
 
   /** @throws BabelhostError `notFound` for the handle; `containerFailed` */
-  setEntryPoint(handleId: string, entryPoint: Partial<EntryPoint>): void {
-    recordEntryPoint(this.#handles.use(handleId), entryPoint);
+  setEntryPoint(handleId: string, changes: Partial<EntryPoint>): void {
+    const handle = this.#handles.use(handleId);
+    const entryPoint = { ...handle.entryPoint, ...changes };
+    checkEntryPoint({ args: ['/'], env: {}, cwd: '/', user: '', ...entryPoint });
+    handle.entryPoint = entryPoint;
   }
 
   /**
    * Records limits; -1 stands for the default.
-   * @returns what to say if the container runs: then they are passed over, unless the commit stops it
+   * @returns notes: if the container runs, the limits are ignored unless the commit stops it
    * @throws BabelhostError `notFound` for the handle; `containerFailed`
    */
   setLimits(handleId: string, changes: LimitChanges): readonly string[] {
     const handle = this.#handles.use(handleId);
-    recordLimits(handle, changes);
-    return this.#containers.runs.get(handle.container)?.running === true && handle.runState !== 'stopped'
-      ? [limitsNote]
-      : [];
+    changeLimits({}, changes);
+    handle.limits = { ...handle.limits, ...changes };
+    const running = this.#containers.runs.get(handle.container)?.running === true;
+    return running && handle.runState !== 'stopped' ? [limitsNote] : [];
   }
 
   /** @throws BabelhostError `notFound` for the handle */
@@ -145,46 +136,56 @@ export class ContainerRegistry implements AsyncDisposable {
    * @throws BabelhostError `notFound` for the handle; `containerFailed` for a path; `contentTooLarge`
    */
   copyTo(handleId: string, files: readonly CopiedFile[]): void {
-    recordFiles(this.#handles.use(handleId), files, this.limits);
+    const handle = this.#handles.use(handleId);
+    for (const file of files) checkPath(file.path, 'The place of a file');
+    const all = [...handle.files, ...files];
+    const sizes = all.map(({ content }) => content.length);
+    checkFiles(sizes, this.#dependencies.limits);
+    handle.files = all;
   }
 
   /**
-   * Does all that was recorded in a handle, or nothing. Resolves when it is done; the handle is used up then.
-   * @throws BabelhostError `conflict` if another commit came after the handle was taken; `notFound`; whatever kept it
-   * from being done: the container is as before then, and the handle may be committed again
+   * Makes all changes that were recorded in a handle, or none. Resolves when they are made; the handle is closed then.
+   * @throws BabelhostError `conflict` if another commit came after the handle was taken; `notFound`; the error that a
+   * change failed with: the container is as before then, and the handle may be committed again
    */
   async commit(handleId: string, signal?: AbortSignal): Promise<Committed> {
     const handle = this.#handles.use(handleId);
     const { signal: closing } = this.#closing;
     closing.throwIfAborted();
     const either = signal === undefined ? closing : AbortSignal.any([signal, closing]);
-    return await this.#queues.run(handle.container, async () => {
+    return await this.#enqueue(handle.container, async () => {
       either.throwIfAborted();
       return await commitHandle(handle, this.#dependencies, either);
     });
   }
 
   /**
-   * Removes a container with all it has written; of that, what cannot be removed is told in the log.
+   * Removes a container with all it has written. Files that cannot be removed are logged.
    * @throws BabelhostError `notFound`; `conflict` if it runs
    */
-  async destroy(id: string): Promise<void> {
-    const { id: known } = await this.#containers.find(id);
-    await this.#queues.run(known, async () => {
-      const definition = await this.#containers.find(known);
-      if (this.#containers.runs.get(known)?.running === true) throw stillRuns(known);
-      await this.#containers.runs.get(known)?.ended;
-      // Nobody takes it away from under another host that runs it.
-      await RunningMark.take(this.#containers.store.folderOf(known), await this.#runtime.hostFolder());
-      await this.#containers.store.remove(definition.id);
-      this.#containers.runs.delete(known);
-      this.#containers.created.delete(known);
+  async destroy(anyId: string): Promise<void> {
+    const { id } = await this.#containers.find(anyId);
+    await this.#enqueue(id, async () => {
+      const { store, runs, created } = this.#containers;
+      await this.#containers.find(id);
+      const run = runs.get(id);
+      if (run?.running === true) {
+        const message = `The container ${id} runs: stop it first, with a commit that sets its run state to stopped.`;
+        throw new BabelhostError('conflict', message, { id, status: 'running' });
+      }
+      await run?.ended;
+      // So that no other host starts it while it is removed. The mark goes with the folder.
+      await takeRunningMark(store.folderOf(id), await this.#dependencies.runtime.hostFolder());
+      await store.remove(id);
+      runs.delete(id);
+      created.delete(id);
     });
   }
 
   /** The containers, oldest first, all or those of a status. */
   async list(status?: ContainerStatus): Promise<ContainerSummary[]> {
-    return await listContainers(this.#containers, status);
+    return await this.#containers.list(status);
   }
 
   /** @throws BabelhostError `notFound` */
@@ -195,7 +196,7 @@ export class ContainerRegistry implements AsyncDisposable {
 
   /** @throws BabelhostError `notFound` */
   async state(id: string): Promise<ContainerState> {
-    return await stateOf(this.#containers, id);
+    return await this.#containers.state(id);
   }
 
   /**
@@ -204,12 +205,11 @@ export class ContainerRegistry implements AsyncDisposable {
    */
   async copyFrom(id: string, file: string, signal?: AbortSignal): Promise<{ content: Buffer; mode: number }> {
     checkPath(file, 'The path of a file');
-    const run = await this.#containers.running(id);
-    return await copyOut(run.container, run.definition.entryPoint.user, file, this.limits, signal);
+    return await copyOut(await this.#containers.running(id), file, signal);
   }
 
   /**
-   * Starts a further process in a running container. What it is not told, it has from the entry point.
+   * Starts a further process in a running container. What is left out is as in the container's entry point.
    * @throws BabelhostError `notFound`; `conflict` if the container does not run; `overloaded`; `containerFailed`
    */
   async execute(
@@ -236,7 +236,7 @@ export class ContainerRegistry implements AsyncDisposable {
   }
 
   /**
-   * What a process, or a container's main process, wrote last.
+   * The end of the output of a process, or of a container's main process.
    * @throws BabelhostError `notFound`
    */
   async logs(id: string): Promise<{ readonly chunks: readonly OutputChunk[]; readonly droppedBytes: number }> {
@@ -249,20 +249,24 @@ export class ContainerRegistry implements AsyncDisposable {
     this.#closing.abort(
       new BabelhostError('shuttingDown', 'The host is shutting down and changes no more containers.'),
     );
-    await this.#queues.idle();
-    await Promise.all([...this.#containers.runs.values()].map((run) => run.container.kill()));
-    await Promise.all([...this.#containers.runs.values()].map((run) => run.ended));
+    while (this.#queues.size > 0) await Promise.allSettled(this.#queues.values());
+    const runs = [...this.#containers.runs.values()];
+    await Promise.all(runs.map((run) => run.container.kill()));
+    await Promise.all(runs.map((run) => run.ended));
+  }
+
+  /** Does `work` when all earlier work on the container is done, whether that failed or not. */
+  async #enqueue<T>(id: ContainerId, work: () => Promise<T>): Promise<T> {
+    const result = (this.#queues.get(id) ?? Promise.resolve()).then(work, work);
+    this.#queues.set(id, result);
+    try {
+      return await result;
+    } finally {
+      if (this.#queues.get(id) === result) this.#queues.delete(id);
+    }
   }
 }
 
 function infoOf(handle: Handle): HandleInfo {
   return { handle: handle.id, id: handle.container, generation: handle.generation };
-}
-
-function stillRuns(id: string): BabelhostError {
-  return new BabelhostError(
-    'conflict',
-    `The container ${id} runs: stop it first, with a commit that sets its run state to stopped.`,
-    { id, status: 'running' },
-  );
 }

@@ -1,25 +1,17 @@
-// One run of a container: from its start to its end, with its further processes. Holds what the run needs (the image's
-// root, the mark that this host runs it) and lets it go at the end.
+// One run of a container, from its start to its end, with its further processes. It holds what it needs (the image's root
+// and the mark that this host runs the container) and releases it at its end.
+import { addAbortListener } from 'node:events';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ulid } from 'ulid';
 import { BabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Container } from '../boot/container.ts';
 import type { ContainerRuntime } from '../runtime.ts';
-import { readAtMost } from '../guard/bounded-output.ts';
-import {
-  copyFailure,
-  filesArePlaced,
-  mostComplaints,
-  receivingFirst,
-  sendFiles,
-  whileCopying,
-  type CopiedFile,
-} from './copy.ts';
+import { placeFiles, receivingFirst, type CopiedFile } from './copy.ts';
 import { checkEntryPoint, type Definition, type EntryPoint } from './definition.ts';
-import { bootLimits, fullLimits, type LifecycleLimits, type RunLimits } from './limits.ts';
-import { OutputLog } from './output-log.ts';
-import { RunningMark } from './running-mark.ts';
+import { fullLimits, type LifecycleLimits } from './limits.ts';
+import { takeRunningMark } from './marks.ts';
 import { TrackedProcess } from './tracked-process.ts';
 
 /** Where root file systems come from: an image store. */
@@ -35,43 +27,31 @@ export interface RunDependencies {
   readonly logger: Logger;
 }
 
-/** What a run holds, to be let go in the opposite order. */
+/** What a run holds, to be released in the opposite order. */
 type Releases = (() => Promise<unknown>)[];
 
 export class Run {
   readonly definition: Definition;
   readonly container: Container;
+  readonly limits: LifecycleLimits;
   readonly main: TrackedProcess;
   /** Resolves when it has ended and nothing of it is left. Never rejects. */
   readonly ended: Promise<void>;
-  /** Running ones, and of the ended ones those that ended last. */
+  /** The running ones, and those that ended last. */
   readonly processes = new Map<string, TrackedProcess>();
-  readonly #dependencies: RunDependencies;
   #starting = 0;
 
-  private constructor(
-    definition: Definition,
-    folder: string,
-    container: Container,
-    dependencies: RunDependencies,
-    releases: Releases,
-  ) {
+  private constructor(definition: Definition, container: Container, dependencies: RunDependencies, releases: Releases) {
     this.definition = definition;
     this.container = container;
-    this.#dependencies = dependencies;
-    const { args } = definition.entryPoint;
-    const log = new OutputLog(dependencies.limits.logBytes);
-    log.follow(container.stdout, container.stderr);
-    this.main = new TrackedProcess(definition.id, true, args, container, log);
-    this.processes.set(this.main.id, this.main);
-    const stopWatching = definition.writable
-      ? this.#watch(path.join(folder, 'layer'), fullLimits(definition.limits))
-      : undefined;
+    this.limits = dependencies.limits;
+    const { id, entryPoint } = definition;
+    this.main = new TrackedProcess({ id, main: true, args: entryPoint.args }, container, this.limits.logBytes);
+    this.processes.set(id, this.main);
     this.ended = this.main.ended.then(async () => {
-      stopWatching?.();
       await container.kill();
       await Promise.allSettled([...this.processes.values()].map((process) => process.ended));
-      await release(releases, dependencies.logger, definition.id);
+      await release(releases, dependencies.logger, id);
     });
   }
 
@@ -87,30 +67,32 @@ export class Run {
     dependencies: RunDependencies,
     signal?: AbortSignal,
   ): Promise<Run> {
+    const { runtime, roots, limits, logger } = dependencies;
+    const { id, hostname, writable } = definition;
+    const { args, env, cwd, user } = definition.entryPoint;
+    const layer = path.join(folder, 'layer');
     const releases: Releases = [];
     try {
-      const mark = await RunningMark.take(folder, await dependencies.runtime.hostFolder());
-      releases.push(() => mark.release());
-      const root = await dependencies.roots.lease(definition.image);
+      releases.push(await takeRunningMark(folder, await runtime.hostFolder()));
+      const root = await roots.lease(definition.image);
       releases.push(() => root.release());
-      const { args, env, cwd, user } = definition.entryPoint;
-      const container = await dependencies.runtime.boot(
-        {
-          id: definition.id,
-          rootfs: root.rootfs,
-          process: { args: files.length > 0 ? receivingFirst(args) : args, env, cwd, user },
-          limits: bootLimits(definition.limits),
-          hostname: definition.hostname,
-          ...(definition.writable && { layer: path.join(folder, 'layer') }),
-        },
-        signal,
-      );
+      const options = {
+        id,
+        rootfs: root.rootfs,
+        process: { args: files.length > 0 ? receivingFirst(args) : args, env, cwd, user },
+        limits: fullLimits(definition.limits),
+        hostname,
+        ...(writable && { layer }),
+      };
+      const container = await runtime.boot(options, signal);
       releases.push(() => container.kill());
-      if (files.length > 0) await whileCopying(dependencies.limits, signal, () => place(container, files));
+      if (files.length > 0) await placeFiles(container, files, limits, signal);
       container.stdin.end();
-      return new Run(definition, folder, container, dependencies, releases);
+      const run = new Run(definition, container, dependencies, releases);
+      if (writable) void run.#watchLayer(layer, dependencies);
+      return run;
     } catch (error) {
-      await release(releases, dependencies.logger, definition.id);
+      await release(releases, logger, id);
       throw error;
     }
   }
@@ -119,25 +101,19 @@ export class Run {
     return this.main.running;
   }
 
-  /** Ends it: SIGTERM, and SIGKILL when `stopMs` are over or `signal` is aborted. Resolves when nothing of it is left. */
+  /** Ends it: SIGTERM, and SIGKILL after `stopMs` or when `signal` is aborted. Resolves when nothing of it is left. */
   async stop(signal?: AbortSignal): Promise<void> {
-    const { stopMs } = this.#dependencies.limits;
+    const { stopMs } = this.limits;
+    const kill = () => {
+      this.main.setEndReason(`It did not end within ${stopMs} ms after SIGTERM and was killed (limit: stopMs).`);
+      void this.container.kill();
+    };
     this.main.signal(15);
-    const impatient = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, stopMs);
-      signal?.addEventListener('abort', () => {
-        resolve();
-      });
-      if (signal?.aborted === true) resolve();
-      void this.ended.then(() => {
-        clearTimeout(timer);
-      });
-    });
-    await Promise.race([this.ended, impatient]);
-    if (this.running)
-      this.main.blame(`It did not end within ${stopMs} ms after SIGTERM and was killed (limit: stopMs).`);
-    await this.container.kill();
+    const timer = setTimeout(kill, stopMs);
+    const listener = signal && addAbortListener(signal, kill);
     await this.ended;
+    listener?.[Symbol.dispose]();
+    clearTimeout(timer);
   }
 
   /**
@@ -146,78 +122,50 @@ export class Run {
    */
   async execute(entryPoint: EntryPoint, input: Uint8Array, signal?: AbortSignal): Promise<TrackedProcess> {
     checkEntryPoint(entryPoint);
-    const { processes, processLogBytes } = this.#dependencies.limits;
+    const { processes: most, processLogBytes } = this.limits;
+    const { id } = this.definition;
     const running = [...this.processes.values()].filter((process) => process.running).length - 1 + this.#starting;
-    if (running >= processes) {
-      throw new BabelhostError(
-        'overloaded',
-        `${processes} further processes run in the container ${this.definition.id}: end some (limit: processes).`,
-        { id: this.definition.id, processes, limit: 'processes' },
-      );
+    if (running >= most) {
+      const message = `${most} further processes run in the container ${id}: end some (limit: processes).`;
+      throw new BabelhostError('overloaded', message, { id, processes: most, limit: 'processes' });
     }
     this.#starting += 1;
     try {
       const started = await this.container.execute(entryPoint, signal);
       started.stdin.end(input);
-      const log = new OutputLog(processLogBytes);
-      log.follow(started.stdout, started.stderr);
-      const process = new TrackedProcess(ulid(), false, entryPoint.args, started, log);
+      const process = new TrackedProcess({ id: ulid(), main: false, args: entryPoint.args }, started, processLogBytes);
       this.processes.set(process.id, process);
-      this.#forgetEnded();
+      const ended = [...this.processes.values()].filter((each) => !each.running && each !== this.main);
+      for (const each of ended.slice(0, -most)) this.processes.delete(each.id);
       return process;
     } finally {
       this.#starting -= 1;
     }
   }
 
-  #forgetEnded(): void {
-    const ended = [...this.processes.values()].filter((process) => !process.running && process !== this.main);
-    for (const { id } of ended.slice(0, -this.#dependencies.limits.processes)) this.processes.delete(id);
-  }
-
-  /** Keeps the limits that nothing else keeps. */
-  #watch(layer: string, runLimits: RunLimits): () => void {
-    const { runtime, limits, logger } = this.#dependencies;
-    let measuring = false;
-    const look = async () => {
-      if (measuring) return;
-      measuring = true;
+  /** Ends the run when its layer exceeds its limits, which the kernel does not check. */
+  async #watchLayer(layer: string, { runtime, limits, logger }: RunDependencies): Promise<void> {
+    for (;;) {
+      await delay(limits.layerCheckMs, undefined, { ref: false });
+      if (!this.running) return;
       try {
-        const excess = await excessOf(runtime, layer, runLimits);
-        if (excess === undefined) return;
-        this.main.blame(`Its writable layer held more than its limit of ${excess}.`);
+        const excess = await excessOf(runtime, layer, this.definition);
+        if (excess === undefined) continue;
+        this.main.setEndReason(`Its writable layer held more than its limit of ${excess}.`);
         await this.container.kill();
       } catch (error) {
         logger.warn({ err: error, container: this.definition.id }, 'a writable layer could not be measured');
-      } finally {
-        measuring = false;
       }
-    };
-    const timer = setInterval(() => void look(), limits.layerCheckMs);
-    return () => {
-      clearInterval(timer);
-    };
+    }
   }
 }
 
-/** Hands the files to the container's first program and waits until it says that they are in place. */
-async function place(container: Container, files: readonly CopiedFile[]): Promise<void> {
-  const done = filesArePlaced(container.stdout);
-  await sendFiles(container.stdin, files);
-  if (await done) return;
-  const complaints = await readAtMost(container.stderr, mostComplaints);
-  throw copyFailure(complaints, 'copied into the container, and it was not started');
-}
-
 /**
- * Measures a layer, beside the containers: its files may be closed to us (native/measure.c).
- * @returns the limit that it is over, as a sentence has it, if it is over one
+ * Measures a layer in the guard's namespaces, as this user may not be allowed to read its files (native/measure.c).
+ * @returns the limit that it exceeds, as part of a sentence, or undefined
  */
-async function excessOf(
-  runtime: ContainerRuntime,
-  layer: string,
-  { layerBytes, layerFiles }: RunLimits,
-): Promise<string | undefined> {
+async function excessOf(runtime: ContainerRuntime, layer: string, { limits }: Definition): Promise<string | undefined> {
+  const { layerBytes, layerFiles } = fullLimits(limits);
   const face = ['measure', String(layerFiles), String(layerBytes), path.join(layer, 'upper')];
   const { status, output, complaint } = await runtime.runBeside(face);
   if (status !== 0) throw new Error(complaint.trim() || 'its measuring was interrupted');

@@ -1,13 +1,14 @@
 // A process of a container as clients see it: its main process or a further one, running or ended.
+import type { ExecutedProcess } from '../boot/execute.ts';
 import type { ContainerExit } from '../boot/exit.ts';
-import type { OutputLog } from './output-log.ts';
+import { OutputLog } from './output-log.ts';
 
 export interface ProcessState {
   readonly id: string;
   readonly main: boolean;
   readonly args: readonly string[];
   readonly status: 'running' | 'exited';
-  /** The host's id of the process of ours that it runs under. */
+  /** The host's id of babelhost's own process that it runs under. */
   readonly pid: number;
   readonly exitCode?: number;
   /** The signal that ended it. */
@@ -18,34 +19,33 @@ export interface ProcessState {
   readonly finishedAt?: string;
 }
 
-/** The parts of a process that the lifecycle follows. */
-interface Followed {
-  readonly pid: number;
-  readonly exited: Promise<ContainerExit>;
-  signal(signal: number): void;
-  kill(): Promise<unknown>;
-}
-
 export class TrackedProcess {
   readonly id: string;
   readonly log: OutputLog;
   /** Resolves when it has ended and its state says how. */
   readonly ended: Promise<void>;
-  readonly #process: Followed;
-  readonly #main: boolean;
-  readonly #args: readonly string[];
-  readonly #startedAt = new Date();
-  #end: { readonly exit: ContainerExit; readonly at: Date; readonly message: string } | undefined;
-  #endedBecause: string | undefined;
+  readonly #process: Omit<ExecutedProcess, 'stdin'>;
+  readonly #started: Pick<ProcessState, 'id' | 'main' | 'args' | 'pid' | 'startedAt'>;
+  #end: Pick<ProcessState, 'exitCode' | 'signal' | 'message' | 'finishedAt'> | undefined;
+  #endReason: string | undefined;
 
-  constructor(id: string, main: boolean, args: readonly string[], process: Followed, log: OutputLog) {
+  /** @param logBytes how much of its output is kept */
+  constructor(
+    { id, main, args }: Pick<ProcessState, 'id' | 'main' | 'args'>,
+    process: Omit<ExecutedProcess, 'stdin'>,
+    logBytes: number,
+  ) {
     this.id = id;
-    this.log = log;
-    this.#main = main;
-    this.#args = args;
+    this.log = new OutputLog(logBytes, process.stdout, process.stderr);
     this.#process = process;
+    this.#started = { id, main, args, pid: process.pid, startedAt: new Date().toISOString() };
     this.ended = process.exited.then((exit) => {
-      this.#end = { exit, at: new Date(), message: this.#endedBecause ?? describe(exit) };
+      this.#end = {
+        message: this.#endReason ?? describe(exit),
+        finishedAt: new Date().toISOString(),
+        ...(exit.reason === 'exited' && { exitCode: exit.code }),
+        ...(exit.reason === 'signaled' && { signal: exit.signal }),
+      };
     });
   }
 
@@ -54,33 +54,19 @@ export class TrackedProcess {
   }
 
   get state(): ProcessState {
-    const end = this.#end;
-    return {
-      id: this.id,
-      main: this.#main,
-      args: this.#args,
-      status: end === undefined ? 'running' : 'exited',
-      pid: this.#process.pid,
-      startedAt: this.#startedAt.toISOString(),
-      ...(end !== undefined && {
-        message: end.message,
-        finishedAt: end.at.toISOString(),
-        ...(end.exit.reason === 'exited' && { exitCode: end.exit.code }),
-        ...(end.exit.reason === 'signaled' && { signal: end.exit.signal }),
-      }),
-    };
+    return { ...this.#started, status: this.running ? 'running' : 'exited', ...this.#end };
   }
 
-  /** Says why it is about to be ended from outside: that is the message of its end. */
-  blame(reason: string): void {
-    this.#endedBecause ??= reason;
+  /** Sets the message of its end, before it is ended from outside. The first reason counts. */
+  setEndReason(reason: string): void {
+    this.#endReason ??= reason;
   }
 
   signal(signal: number): void {
     this.#process.signal(signal);
   }
 
-  /** Ends it with SIGKILL, whatever the container's processes do to it; a container's main process, with the container. */
+  /** Ends it with SIGKILL, whatever the container's processes do to it; the main process with the container. */
   kill(): void {
     void this.#process.kill();
   }

@@ -1,4 +1,5 @@
-// What the methods about containers do: a thin layer over the registry of the container room.
+// Handles the container methods: calls of the container registry, and what goes over the wire.
+import { addAbortListener } from 'node:events';
 import { constants } from 'node:os';
 import type { EntryPoint } from '../../container/index.ts';
 import { BabelhostError } from '../../base/errors.ts';
@@ -6,7 +7,7 @@ import { environmentOf } from '../../images/index.ts';
 import type { containerMethods } from '../methods/container.ts';
 import { given, untilCancelled, type Handlers } from './handler.ts';
 
-/** How long to wait for a process's output after its end: a process that it left behind may hold its pipes for ever. */
+/** How long to wait for a process's output after its end: a child that it left may hold its pipes open for ever. */
 const outputWaitMs = 1000;
 
 export const containerHandlers: Handlers<keyof typeof containerMethods> = {
@@ -19,11 +20,7 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
       cwd: cwd ?? (config.workingDirectory === '' ? '/' : config.workingDirectory),
       user: user ?? config.user,
     };
-    return await containers.create({
-      image: digest,
-      entryPoint,
-      ...given({ hostname, writable, limits }),
-    });
+    return await containers.create({ image: digest, entryPoint, ...given({ hostname, writable, limits }) });
   },
 
   'container/handle': async ({ id }, _context, { containers }) => await containers.handle(id),
@@ -33,9 +30,9 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
     return { notes: [] };
   },
 
-  'container/setLimits': ({ handle, ...limits }, _context, { containers }) => ({
-    notes: containers.setLimits(handle, limits),
-  }),
+  'container/setLimits': ({ handle, ...limits }, _context, { containers }) => {
+    return { notes: containers.setLimits(handle, limits) };
+  },
 
   'container/setRunState': ({ handle, runState }, _context, { containers }) => {
     containers.setRunState(handle, runState);
@@ -73,27 +70,23 @@ export const containerHandlers: Handlers<keyof typeof containerMethods> = {
 
   'container/state': async ({ id }, _context, { containers }) => await containers.state(id),
 
-  'container/copyFrom': (params, context, services) =>
+  'container/copyFrom': ({ id, path }, context, services) =>
     untilCancelled(context, services, async () => {
-      const { id, path } = params;
       const { content, mode } = await services.containers.copyFrom(id, path, context.signal);
       return { path, mode, sizeBytes: content.length, content: content.toString('base64') };
     }),
 
-  'container/exec': (params, context, services) =>
+  'container/exec': ({ id, args, input = '', wait, ...rest }, context, services) =>
     untilCancelled(context, services, async () => {
-      const { id, args, input = '', wait, ...rest } = params;
-      const started = { args, ...given(rest) };
-      const process = await services.containers.execute(id, started, Buffer.from(input), context.signal);
+      const entryPoint = { args, ...given(rest) };
+      const process = await services.containers.execute(id, entryPoint, Buffer.from(input), context.signal);
       if (wait !== true) return { process: process.state };
-      const end = (): void => {
-        process.blame('Its client gave it up.');
+      const listener = addAbortListener(context.signal, () => {
+        process.setEndReason('Its client gave it up.');
         process.kill();
-      };
-      context.signal.addEventListener('abort', end, { once: true });
-      if (context.signal.aborted) end();
+      });
       await process.ended;
-      context.signal.removeEventListener('abort', end);
+      listener[Symbol.dispose]();
       await process.log.settled(outputWaitMs);
       return {
         process: process.state,

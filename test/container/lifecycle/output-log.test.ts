@@ -6,9 +6,8 @@ import { OutputLog } from '../../../src/container/lifecycle/output-log.ts';
 
 describe('a log of output', () => {
   const follow = (limitBytes: number) => {
-    const [log, stdout, stderr] = [new OutputLog(limitBytes), new PassThrough(), new PassThrough()];
-    log.follow(stdout, stderr);
-    return { log, stdout, stderr };
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    return { log: new OutputLog(limitBytes, stdout, stderr), stdout, stderr };
   };
 
   it('keeps the last bytes, and counts those that it loses', async () => {
