@@ -1,13 +1,13 @@
-// The requests that the driver answers while it is prepared. What they call is in V8's cache, compiled: they call for most of
-// the parser and of its plugin for TypeScript. Each start reads all of the cache, so that it has no more: with JSX, Flow and
-// declaration files it was a sixth larger, and the first answer later for every source. The sources are short, because
-// V8 gives up functions that have not been called for a while.
+// The requests that the driver answers while it is prepared. V8's cache has the functions that they call: most of the parser
+// and of its plugin for TypeScript. Every start reads the whole cache: with JSX, Flow and declaration files it was a sixth
+// larger, and the first answer was later for every source. The sources are short, as V8 drops functions that were not
+// called for a while.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const library = path.join(import.meta.dirname, 'lib');
 
-/** What sources of each kind mostly consist of, beyond what the driver's own modules have. */
+/** Syntax that is common in each kind of source and not in the driver's own modules. */
 const module = `#!/usr/bin/env node
 import a, { b as c, 'd' as e } from 'f' with { type: 'json' };
 import * as g from "g";

@@ -1,10 +1,10 @@
-// Makes what lets the driver start quickly: its modules and Babel's parser as one script, with V8's cache of the functions
-// that the first requests call.
+// Makes the files for a quick start of the driver: its modules and Babel's parser as one script, and V8's cache of the
+// functions that the first requests call.
 //
 //     node prepare.mjs FOLDER
 //
-// The files go to their places in the image, below FOLDER; the recipe takes them from build/. The cache fits the Node
-// that runs this, which has to be the one in the image; another ignores it.
+// The files go to their places in the image, below FOLDER; the recipe takes them from build/. The cache is for the Node that
+// runs this, which must be the one in the image; another ignores it.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -18,7 +18,7 @@ const require = createRequire(import.meta.url);
 const library = path.join(import.meta.dirname, 'lib');
 const manifest = require.resolve('@babel/parser/package.json');
 
-/** The package is one module without imports that ends with its one export: as a function it can be part of a script. */
+/** The body of a function that returns the package's exports: the package is one module without imports. */
 function parserSource() {
   const entry = path.join(path.dirname(manifest), 'lib/index.js');
   const module = readFileSync(entry, 'utf8');
@@ -27,13 +27,13 @@ function parserSource() {
     throw new Error(`${entry} is no longer a single module with one list of exports: this script has to follow it.`);
   }
   const body = module.replace(exported, 'return {$1};').replace(/^\/\/# sourceMappingURL=.*$/m, '');
-  // Letters beyond ASCII stand in strings and regular expressions only, where they can be escaped.
+  // Letters beyond ASCII are in strings and regular expressions only, where they can be escaped.
   return body.replace(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /**
- * The script: a function that runs the driver with the Node modules that it is given. Where each of the driver's own modules
- * lies in it is told beside it, so that the driver sees whether they are still the same.
+ * The script, a function that runs the driver with the Node modules that it is given, and the place of each of the driver's
+ * own modules in it, by which bin/native sees whether they are still the same.
  */
 function bundle() {
   const modules = [];
@@ -66,8 +66,8 @@ const modules = {
 const { source, modules } = bundle();
 const script = new Script(source, { filename: 'driver.js' });
 
-// Functions that have run are in the cache, compiled. The driver runs here as it will: its first requests come from a
-// buffer, and its answers go nowhere.
+// Functions that have run are in the cache. The driver runs here with requests from a buffer, and its answers are only
+// checked.
 const input = Buffer.from(requests.map((request) => `${JSON.stringify(request)}\n`).join(''));
 let read = 0;
 let answered = '';

@@ -1,9 +1,9 @@
-"""Compiles what the driver loads at its start, so that it starts quickly.
+"""Compiles the modules that the driver loads at its start, for a quick start.
 
     /usr/bin/python3 prepare.py FOLDER
 
-The bytecode goes to its places in the image, below FOLDER; the recipe takes it from build/. Python tells by a hash of
-the source whether bytecode still fits it (PEP 552), since all files of an image have the same time.
+The bytecode goes to its places in the image, below FOLDER; the recipe takes it from build/. It has a hash of its source
+(PEP 552), by which Python sees whether it is current: all files of an image have the same time.
 """
 
 import encodings

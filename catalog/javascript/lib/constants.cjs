@@ -1,23 +1,22 @@
-// Texts that are written again and again, ready to be copied eight bytes at a time: members' names, types, and digits.
+// Texts that occur often in an answer (members' names, types, digits), stored so that they are copied eight bytes at a time.
 'use strict';
 
-/** Kinds of nodes are few; a tree that has very many, with keys of no parser's making, does not fill the memory. */
+/** More than all kinds of nodes need: a tree with very many different keys does not fill the memory. */
 const mostSteps = 16_384;
 const longestConstant = 200;
 
-/** A text that is written often: its ASCII in words of eight bytes, the last one padded. */
+/** A text's ASCII in words of eight bytes, the last one padded. */
 function constant(text) {
   const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8);
   padded.write(text, 'latin1');
-  // As numbers they are written eight bytes at once. ASCII makes no NaN, whose bits might be changed on the way.
+  // As doubles: ASCII makes no NaN, whose bits the engine may change.
   const words = Array.from({ length: padded.length / 8 }, (_, index) => padded.readDoubleLE(index * 8));
   return { words, length: text.length };
 }
 
 /**
- * What is written again and again, `"name":`, `,"name":` or what a node begins with, by what was written before it in the
- * same object: nodes of one type have the same members in the same order, so that the one that came last time mostly comes
- * again.
+ * `"name":`, `,"name":` or the beginning of a node, with the step that followed it last time in an object: nodes of one
+ * type have the same members in the same order, so it mostly follows again.
  */
 class Step {
   constructor(name, { words, length }) {
@@ -29,12 +28,12 @@ class Step {
   }
 }
 
-/** Before the first member of an object, and behind a member that has no step of its own. */
+/** The steps before the first member of an object, and after a member without a step of its own. */
 const beginning = new Step('', constant(''));
 const elsewhere = new Step('', constant(''));
 let steps = 0;
 
-/** The step with a text, unless it is no plain ASCII, is long, or is one too many. */
+/** A step with a text; undefined if that is long or not plain ASCII, or if there are too many steps. */
 function newStep(name, text) {
   if (text.length > longestConstant || steps >= mostSteps) return undefined;
   for (let index = 0; index < text.length; index += 1) {
@@ -45,12 +44,12 @@ function newStep(name, text) {
   return new Step(name, constant(text));
 }
 
-/** What nodes begin with, by their type: up to the number behind `"start":`. */
+/** The beginnings of nodes by their type, up to the number after `"start":`. */
 const heads = new Map();
-/** The same by a few letters of the type, for those that were asked for last. */
+/** Those used last, by a hash of the type. */
 const lastHeads = new Array(256).fill(undefined);
 
-/** What nodes of a type begin with, a step; undefined where there is none. */
+/** The step of the beginning of a node; undefined if the type can have none. */
 function headOf(type) {
   const { length } = type;
   const place = (length * 31 + type.charCodeAt(length >> 1) * 7 + type.charCodeAt(0)) & 255;
@@ -67,7 +66,7 @@ function headOf(type) {
   return head.step;
 }
 
-/** The digits of numbers below a thousand as they lie in memory: from the left, and with leading zeros. */
+/** The digits of numbers below a thousand as little-endian words: without and with leading zeros. */
 const digits = new Uint32Array(1000);
 const paddedDigits = new Uint32Array(1000);
 const digitCounts = new Uint8Array(1000);

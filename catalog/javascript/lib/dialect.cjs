@@ -1,9 +1,9 @@
-// Which dialects of JavaScript a source may be written in, likeliest first, told from its language, name and pragma.
+// Lists the dialects of JavaScript that a source may be in, the likeliest first, by its language, name and pragma.
 'use strict';
 
 const javascript = ['jsx', 'decorators', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'];
 const flow = [...javascript, ['flow', { all: true, enums: true }]];
-// TypeScript has decorators of parameters, which Babel has in its older kind of decorators only.
+// Only Babel's older kind of decorators has TypeScript's decorators of parameters.
 const typed = ['decorators-legacy', 'decoratorAutoAccessors', 'sourcePhaseImports', 'deferredImportEvaluation'];
 const typescript = [...typed, 'typescript'];
 const declarations = [...typed, ['typescript', { dts: true }]];
@@ -11,10 +11,10 @@ const tsx = [...typescript, 'jsx'];
 
 const esm = 'module';
 const script = 'script';
-/** By the presence of import and export. */
+/** Babel decides by the presence of import and export. */
 const either = 'unambiguous';
 
-/** By the last part of a name. */
+/** By the extension of a file's name. */
 const extensions = new Map([
   ['js', { family: 'javascript', plugins: javascript, sourceType: either }],
   ['jsx', { family: 'jsx', plugins: javascript, sourceType: either }],
@@ -29,7 +29,7 @@ const extensions = new Map([
   ['tsx', { family: 'tsx', plugins: tsx, sourceType: either }],
 ]);
 
-/** What may follow a language that was asked for by name. */
+/** By the language of a request: the families of extensions that it goes with, and the dialects to try without those. */
 const languages = new Map([
   ['typescript', { families: ['typescript', 'tsx'], plugins: [typescript, tsx] }],
   ['tsx', { families: ['tsx'], plugins: [tsx] }],
@@ -38,10 +38,10 @@ const languages = new Map([
 ]);
 
 const declarationName = /\.d(?:\.[^./]+)?\.[mc]?ts$/;
-/** @flow or @noflow within the comments that a file begins with. */
+/** @flow or @noflow in the comments at the start of a file. */
 const pragma =
   /^(?:#![^\n]*)?(?:\s+|\/\/[^\n]*\n|\/\*(?:[^*]|\*(?!\/))*?\*\/)*?(?:\/\/[^\n]*|\/\*(?:[^*]|\*(?!\/))*?)@(?:no)?flow\b/;
-/** A pragma stands this near to the start of its file. */
+/** How far from the start of a file a pragma is looked for, in UTF-16 code units. */
 const pragmaLength = 4096;
 
 function hasFlowPragma(source) {
@@ -59,7 +59,7 @@ function dialects({ language, filename }, source) {
   const name = filename.toLowerCase();
   const extension = extensions.get(name.slice(name.lastIndexOf('.') + 1));
   const asked = languages.get(language.toLowerCase());
-  // The name tells more than the language, unless it belongs to another.
+  // The name says more than the language, unless it is another language's.
   const named = extension !== undefined && (asked === undefined || asked.families.includes(extension.family));
   if (!named) {
     const plugins = asked?.plugins ?? (hasFlowPragma(source) ? [flow] : [javascript, typescript, tsx, flow]);
@@ -68,11 +68,11 @@ function dialects({ language, filename }, source) {
   const { family, plugins, sourceType } = extension;
   if (family === 'typescript' && declarationName.test(name)) return [{ plugins: declarations, sourceType }];
   if (family !== 'javascript' && family !== 'jsx') return [{ plugins, sourceType }];
-  // Much Flow is kept in files named .js, with a pragma or (by a setting of the whole project) without.
+  // Much Flow is in .js files, with a pragma or, by a setting of the whole project, without.
   return (hasFlowPragma(source) ? [flow] : [javascript, flow]).map((each) => ({ plugins: each, sourceType }));
 }
 
-/** The same dialect with the other kind of decorators: each accepts a form that the other refuses. */
+/** The same dialect with the other kind of decorators: each kind accepts a form that the other refuses. */
 function otherDecorators({ plugins, sourceType }) {
   const other = (plugin) =>
     plugin === 'decorators' ? 'decorators-legacy' : plugin === 'decorators-legacy' ? 'decorators' : plugin;

@@ -1,25 +1,24 @@
-// The driver's loop: one request a line on stdin, one answer a line on stdout, until stdin ends. Everything is
-// synchronous: the driver has one thing to do at a time, and an event loop between would only cost time.
+// The driver's loop: reads one request a line from stdin and writes one answer a line to stdout, until stdin ends. All of it
+// is synchronous, as there is one request at a time.
 'use strict';
 const { readSync, writeSync } = require('node:fs');
 const { parseSource } = require('./parse.cjs');
 const { BrokenRequest, decodeRequest } = require('./request.cjs');
 const { writeAnswer } = require('./serialise.cjs');
 
-/** The buffer of requests that is kept between them holds this many bytes; a larger one lives for one request. */
+/** A larger buffer of requests, in bytes, is not kept for the next request. */
 const keptBytes = 4 * 1024 * 1024;
 /**
- * After an answer of more bytes than this, the garbage is collected at once instead of being held while idle. It has its
- * price: with no tree alive, V8 also lets go of what it knows of trees, and with that of the parser's optimised code. To
- * make that again takes as long as a thousand ordinary files, in this process or beside it. So it is worth it only for
- * sources of megabytes.
+ * After an answer of more bytes than this, garbage is collected at once, not held while idle. With no tree alive, V8 drops
+ * the hidden classes of nodes and the optimised code of the parser, which takes as long to make again as parsing a
+ * thousand ordinary files. So this is done only for sources of megabytes.
  */
 const largeAnswer = 64 * 1024 * 1024;
 const newline = 0x0a;
 
-// stdout carries answers and nothing else: what any library prints goes to stderr.
+// stdout carries nothing but answers: what a library prints goes to stderr.
 Object.defineProperty(process, 'stdout', { configurable: true, get: () => process.stderr });
-// JSON has no BigInt; every literal's value is kept as its decimal digits.
+// JSON has no BigInt: a literal's value is its decimal digits, as a string.
 Object.defineProperty(BigInt.prototype, 'toJSON', {
   value() {
     return this.toString();
@@ -35,21 +34,21 @@ function writeAll(bytes) {
     try {
       written += writeSync(1, bytes, written);
     } catch (error) {
-      if (error.code === 'EPIPE') process.exit(1); // nobody reads any more
+      if (error.code === 'EPIPE') process.exit(1);
       if (error.code !== 'EAGAIN') throw error;
       pause();
     }
   }
 }
 
-/** Waits a moment for a pipe that was made non-blocking by whoever opened it. */
+/** Waits 1 ms: the host may have opened a pipe as non-blocking. */
 function pause() {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 }
 
 let collect;
 
-/** Gives the memory of a large request back. */
+/** Returns the memory of a large request to the system. */
 function collectGarbage() {
   if (collect === undefined) {
     require('node:v8').setFlagsFromString('--expose-gc');
@@ -59,7 +58,7 @@ function collectGarbage() {
   collect();
 }
 
-/** An answer without a tree. The id that a request had comes first in its answer. */
+/** An answer without a tree. The request's id is its first member. */
 function failure(id, status, message) {
   return { id, status, errors: [{ message }], ast: null };
 }
@@ -84,16 +83,15 @@ function answer(line) {
   }
 }
 
-/** Answers a line; says whether that took much memory. */
+/** Answers a line. Returns whether the answer was large. */
 function serve(line) {
   return writeAnswer(answer(line), writeAll) > largeAnswer;
 }
 
-/** Reads stdin to its end, in blocks as large as there is room for. */
 function run() {
   let buffer = Buffer.allocUnsafeSlow(1024 * 1024);
-  let start = 0; // where the line begins that is not whole yet
-  let end = 0; // where the bytes end that were read
+  let start = 0; // of the line that is not complete yet
+  let end = 0; // of the bytes that were read
   for (;;) {
     if (end === buffer.length) {
       // No room: move the line to the front, in a larger buffer if it fills more than half of this one.
@@ -130,7 +128,7 @@ function run() {
       if (large) collectGarbage();
     }
   }
-  // A last line may lack its line end; half a request is answered as the broken request that it is.
+  // The last line may lack its line end. A part of a request is answered as a broken request.
   if (end > start) serve(buffer.subarray(start, end));
 }
 

@@ -1,48 +1,47 @@
-// From a source to an answer: the dialect that fits, Babel's tree and its errors.
+// Parses a source as the dialect that fits best, and makes the answer of Babel's tree and errors.
 'use strict';
 const { parse } = require('@babel/parser');
 const { dialects, otherDecorators } = require('./dialect.cjs');
 const { NotText } = require('./request.cjs');
 
-/** An answer lists at most this many errors; a last entry says how many more there were. */
+/** How many errors an answer lists at most; one more entry says how many are left out. */
 const maxErrors = 1000;
 
 const options = {
   errorRecovery: true,
-  // Attached, most comments stand in the tree twice (after one node, before the next); `comments` has each once.
+  // Attached comments are mostly in the tree twice (after a node and before the next); `comments` has each once.
   attachComment: false,
-  // Snippets, scripts of notebooks and bodies of functions are parsed too.
+  // For snippets, scripts of notebooks and bodies of functions.
   allowReturnOutsideFunction: true,
   allowNewTargetOutsideFunction: true,
   allowSuperOutsideMethod: true,
   allowUndeclaredExports: true,
 };
 
-/** Parses once. A source that Babel cannot recover from has no tree and the one error. */
+/** Parses once. Without a tree and with one error if Babel cannot recover from that. */
 function attempt(source, plugins, sourceType) {
   try {
     const tree = parse(source, { ...options, plugins, sourceType });
     return { tree, errors: tree.errors };
   } catch (error) {
-    // Nesting beyond the stack is so in every dialect.
+    // The stack is exhausted, as it would be with every dialect.
     if (error instanceof RangeError) throw error;
     return { tree: null, errors: [error] };
   }
 }
 
-/** How far from a clean parse an attempt is. */
+/** The number of errors; infinite without a tree. */
 function faults({ tree, errors }) {
   return tree === null ? Infinity : errors.length;
 }
 
-/** Parses as one dialect. */
 function attemptDialect(source, { plugins, sourceType }) {
   const first = attempt(source, plugins, sourceType);
   if (sourceType !== 'unambiguous' || first.tree?.program.sourceType !== 'script' || first.errors.length === 0) {
     return first;
   }
-  // Without import and export this is a script, but it was read by the stricter rules of modules, and Babel, told to
-  // recover, keeps the errors of that reading.
+  // A script, as it has no import and export. Babel read it by the stricter rules of modules first and, told to recover,
+  // keeps the errors of that.
   const second = attempt(source, plugins, 'script');
   return faults(second) <= faults(first) ? second : first;
 }
@@ -61,9 +60,9 @@ function attemptAll(source, hints) {
   return best;
 }
 
-/** Babel's errors as the protocol has them: lines and columns from 1, columns in characters. */
+/** Babel's errors in the protocol's form: lines and columns from 1, columns in characters. */
 function describe(errors, source) {
-  // Columns are counted on from the error before, so that many errors in one long line take one pass over it.
+  // Columns are counted from the previous error on: many errors in one long line take one pass over it.
   let lineStart = -1;
   let position = 0;
   let column = 0;
@@ -77,7 +76,7 @@ function describe(errors, source) {
     for (; position < error.pos; position += 1) {
       const unit = source.charCodeAt(position);
       const next = source.charCodeAt(position + 1);
-      // The second half of a pair is no character of its own.
+      // A surrogate pair is one character.
       if (unit >= 0xd800 && unit < 0xdc00 && next >= 0xdc00 && next < 0xe000 && position + 1 < error.pos) position += 1;
       column += 1;
     }
@@ -95,7 +94,7 @@ function describe(errors, source) {
 
 /**
  * Parses a request's content.
- * @returns the answer; members in the order in which the host looks for them
+ * @returns the answer, its members in the order in which the host reads them
  */
 function parseSource({ source, ...hints }) {
   let text;

@@ -1,30 +1,30 @@
-// What a tree's values are to JSON: which of them it leaves out, which objects are no more than their members, and which are
-// nodes and places of Babel's, whose members and their order are known.
+// Classifies a tree's values for JSON: those that it leaves out, objects that consist of their members only, and Babel's
+// nodes and places, whose members are in a known order.
 'use strict';
 
-/** Whether JSON leaves a member with this value out, and has null for it in an array. */
+/** Whether JSON leaves out a member with this value, and has null for it in an array. */
 function isLeftOut(value) {
   return value === undefined || typeof value === 'function' || typeof value === 'symbol';
 }
 
-/** Whether a value is a whole number below a thousand million. Also -0, which is 0 in JSON. */
+/** Whether a value is a whole number below 1e9, or -0, which is 0 in JSON. */
 function isCount(value) {
   return typeof value === 'number' && (value | 0) === value && value >= 0 && value < 1_000_000_000;
 }
 
-/** Whether objects with this prototype are no more than their own members, as JSON.stringify sees them. */
+/** Whether JSON.stringify writes the own members, and nothing else, of objects with this prototype. */
 function isPlain(prototype) {
   if (prototype === null || typeof prototype.toJSON === 'function') return false;
   for (const _name in Object.create(prototype)) return false;
-  // Maps, dates and boxed values have more to them; what a class declares is plain.
+  // Instances of a plain class too. Maps, dates and boxed values are in `plain` as false.
   return prototype === Object.prototype || Object.getPrototypeOf(prototype) === Object.prototype;
 }
 
-/** Prototypes that have been looked at. Babel's are few: nodes, places, and objects. */
+/** The results of isPlain. Babel has few prototypes: of nodes, places and objects. */
 const plain = new Map();
 for (const each of [Number, String, Boolean, BigInt, Symbol, Date, RegExp, Map, Set]) plain.set(each.prototype, false);
 
-/** Whether an object is no more than its members. */
+/** Whether JSON.stringify writes an object's own members and nothing else. */
 function isRecord(value) {
   const prototype = Object.getPrototypeOf(value);
   let known = plain.get(prototype);
@@ -35,7 +35,7 @@ function isRecord(value) {
   return known && !Object.hasOwn(value, 'toJSON');
 }
 
-/** The class of an object whose members are first of all these, in this order, where it has one and is a record. */
+/** The class of a record whose members begin with these names, in this order; undefined for anything else. */
 function classOf(value, names) {
   if (typeof value !== 'object' || value === null || !isRecord(value)) return undefined;
   if (String(Object.keys(value).slice(0, names.length)) !== String(names)) return undefined;
@@ -44,10 +44,10 @@ function classOf(value, names) {
   return isItsClass && constructor !== Object ? constructor : undefined;
 }
 
-/** What every node of Babel's has, before all else. */
+/** The first members of every node of Babel's. */
 const nodeMembers = ['type', 'start', 'end', 'loc'];
 
-/** The classes of a tree's nodes and of their places, by its outermost node; undefined if it is no tree of Babel's. */
+/** The classes of a tree's nodes and places, by its root; undefined if it is not a tree of Babel's. */
 function classesOf(root) {
   const node = classOf(root, nodeMembers);
   if (node === undefined) return undefined;

@@ -1,8 +1,8 @@
-// Decoding a request line: its JSON, its content and the hints of what the content is.
+// Decodes a request line: its JSON, its content, and its language and file name.
 'use strict';
 const { isUtf8 } = require('node:buffer');
 
-/** A request that does not keep to the native protocol; `id` is its id, where it could be read. */
+/** A request that violates the native protocol; `id` is its id, if that could be read. */
 class BrokenRequest extends Error {
   constructor(message, id) {
     super(message);
@@ -10,7 +10,7 @@ class BrokenRequest extends Error {
   }
 }
 
-/** Content that is no text; `offset` is the first byte that is wrong. */
+/** Content that is not text; `offset` is of the first invalid byte. */
 class NotText extends Error {
   constructor(offset) {
     super(`The content is not UTF-8 (byte ${offset}).`);
@@ -20,8 +20,9 @@ class NotText extends Error {
 
 /**
  * Decodes a line.
- * @returns {{ id?: string, source: () => string, language: string, filename: string }} source() decodes the content, and
- * throws NotText; id is returned with the answer
+ * @returns {{ id?: string, source: () => string, language: string, filename: string }} source() decodes the content or
+ * throws NotText; the answer has the same id
+ * @throws BrokenRequest
  */
 function decodeRequest(line) {
   if (!isUtf8(line)) throw new BrokenRequest('The request is not UTF-8.');
@@ -54,7 +55,7 @@ function decodeRequest(line) {
   }
 }
 
-/** Text from the bytes of a file: UTF-8, or UTF-16 where a byte order mark says so (ECMA-262 leaves it to the host). */
+/** Decodes a file: UTF-8, or UTF-16 with a byte order mark (ECMA-262 leaves encodings to the host). */
 function decodeText(bytes) {
   if (bytes.length % 2 === 0 && bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString('utf16le');
   if (bytes.length % 2 === 0 && bytes[0] === 0xfe && bytes[1] === 0xff) return bytes.swap16().toString('utf16le');
@@ -62,13 +63,13 @@ function decodeText(bytes) {
   return bytes.toString('utf8');
 }
 
-/** The offset of the first byte that is not UTF-8, by halving. */
+/** The offset of the first byte that is not UTF-8, by binary search. */
 function firstFault(bytes) {
   let good = 0;
   let bad = bytes.length;
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
-    // A prefix may end within a character: up to three bytes more make it whole, or it is at fault.
+    // A prefix may end within a character: up to three more bytes complete it, if it is valid.
     const whole = [0, 1, 2, 3].some(
       (more) => middle + more <= bytes.length && isUtf8(bytes.subarray(0, middle + more)),
     );

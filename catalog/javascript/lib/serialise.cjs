@@ -1,9 +1,9 @@
-// The JSON of a tree, byte for byte what JSON.stringify makes of it, written straight into the bytes that go to stdout. Half
-// of a driver's time was JSON.stringify and encoding its string: most of a tree is the same few names and places, which
-// are copied eight bytes at a time here. What is not known to be plain it leaves to JSON.stringify.
+// Writes the JSON of a tree, byte for byte as JSON.stringify makes it, into the buffer that goes to stdout. JSON.stringify
+// with the encoding of its string took half of the driver's time; here the names and places that most of a tree consists
+// of are copied eight bytes at a time. Anything unusual is left to JSON.stringify.
 //
-// A large answer is handed on in pieces: whoever reads it need not wait for the last of it. What was handed on cannot be
-// taken back, so that nothing may fail on the way that a source can bring about: no tree is too large, and none too deep.
+// A large answer is written out in pieces, so that its reader can begin early. Pieces cannot be taken back, so nothing that
+// a source can cause may fail in between: no tree is too large or too deep.
 'use strict';
 const {
   beginning,
@@ -17,32 +17,26 @@ const {
 } = require('./constants.cjs');
 const { classesOf, isCount, isLeftOut, isRecord, nodeMembers } = require('./records.cjs');
 
-/**
- * The buffer has this many bytes; what is in it is handed on when it is full. It is less than what the kernel keeps of a
- * socket's bytes before the writer must wait, and most answers are smaller.
- */
+/** The size of the buffer, in bytes: less than the kernel's buffer of a socket, and more than most answers. */
 const pieceBytes = 192 * 1024;
-/** Before each member there is room for its name, a number or a place, and for what is written beyond their ends. */
+/** The room that there is before each member: for its name, a number or a place, and the padding after them. */
 const slack = 1024;
-/**
- * In deeper trees than this nothing is handed on but the whole answer: the stack might run out within the writing, and
- * then nobody would know how much has been written.
- */
+/** Deeper in a tree nothing is written out: the stack might be exhausted within the write, with an unknown part written. */
 const shallow = 500;
-/** Longer strings are quicker quoted and encoded by Node. */
+/** Node is faster at quoting and encoding longer strings. */
 const shortString = 48;
 
 let bytes;
 let view;
 let at = 0;
-/** From here on there is no room for another member. */
+/** The offset from which on there is no room for another member. */
 let full = 0;
-/** Takes bytes, which are overwritten afterwards. */
+/** Writes bytes out. The buffer is overwritten afterwards. */
 let write;
-/** Bytes of the answer that were handed on; of these, how many are still to be made once more. */
+/** How many bytes of the answer were written out, and how many of those are still to be made again and skipped. */
 let handedOn = 0;
 let toSkip = 0;
-/** How many containers are open. */
+/** How many objects and arrays are open. */
 let depth = 0;
 
 function use(buffer) {
@@ -52,7 +46,6 @@ function use(buffer) {
 }
 use(Buffer.allocUnsafeSlow(pieceBytes));
 
-/** Hands on what there is. */
 function handOn() {
   const skipped = Math.min(toSkip, at);
   if (at > skipped) write(bytes.subarray(skipped, at));
@@ -61,7 +54,7 @@ function handOn() {
   at = 0;
 }
 
-/** Makes room for `count` more bytes, and some. */
+/** Makes room for `count` more bytes and the slack. */
 function makeRoom(count) {
   if (depth < shallow) handOn();
   const needed = at + count + slack;
@@ -71,16 +64,13 @@ function makeRoom(count) {
   use(larger);
 }
 
-/** The words beyond a constant's end are overwritten by what comes next. */
+/** Writes a constant. The padding after it is overwritten by the next text. */
 function put({ words, length }) {
   for (let index = 0, to = at; index < words.length; index += 1, to += 8) view.setFloat64(to, words[index], true);
   at += length;
 }
 
-/**
- * Writes a count at an offset; returns the offset behind it. What is written beyond its end is overwritten by what comes
- * next.
- */
+/** Writes a count at an offset and returns the offset after it. The padding is overwritten by the next text. */
 function countAt(to, count) {
   let rest = count;
   if (rest >= 1000) {
@@ -104,7 +94,6 @@ function countAt(to, count) {
   return to + digitCounts[rest];
 }
 
-/** Writes text as it is. */
 function putText(text) {
   if (at + text.length * 3 > full) makeRoom(text.length * 3);
   at += bytes.write(text, at, 'utf8');
@@ -130,7 +119,7 @@ function putString(text) {
   at = to;
 }
 
-/** Writes the name of a member that is not the one that came last time; returns its step. */
+/** Writes the name of a member that is not the one of last time. Returns its step. */
 function putName(before, name) {
   const others = (before.others ??= new Map());
   let step = others.get(name);
@@ -147,7 +136,8 @@ function putName(before, name) {
   put(step);
   return step;
 }
-/** Writes a member's name, with the comma before it; returns its step. */
+
+/** Writes a member's name, with the comma before it. Returns its step. */
 function putMember(before, name) {
   const { next } = before;
   if (next === undefined || next.name !== name) return putName(before, name);
@@ -217,7 +207,7 @@ function positionAt(to, { line, column, index }) {
   return countAt(to + 9, index);
 }
 
-/** Writes a member `loc` without what it has besides its start and its end. */
+/** Writes the start and end of a member `loc` at an offset and returns the offset after them. */
 function placeAt(to, { start, end }) {
   view.setFloat64(to, placeWords[0], true);
   view.setFloat64(to + 8, placeWords[1], true);
@@ -236,13 +226,13 @@ function isPosition(value) {
   );
 }
 
-/** Room for what of a place has no bound: a name whose characters are all escaped. */
+/** Makes room for the only part of a place without a bound: a name, whose characters may all be escaped. */
 function makeRoomFor({ identifierName }) {
   const most = typeof identifierName === 'string' ? identifierName.length * 18 : 0;
   if (at + most > full) makeRoom(most);
 }
 
-/** Writes what comes behind a place's start and end. */
+/** Writes the rest of a place, after its start and end. */
 function putPlaceName({ identifierName }) {
   if (identifierName !== undefined) {
     put(placeName);
@@ -252,16 +242,16 @@ function putPlaceName({ identifierName }) {
 }
 
 /**
- * Writes what Babel makes most of. The classes are constants of what this returns: V8 then looks at an object's prototype
- * where it would else call what decides about any class.
+ * The functions that write nodes and places of Babel's. The classes are constants in them: V8 then compares prototypes for
+ * `instanceof`, and otherwise would make a call.
  */
 function writerOf({ node: Node, place: Place }) {
-  /** Whether a value is a place as Babel makes them, in a file without a name: all positions are made by one constructor. */
+  /** Whether a value is a place as Babel makes them for a source without a file name. */
   function isPlace(value) {
     return value instanceof Place && isPosition(value.start) && isPosition(value.end) && value.filename === undefined;
   }
 
-  /** Writes a member `loc`; returns false, and has written nothing, where it is no such place. */
+  /** Writes a member `loc`. Returns false, with nothing written, if it is not such a place. */
   function putPlace(value) {
     if (!isPlace(value)) return false;
     makeRoomFor(value);
@@ -270,7 +260,7 @@ function writerOf({ node: Node, place: Place }) {
     return true;
   }
 
-  /** Writes a node; returns false, and has written nothing, where it is none as nodes are. */
+  /** Writes a node. Returns false, with nothing written, if a value is not a usual node. */
   function putNode(value) {
     if (!(value instanceof Node)) return false;
     const { type, start, end, loc } = value;
@@ -290,7 +280,7 @@ function writerOf({ node: Node, place: Place }) {
     for (const name in value) {
       if (index < nodeMembers.length) {
         if (name !== nodeMembers[index]) {
-          // In another order: nothing of it has been handed on.
+          // Members in another order. Nothing of it was written out yet.
           at = before;
           depth -= 1;
           return false;
@@ -313,11 +303,11 @@ function writerOf({ node: Node, place: Place }) {
   return { putNode, putPlace };
 }
 
-/** Before a tree of Babel's has been seen. */
+/** The writer until the first tree of Babel's. */
 const nobody = { putNode: () => false, putPlace: () => false };
 let writer = nobody;
 
-/** The same as putValue, slower, but for trees that nest deeper than the stack. */
+/** As putValue, but slower and without recursion, for trees that are deeper than the stack. */
 function putDeep(root) {
   const open = [];
   const enter = (value) => {
@@ -348,10 +338,10 @@ function putDeep(root) {
 }
 
 /**
- * Makes the line of an answer, with its line end.
+ * Writes an answer as a line.
  * @param {{ ast: unknown }} answer whose other members are small
- * @param {(bytes: Buffer) => void} to takes the line in pieces, each of which is overwritten by the next
- * @returns how many bytes the line has
+ * @param {(bytes: Buffer) => void} to is called with the line in pieces, each of which is overwritten by the next
+ * @returns the length of the line in bytes
  */
 function writeAnswer({ ast, ...envelope }, to) {
   at = depth = handedOn = toSkip = 0;
@@ -367,7 +357,7 @@ function writeAnswer({ ast, ...envelope }, to) {
     putValue(ast);
   } catch (error) {
     if (!(error instanceof RangeError) || !error.message.includes('call stack')) throw error;
-    // From the beginning, without what has been handed on: it would be the same.
+    // Begins again, and skips the bytes that were written out: they are the same.
     toSkip = handedOn;
     at = depth = 0;
     putText(head);

@@ -1,11 +1,11 @@
-"""Constants as JSON: what JSON has no words for is kept as text, and `value_type` says what it is."""
+"""Formats constants as JSON: values that JSON cannot have are text, and `value_type` names their type."""
 
 from .places import offset_of, scope, spans
 from .request import quote
 
-# Integers up to this are the same in every reader of JSON.
+# Integers up to this are exact in every reader of JSON.
 LARGEST_EXACT = 2**53
-# Decimal text takes time quadratic in its length; beyond this many bits, or 4,300 digits, it is hexadecimal.
+# Decimal text takes time quadratic in its length: with more bits than this (4,300 digits) it is hexadecimal.
 DECIMAL_BITS = 14_000
 
 

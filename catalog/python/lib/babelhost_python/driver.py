@@ -1,4 +1,4 @@
-"""The driver's loop: one request a line on stdin, one answer a line on stdout, until stdin ends."""
+"""The driver's loop: reads one request a line from stdin and writes one answer a line to stdout, until stdin ends."""
 
 import gc
 import posix
@@ -8,13 +8,13 @@ import _warnings
 
 from . import request, tree
 
-# Sources may nest as deeply as CPython's parser allows; its limit is its own, this one only must not come first. The
-# thread's stack is address space: what no source needs is never touched.
+# High enough that CPython's parser reaches its own limit of nesting first. The stack is address space: memory is only
+# used for the part that a source needs.
 RECURSION_LIMIT = 30_000
 STACK_BYTES = 256 * 1024 * 1024
 SMALLEST_STACK_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 256 * 1024
-# After an answer of more bytes than this, memory is given back to the system instead of being held while idle.
+# After an answer of more bytes than this, memory is returned to the system, not held while idle.
 LARGE_ANSWER = 8 * 1024 * 1024
 
 
@@ -22,7 +22,7 @@ def main():
     """Serves until the end of stdin. Returns the exit status."""
     output = claim_stdout()
     silence_warnings()
-    # Trees have no cycles, so all memory goes when they do. What an error leaves behind is collected then.
+    # Trees have no cycles: reference counts free them. After an error, failure() collects.
     gc.disable()
     gc.freeze()
     status = []
@@ -41,10 +41,10 @@ def main():
 
 
 def start(run):
-    """Runs a function in a thread with as large a stack as the limits on memory allow."""
+    """Runs a function in a thread whose stack is as large as the limits on memory allow."""
     size = STACK_BYTES
     while True:
-        # The depth of recursion goes with the stack: it must run out as an exception, not as a crash.
+        # In proportion to the stack: deep recursion must raise an exception and not crash.
         sys.setrecursionlimit(RECURSION_LIMIT * size // STACK_BYTES)
         _thread.stack_size(size)
         try:
@@ -57,14 +57,14 @@ def start(run):
 
 
 def claim_stdout():
-    """Takes stdout for the answers alone: what anything else prints goes to stderr."""
+    """Returns a descriptor of stdout for the answers. What anything else prints goes to stderr."""
     output = posix.dup(1)
     posix.dup2(2, 1)
     return output
 
 
 def silence_warnings():
-    """Parsing warns of doubtful escapes and the like; nobody would read that. (The module warnings is slow to load.)"""
+    """Turns off warnings of doubtful escapes and the like. Without the module warnings, which is slow to load."""
     _warnings.filters.insert(0, ("ignore", None, Warning, None, 0))
     mutated = getattr(_warnings, "_filters_mutated", None) or getattr(_warnings, "_filters_mutated_lock_held", None)
     if mutated is not None and mutated.__name__ == "_filters_mutated":
@@ -73,7 +73,7 @@ def silence_warnings():
 
 def serve(stdin, stdout):
     """Answers each line read from one descriptor on the other. Returns the exit status."""
-    pieces = []  # of a line that is not whole yet
+    pieces = []  # of a line that is not complete yet
     while True:
         block = read(stdin)
         if not block:
@@ -96,25 +96,25 @@ def serve(stdin, stdout):
         response = None
         if large:
             release_memory()
-    # A last line may lack its line end; half a request is answered as the broken request that it is.
+    # The last line may lack its line end. A part of a request is answered as a broken request.
     if pieces and not write(stdout, answer(b"".join(pieces))):
         return 1
     return 0
 
 
 def read(descriptor):
-    """What there is to read, at most a block; empty at the end."""
+    """Reads at most a block; empty at the end."""
     while True:
         try:
             return posix.read(descriptor, BLOCK_BYTES)
-        except BlockingIOError:  # whoever opened it made it non-blocking
+        except BlockingIOError:  # the host may have opened it as non-blocking
             import select
 
             select.select([descriptor], [], [])
 
 
 def write(descriptor, parts):
-    """Writes all parts of a line. Returns False if nobody reads any more."""
+    """Writes all parts of a line. Returns False if the reader has closed its end."""
     rest = list(parts)
     while rest:
         try:
@@ -134,19 +134,19 @@ def write(descriptor, parts):
 
 
 def release_memory():
-    """Asks the C library for what it keeps of freed memory, where it can be asked; CPython's own is free already."""
+    """Has the C library return freed memory to the system, if it can (malloc_trim(3))."""
     try:
         import _ctypes
 
         trim = _ctypes.dlsym(_ctypes.dlopen(None, 0), "malloc_trim")
-    except (ImportError, OSError):  # not part of this interpreter, or a C library that has no such function
+    except (ImportError, OSError):  # an interpreter without _ctypes, or a C library without malloc_trim
         return
     _ctypes.call_function(trim, (0,))
 
 
 def answer(line):
-    """The answer to a line, as the parts of a line with its end: to join them would copy the tree."""
-    head = b"{"  # and the request's id, once it is known
+    """The answer to a line, in parts, with its line end: joining them would copy the tree."""
+    head = b"{"  # with the request's id, once that is known
     try:
         try:
             asked = request.decode(line)
@@ -167,14 +167,14 @@ def answer(line):
             return failure(head, "error", {"message": "The source is nested too deeply for the parser."})
         return head, b'"status":"ok","errors":[],"ast":', text.encode("ascii"), b"}\n"
     except MemoryError:
-        # CPython's parser raises it for nesting beyond its stack too.
+        # CPython's parser raises it for too deep nesting too.
         return failure(head, "error", {"message": "The source is nested too deeply for the parser, or too large for its memory."})
     except Exception as error:
         return failure(head, "error", {"message": "The parser failed: %s: %s" % (type(error).__name__, error)})
 
 
 def syntax_error(error, source):
-    """A SyntaxError as the protocol has it: line and column from 1, in characters, and the offset from 0."""
+    """A SyntaxError in the protocol's form: line and column from 1, in characters, and the offset from 0."""
     starts = tree.line_starts(source)
     line = min(max(error.lineno or 1, 1), len(starts) - 1)
     limit = starts[line + 1] if line + 1 < len(starts) else len(source)

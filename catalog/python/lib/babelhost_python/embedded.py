@@ -1,9 +1,9 @@
-"""Expressions within f-strings, for Pythons before 3.12, which give them places that are nowhere near.
+"""Formats f-strings for Pythons before 3.12, which give wrong places to the expressions in them.
 
-All else in the source is made blank and the rest is parsed, so that CPython gives the right places by itself: of
-`f"{a}{b}{c}"` one pass parses `( (a),  (c),`, another `(    (b),`. The comma stands where the next field begins, which
-is why every other field has to wait for the second pass; no other place is sure not to be a line end. The fields of
-f-strings within those expressions come up in the next round.
+The expressions are parsed again, each at its place in a source that is blank otherwise: of `f"{a}{b}{c}"` one pass
+parses `( (a),  (c),`, another `(    (b),`. A comma is where the next field begins, as any other place may be a line
+end; so every other field is left for the second pass. Fields of f-strings within these expressions are parsed in the
+next round.
 """
 
 import _ast
@@ -11,13 +11,13 @@ import _ast
 from .places import end_of, fields, offset_of, place, scope, spans
 from .strings import Scanner
 
-# Stands for a field's expression that is parsed later. JSON text has no null character.
+# On both sides of the number of a field whose expression is parsed later. JSON text has no null character.
 MARK = "\0"
 BLANK = bytes(byte if byte in b"\r\n" else 0x20 for byte in range(256))
 
 
 def joined(n):
-    """Formats an f-string whose fields' places CPython does not know."""
+    """Formats an f-string."""
     start = offset_of(n.lineno, n.col_offset)
     end = end_of(n)
     spans.append((start, end))
@@ -51,11 +51,11 @@ def joined_values(n, found, string_place, wide):
 
 
 def fill_in(text, source):
-    """Puts the text of each field's expression in the place of its mark."""
+    """Replaces each field's mark by the text of its expression."""
     ascii_only = source.isascii()
     code = (source[1:] if source.startswith("\ufeff") else source).encode("utf-8")
     blank = bytearray(code.translate(BLANK))
-    # The expressions are the elements of one tuple, which opens before the first f-string does.
+    # The expressions are the elements of one tuple, which opens before the first f-string.
     blank[len(code) - len(code.lstrip(b"\r\n"))] = 0x28
     texts = []
     while len(texts) < len(fields):
@@ -73,7 +73,7 @@ def fill_in(text, source):
 
 
 def byte_offsets(offsets, source):
-    """The offsets in bytes of ascending offsets in characters; a byte order mark is not counted."""
+    """Converts ascending offsets in characters to bytes, without a byte order mark."""
     previous = 1 if source.startswith("\ufeff") else 0
     byte = 0
     found = []
@@ -85,7 +85,7 @@ def byte_offsets(offsets, source):
 
 
 def parse(chosen, starts, source, blank):
-    """Parses the expressions of every other field where they stand. `starts` has the others' places between."""
+    """Parses the expressions of every other field. `starts` has the byte offsets of all, the others too."""
     overlay = blank[:]
     for field, start in zip(chosen, starts[0::2]):
         expression = source[field.start + 1 : field.expression_end].encode()
@@ -98,7 +98,7 @@ def parse(chosen, starts, source, blank):
 
 
 def insert(text, texts):
-    """Replaces each mark, those in the replacements too: f-strings nest no deeper than there are kinds of quotes."""
+    """Replaces each mark, in the replacements too: f-strings nest no deeper than there are kinds of quotes."""
     pieces = text.split(MARK)
     for index in range(1, len(pieces), 2):
         pieces[index] = insert(texts[int(pieces[index])], texts)

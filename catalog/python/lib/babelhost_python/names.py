@@ -1,10 +1,10 @@
-"""Places of names that are no nodes of their own. All offsets are in characters; the source is valid Python."""
+"""Finds names that are not nodes of their own. All offsets are in characters; the source is valid Python."""
 
 BLANKS = frozenset(" \t\f\\\r\n")
 
 
 def skip(source, at, also=""):
-    """Passes over blanks, continued lines, comments, and any of `also`."""
+    """The offset after blanks, continued lines, comments, and any characters of `also`."""
     while True:
         character = source[at]
         if character in BLANKS or character in also:

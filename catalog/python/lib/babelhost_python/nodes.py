@@ -1,6 +1,6 @@
-"""The functions that format nodes, generated from what is known here of the classes' fields.
+"""Generates the functions that format nodes, from the tables of fields here.
 
-A class or a field that is new in a later Python is formatted by what its value turns out to be.
+A class or field that only a later Python has is formatted by the types of its values.
 """
 
 import sys
@@ -20,7 +20,7 @@ LISTS = frozenset(
     "type_ignores".split()
 )
 NUMBERS = frozenset("lineno conversion level simple is_async".split())
-# Always there; all other fields that are single nodes may be null.
+# Never null, unlike all other fields that are single nodes.
 REQUIRED = frozenset("target test iter left right operand func elt slice context_expr subject cls".split())
 VALUE_REQUIRED = frozenset(
     "Assign AugAssign NamedExpr Expr Await YieldFrom Attribute Subscript Starred keyword FormattedValue DictComp "
@@ -29,8 +29,8 @@ VALUE_REQUIRED = frozenset(
 DOCUMENTED = frozenset("Module ClassDef FunctionDef AsyncFunctionDef".split())
 OPERATORS = (_ast.expr_context, _ast.boolop, _ast.operator, _ast.unaryop, _ast.cmpop)
 
-# The place of the name in a class's field, as code: a and b become its offsets; s and t are the node's. The second is
-# for sources that are not ASCII, where a name may be written otherwise than it reads (NFKC).
+# Code that finds the name in a class's field: it sets a and b to its offsets; s and t are the node's. The second one is
+# for sources that are not ASCII, where the name in the tree may differ from the source (NFKC).
 NAMES = {
     ("FunctionDef", "name"): ("a=F(n.name,s+4);b=a+len(n.name)", "a=names.skip(T,s+3);b=names.name_end(T,a)"),
     ("AsyncFunctionDef", "name"): (
@@ -66,7 +66,7 @@ NAME_LISTS = {
 
 
 def install():
-    """Gives each class its functions, which replace themselves by the generated ones when first called."""
+    """Gives each class functions that replace themselves by generated ones at their first call."""
     for base in OPERATORS:
         for operator in base.__subclasses__():
             operator.o = '"%s"' % operator.__name__
@@ -111,7 +111,7 @@ def generate(cls, wide):
         place = NAMES.get((name, field)) if placed else None
         if place is not None:
             code = place[wide]
-            # A second name of one node must not overwrite the first one's variables.
+            # The first name of the node has the variables a and b.
             if field == "asname":
                 code = code.replace("a,b=", "x,y=")
                 span = '"asname_start":{x},"asname_end":{y}'
@@ -141,7 +141,7 @@ def generate(cls, wide):
     else:
         template = ",".join(parts) + "}}"
     source = "def f(n):\n %s\n return f'''%s'''" % ("\n ".join(lines) or "pass", template)
-    # Defined in the scope itself, so that its names are globals of one dictionary, whose look-ups CPython caches.
+    # Defined in the scope, so that its names are globals, whose look-ups CPython caches.
     exec(source, scope)
     function = scope.pop("f")
     setattr(cls, method, function)
@@ -149,7 +149,7 @@ def generate(cls, wide):
 
 
 def value_code(name, field, method, wide):
-    """The code that formats one field, to stand in an f-string."""
+    """The code that formats one field, as part of an f-string."""
     get = "n." + field
     if field in ("ctx", "op"):
         return "{%s.o}" % get
@@ -193,7 +193,7 @@ def any_value(value, wide):
 
 
 def body(statements, method):
-    """Formats the body of what may have a docstring, and marks that."""
+    """Formats the body of a node that may have a docstring, and marks the docstring."""
     if not statements:
         return ""
     texts = [statement.j() for statement in statements] if method == "j" else [each.u() for each in statements]

@@ -1,4 +1,4 @@
-"""The source at hand, and where things are in it: columns in bytes as CPython has them, offsets in characters."""
+"""The current source and places in it: columns in bytes, as CPython has them, and offsets in characters."""
 
 from .request import quote
 
@@ -7,7 +7,7 @@ try:
 except ImportError:
     from bisect import bisect_right
 
-# The globals of the generated functions. The first ones are set for each source; nodes.py adds more.
+# The globals of the generated functions. Those up to F are set for each source; nodes.py adds more.
 scope = {
     "S": [],  # line number → offset of its start
     "M": {},  # line number → {column in bytes: offset}, for lines that are not ASCII
@@ -18,7 +18,7 @@ scope = {
 }
 # The places of all strings.
 spans = []
-# The fields of f-strings whose expressions are to be parsed: see embedded.py.
+# The fields of f-strings whose expressions are parsed again: see embedded.py.
 fields = []
 
 
@@ -34,7 +34,7 @@ def end_of(n):
 
 
 def place(start, end):
-    """The members that tell the place of what lies between two offsets."""
+    """The members of a node that tell its place, by its offsets."""
     starts = scope["S"]
     source = scope["T"]
     line = bisect_right(starts, start, 1) - 1

@@ -1,4 +1,4 @@
-"""Decoding a request line, and its content into text. Uses no module that is written in Python: they load slowly."""
+"""Decodes a request line, and its content into text. Uses no module that is written in Python: they load slowly."""
 
 try:
     from _json import encode_basestring_ascii as quote, make_scanner
@@ -8,11 +8,11 @@ except ImportError:  # an interpreter without CPython's accelerators
 
 
 class Broken(Exception):
-    """A request that does not keep to the native protocol."""
+    """A request that violates the native protocol."""
 
 
 class NotText(Exception):
-    """Content that cannot be decoded, and where."""
+    """Content that cannot be decoded, and the place of the error."""
 
     def __init__(self, **place):
         super().__init__(place["message"])
@@ -24,7 +24,7 @@ def refuse(_):
 
 
 class Settings:
-    """What make_scanner asks of a JSONDecoder: strict JSON, without NaN and Infinity."""
+    """The members of a JSONDecoder that make_scanner uses: strict JSON, without NaN and Infinity."""
 
     strict = True
     object_hook = None
@@ -35,8 +35,8 @@ class Settings:
     memo = {}
 
 
-def scanner_settings():
-    """The Python scanner, where there is no other, asks for more."""
+def make_scan():
+    """The function that parses JSON text. The scanner in Python needs more members than Settings has."""
     try:
         return make_scanner(Settings)
     except AttributeError:
@@ -45,7 +45,7 @@ def scanner_settings():
         return JSONDecoder().scan_once
 
 
-scan = scanner_settings()
+scan = make_scan()
 
 
 def decode(line):
@@ -60,7 +60,7 @@ def decode(line):
     except RecursionError:
         raise Broken("The request is nested too deeply.") from None
     except (StopIteration, ValueError, SystemError, ImportError):
-        # The C scanner takes its error from the module json, and says so in odd ways where that is not loaded.
+        # The C scanner needs the module json for its error, and raises others if that is not loaded.
         raise Broken("The request is not JSON.") from None
     if end != len(text):
         raise Broken("The request is not JSON.")
@@ -72,7 +72,7 @@ def decode(line):
 
 
 def content(value):
-    """The content of a request: a str, or bytes where it came as base64. Raises Broken."""
+    """The content of a request: a str, or bytes if it is in base64. Raises Broken."""
     content = value.get("content")
     if type(content) is not str:
         raise Broken('The request\'s "content" is not a string.')
@@ -86,7 +86,7 @@ def content(value):
 
 
 def from_base64(content):
-    """The bytes of base64 text; nothing foreign in it is passed over. Raises Broken."""
+    """Decodes base64 strictly. Raises Broken."""
     from binascii import a2b_base64, b2a_base64
 
     try:
@@ -126,7 +126,7 @@ def place(content, offset):
 
 
 def decode_file(data):
-    """Text from the bytes of a file."""
+    """Decodes the bytes of a file. Raises NotText."""
     name = declared(data)
     marked = data.startswith(b"\xef\xbb\xbf")
     if marked and name is not None and name.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
@@ -153,7 +153,7 @@ def declared(data):
         line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
         stripped = line.lstrip(b" \t\f")
         if stripped and not stripped.startswith(b"#"):
-            return None  # a declaration in the second line counts only if the first holds no code
+            return None  # PEP 263: the first line may only be a comment or blank
         name = coding(stripped)
         if name is not None:
             return name

@@ -1,7 +1,7 @@
-"""String tokens in source text: where they end, the replacement fields of f-strings, and comments between them.
+"""Finds the ends of string tokens in source text, the replacement fields of f-strings, and comments.
 
-The text is known to be valid Python, and each search begins at a token that CPython has found, so this need not
-understand the rest of the grammar.
+The text is valid Python, and each search begins at a token that CPython has found, so the rest of the grammar does
+not matter here.
 """
 
 LETTERS = frozenset("rRbBuUfFtT")
@@ -9,9 +9,9 @@ BLANKS = frozenset(" \t\f\\\r\n")
 
 
 class Field:
-    """A replacement field: `{start … end}`, with its expression and the fields within its format specification."""
+    """A replacement field: `{start … end}`, the end of its expression, and the fields in its format specification."""
 
-    __slots__ = ("start", "end", "expression", "expression_end", "nested")
+    __slots__ = ("start", "end", "expression_end", "nested")
 
     def __init__(self, start):
         self.start = start
@@ -19,7 +19,7 @@ class Field:
 
 
 class Scanner:
-    """Scans string tokens of one source; collects the fields and the comments that it comes by."""
+    """Scans string tokens of one source, and collects the fields and comments in them."""
 
     def __init__(self, source):
         self.source = source
@@ -97,7 +97,6 @@ class Scanner:
         field = Field(at)
         fields.append(field)
         at += 1
-        field.expression = at
         depth = 0
         while True:
             character = source[at]
@@ -138,7 +137,7 @@ class Scanner:
 
 
 def line_end(source, at):
-    """Where the line of an offset ends, before its line end."""
+    """The end of the line of an offset, without its line end characters."""
     end = source.find("\n", at)
     if end < 0:
         end = len(source)

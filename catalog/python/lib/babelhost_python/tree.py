@@ -1,7 +1,7 @@
-"""From source text to the JSON text of CPython's tree.
+"""Converts source text to the JSON text of CPython's tree.
 
-Each class of node has a method that formats a node in one expression, generated when the first such node is met: that
-is several times as fast as any walk over fields. `j` is for sources in ASCII, where bytes are characters, `u` for others.
+Each class of node has a method that formats a node in one expression, generated at the first such node: this is several
+times as fast as a walk over fields. `j` is for sources in ASCII, where bytes are characters, `u` for others.
 """
 
 import _ast
@@ -12,12 +12,12 @@ from . import nodes, places
 from .request import quote
 from .strings import find_comments
 
-# Line and column numbers up to this are kept as text; it is more than nearly all sources have.
+# The text of line and column numbers up to this is kept. Few sources have larger ones.
 MOST_NUMBERS = 20_000
 
 
 class Numbers:
-    """The text of any number, for sources with more lines, or longer ones, than most."""
+    """Instead of kept_numbers, for sources with more lines, or longer ones."""
 
     __getitem__ = staticmethod(str)
 
@@ -45,7 +45,7 @@ def convert(source):
 
 
 def use(source, starts, wide):
-    """Makes the nodes' functions refer to a source."""
+    """Sets the source that the nodes' functions refer to."""
     places.spans.clear()
     places.fields.clear()
     scope = places.scope
@@ -64,13 +64,13 @@ def use(source, starts, wide):
 
 
 def line_starts(source):
-    """The offset at which each line starts, by its number; index 0 is 0. Lines end as CPython's tokenizer has it."""
+    """The offset of each line, by its number; index 0 is 0. Lines end as for CPython's tokenizer."""
     if "\r" in source:
-        # CRLF is one line end and a lone CR is one; the length must stay.
+        # CRLF and a lone CR are one line end each. The length must not change.
         source = source.replace("\r\n", "\0\n").replace("\r", "\n")
     starts = list(map(add, accumulate(map(len, source.split("\n"))), count(1)))
     starts.pop()
-    # CPython does not count a byte order mark into the first line's columns.
+    # CPython's columns in the first line do not count a byte order mark.
     return [0, 1 if source.startswith("\ufeff") else 0] + starts
 
 
