@@ -110,7 +110,7 @@ describe('a container', () => {
     expect((await request('container/logs', { id })).chunks).toEqual([{ stream: 'stdout', text: 'kept\n' }]);
     const other = await make(shell('echo lost > /file'));
     expect(await ended(other)).toMatchObject({ exitCode: 1 });
-    // What one removed from the image, the other has.
+    // The first container removed busybox in its own layer only.
     expect((await request('container/logs', { id: other })).chunks[0]?.text).toContain('Read-only file system');
   });
 
@@ -288,7 +288,7 @@ describe('a further process', () => {
       .toBeGreaterThanOrEqual(2);
     const { processes } = await request('container/state', { id });
     for (const each of processes) {
-      // Both are the machine's, and the container's main process is no ancestor of the other.
+      // Host ids of processes of babelhost's own, of which neither is an ancestor of the other.
       expect(await readFile(`/proc/${each.pid}/cmdline`, 'utf8')).toContain('/dev/init');
       expect(Date.parse(each.startedAt)).toBeLessThanOrEqual(Date.now());
       expect(each.finishedAt).toBeUndefined();
@@ -407,7 +407,7 @@ describe('containers and hosts', () => {
       await client.request('container/setRunState', { handle, runState: 'running' });
       await client.request('container/commit', { handle });
       await expect.poll(async () => (await client.request('container/logs', { id })).chunks).toHaveLength(1);
-      // They are never answered, or late: nobody waits for them.
+      // These may never be answered.
       client.request('container/copyFrom', { id, path: '/tmp/meddler' }).catch(() => undefined);
       client.request('container/exec', { id, args: ['/bin/sh'], wait: true }).catch(() => undefined);
       const { processes } = await client.request('container/state', { id });

@@ -215,7 +215,7 @@ describe('a host whose store is damaged while drivers run', () => {
     const index = path.join(own, 'index.json');
     await rename(index, `${index}.away`);
     expect((await parse()).status).toBe('ok');
-    // With the driver ends its lease, for which the store is looked into.
+    // The end of the driver releases its lease, for which the store is read.
     await client.request('host/kill', { all: true });
     await expect.poll(() => host.log()).toContain('could not be given back');
     await expect(parse()).rejects.toMatchObject({ kind: 'storageDirty', data: { path: index } });

@@ -1,4 +1,4 @@
-// Definitions of containers on disk: whole whenever whoever writes them is killed, and safe between hosts.
+// Definitions of containers on disk: complete at whatever instant their writer is killed, and safe between hosts.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
@@ -43,7 +43,7 @@ async function create(registry: ContainerRegistry): Promise<string> {
   return (await registry.commit(handle)).id;
 }
 
-/** Commits, and milliseconds after the last of them: with the first ones, it is killed before its first commit is over. */
+/** When a process is killed: after this many commits and milliseconds. The first ones are during its first commit. */
 const instants = [
   [0, 0],
   [0, 3],
@@ -61,13 +61,13 @@ async function killCommitter([commits, delayMs]: (typeof instants)[number], ...a
   const ended = once(child, 'exit');
   let lines = 0;
   for await (const line of createInterface({ input: child.stdout })) {
-    // The first one only says that it begins.
+    // The first line comes before any commit.
     if (line !== '' && lines++ === commits) setTimeout(() => child.kill('SIGKILL'), delayMs);
   }
   await ended;
 }
 
-/** Expects that every definition is whole, and that nothing lies beside what they name. */
+/** Expects that every definition is complete, and that there are no other files. Returns their number. */
 async function expectWhole(): Promise<number> {
   const registry = await openRegistry();
   const names = await readdir(definitions()).catch(() => []);

@@ -1,5 +1,5 @@
-// Containers whose processes hold up, or get into, what babelhost does in them: everything is answered in its time, and
-// what is told of them is so. As a host's lifecycle has it, with short times.
+// Containers whose processes stop or replace what babelhost starts in them: every request is answered within its limits,
+// and truthfully. Through the registry, with short limits.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
@@ -64,7 +64,7 @@ async function copyIn(registry: ContainerRegistry, id: string) {
   return await registry.commit(handle);
 }
 
-/** What it takes, in ms. */
+/** How long `work` takes, in ms. */
 async function time(work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await work();
@@ -123,7 +123,7 @@ describe.each(['runc', 'crun'])('a container that holds up what is started in it
 });
 
 describe('a container in which the copying process was taken over', () => {
-  /** A script in the place of what the runtime would execute for `command`: by `exec`, native/init/copy.c. */
+  /** Replaces what the runtime executes for `command` by a script: for `exec`, that is native/init/copy.c. */
   const replace = async (command: 'run' | 'exec', instead: string) => {
     const program = path.join(place.folder, 'runtime');
     await writeFile(

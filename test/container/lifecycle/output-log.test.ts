@@ -1,4 +1,4 @@
-// The end of what a process wrote, whatever it writes and however.
+// The log of a process's output: its end, within its limit, for any pattern of writes.
 import { PassThrough } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';

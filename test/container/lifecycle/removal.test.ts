@@ -1,5 +1,5 @@
-// Containers whose layers no program can remove by paths: they go when they are destroyed, or are left to a later start,
-// and their store opens all the same. In every setting, for what a container may own differs between them.
+// Containers whose layers cannot be removed by paths: they are removed when they are destroyed or at a later start, and
+// their store opens in any case. In every setting, as the owners of a container's files differ between them.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, cp, lstat, mkdir, readdir, rm } from 'node:fs/promises';
@@ -152,7 +152,7 @@ describe.each(runcSettings)('a destroyed container ($name)', (setting) => {
     await store.withHost(async (client) => {
       const id = await makeContainer(client, await install(client, store));
       for (const script of [makeDeep(10), makeClosed, makeWide]) await run(client, id, script);
-      // As it was removed before.
+      // Node cannot remove it by its path.
       const deep = path.join(store.definitions, id, 'layer', 'upper', 'deep');
       await expect(rm(deep, { recursive: true })).rejects.toMatchObject({ code: 'ENAMETOOLONG' });
       await stopAndDestroy(client, id);
@@ -169,7 +169,7 @@ describe.each(runcSettings)('a destroyed container ($name)', (setting) => {
       const { handle } = await client.request('container/handle', { id });
       await client.request('container/setRunState', { handle, runState: 'stopped' });
       await client.request('container/commit', { handle });
-      // What a removal leaves that got as far as that: folders of the layer, moved up.
+      // The state in the middle of a removal: folders of the layer have been moved up.
       const gone = path.join(store.definitions, '.gone-1-1-killed');
       execFileSync('mv', [path.join(store.definitions, id), gone]);
       execFileSync('mv', [path.join(gone, 'layer', 'upper'), path.join(gone, '0')]);
@@ -199,7 +199,7 @@ describe.each(runcSettings)('a destroyed container ($name)', (setting) => {
     expect(others).toEqual([]);
     expect(await expectUsable(store)).toMatch(/cannot remove .*kept \(EPERM\)/);
     const whole = path.join(store.definitions, left);
-    // All else is gone.
+    // Everything else was removed.
     const names = await readdir(whole, { recursive: true });
     expect(names.filter((name) => name.endsWith('gone'))).toEqual([]);
     const [finding, ...more] = await store.doctor();
