@@ -92,7 +92,7 @@ export class Host implements AsyncDisposable {
     const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
     const logger = options.logger ?? silentLogger();
     const limits = { ...defaultDriverLimits, ...options.limits };
-    makeRoot(root);
+    await makeRoot(root);
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,
@@ -135,7 +135,6 @@ export class Host implements AsyncDisposable {
         () => {
           // Failures are told where a container is booted.
           runtime.prepare().catch(() => undefined);
-          opened.prepareToLease().catch(() => undefined);
         },
       );
       const [metrics, tracer] = await Promise.all([

@@ -1,5 +1,5 @@
-// Content digests, the one name that nobody can forge. OCI image spec, "Descriptors / Digests". Only sha256: what every
-// registry and tool speaks. The specification registers sha512 too, and leaves it to each implementation.
+// Content digests. OCI image spec, "Descriptors / Digests". Only sha256, which every registry and tool has; sha512 is optional
+// by the spec.
 import { createHash, type Hash } from 'node:crypto';
 import { BabelhostError } from '../base/errors.ts';
 
@@ -27,7 +27,7 @@ export function parseDigest(text: string): Digest {
   });
 }
 
-/** What a digest has to be, for whoever wrote `text` in place of one. */
+/** The end of a message about `text`, which is no digest. */
 export function digestForm(text: string): string {
   const form = 'sha256: and 64 hexadecimal digits in lower case';
   return text.startsWith('sha512:')
@@ -45,12 +45,12 @@ export function digestOf(bytes: Uint8Array | string): Digest {
   return finish(createHash('sha256').update(bytes));
 }
 
-/** The digest that a running sha256 `hash` comes to; the hash cannot be used afterwards. */
+/** The digest of a sha256 `hash`, which cannot be used afterwards. */
 export function finish(hash: Hash): Digest {
   return `sha256:${hash.digest('hex')}` as Digest;
 }
 
-/** The error for bytes that are not what their name says; `what` begins a sentence ('Layer 3', 'The manifest'). */
+/** The error for bytes with another digest; `what` begins a sentence ('Layer 3', 'The manifest'). */
 export function digestMismatch(what: string, expected: Digest, actual: Digest): BabelhostError {
   return new BabelhostError(
     'digestMismatch',

@@ -2,7 +2,6 @@
 // brought to one form. OCI image spec v1.1 (image-index, manifest, config); Docker image manifest v2 schema 2.
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../base/errors.ts';
-import { lazy } from '../base/lazy.ts';
 import { isDigest, type Digest } from './digest.ts';
 import type { Platform } from './platform.ts';
 
@@ -17,12 +16,12 @@ export const mediaTypes = {
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
 } as const;
 
-/** The annotation by which an image layout names its images. OCI image spec, "Pre-Defined Annotation Keys". */
+/** The annotation with an image's name in an image layout. OCI image spec, "Pre-Defined Annotation Keys". */
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-/** How each media type that a layer may have is compressed, and what it is called in OCI's form. */
+/** The media types of layers: how they are compressed, and their OCI form. */
 const layerTypes: Readonly<Record<string, { compression: Compression; mediaType: string }>> = {
   [mediaTypes.layer]: { compression: 'none', mediaType: mediaTypes.layer },
   [mediaTypes.layerGzip]: { compression: 'gzip', mediaType: mediaTypes.layerGzip },
@@ -32,26 +31,21 @@ const layerTypes: Readonly<Record<string, { compression: Compression; mediaType:
   'application/vnd.docker.image.rootfs.diff.tar.zstd': { compression: 'zstd', mediaType: mediaTypes.layerZstd },
 };
 
-/** What the schemas below are made of. Each is made once, for a host's first answer waits for them. */
-const parts = lazy(() => {
-  const text = z.string();
-  const optionalText = text.optional();
-  const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-    error: ({ input }) =>
-      typeof input === 'string' && input.startsWith('sha512:')
-        ? 'sha512 is not supported, only sha256'
-        : 'not sha256: and 64 hexadecimal digits in lower case',
-  });
-  const notes = z.record(text, text);
-  const annotations = notes.optional();
-  const descriptor = z.object({
-    mediaType: optionalText,
-    digest,
-    size: z.int().nonnegative(),
-    platform: z.object({ os: text, architecture: text, variant: optionalText }).optional(),
-    annotations,
-  });
-  return { text, optionalText, digest, notes, annotations, descriptor, schemaVersion: z.literal(2) };
+const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
+  error: ({ input }) =>
+    typeof input === 'string' && input.startsWith('sha512:')
+      ? 'sha512 is not supported, only sha256'
+      : 'not sha256: and 64 hexadecimal digits in lower case',
+});
+
+const annotations = z.record(z.string(), z.string()).optional();
+
+const descriptorSchema = z.object({
+  mediaType: z.string().optional(),
+  digest: digestSchema,
+  size: z.int().nonnegative(),
+  platform: z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() }).optional(),
+  annotations,
 });
 
 /** A pointer to content: its digest and its size in bytes. OCI image spec, "Content Descriptors". */
@@ -63,54 +57,49 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-const index = lazy(() => {
-  const { schemaVersion, optionalText, descriptor, annotations } = parts();
-  return z.object({ schemaVersion, mediaType: optionalText, manifests: z.array(descriptor), annotations });
+const indexSchema = z.object({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  manifests: z.array(descriptorSchema),
+  annotations,
 });
 
-const manifest = lazy(() => {
-  const { schemaVersion, optionalText, descriptor, annotations } = parts();
-  return z.object({
-    schemaVersion,
-    mediaType: optionalText,
-    artifactType: optionalText,
-    config: descriptor,
-    layers: z.array(descriptor),
-    annotations,
-  });
+const manifestSchema = z.object({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  config: descriptorSchema,
+  layers: z.array(descriptorSchema),
+  annotations,
 });
 
-const config = lazy(() => {
-  const { text, optionalText, digest, notes } = parts();
-  // Go marshals an empty slice or map as null, and Docker's configurations are full of such.
-  const givenText = text.nullish();
-  const texts = z.array(text);
-  const commandLine = z.union([text, texts]).nullish();
-  const names = z.record(text, z.unknown()).nullish();
-  return z.object({
-    created: optionalText,
-    author: optionalText,
-    architecture: text,
-    os: text,
-    variant: optionalText,
-    config: z
-      .object({
-        User: givenText,
-        Env: texts.nullish(),
-        Entrypoint: commandLine,
-        Cmd: commandLine,
-        WorkingDir: givenText,
-        Labels: notes.nullish(),
-        Volumes: names,
-        ExposedPorts: names,
-        StopSignal: givenText,
-      })
-      .nullish(),
-    rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(digest).nullable() }),
-  });
+// Go marshals an empty slice or map as null, and Docker's configurations are full of such.
+const commandLineSchema = z.union([z.string(), z.array(z.string())]).nullish();
+const setSchema = z.record(z.string(), z.unknown()).nullish();
+
+const configSchema = z.object({
+  created: z.string().optional(),
+  author: z.string().optional(),
+  architecture: z.string(),
+  os: z.string(),
+  variant: z.string().optional(),
+  config: z
+    .object({
+      User: z.string().nullish(),
+      Env: z.array(z.string()).nullish(),
+      Entrypoint: commandLineSchema,
+      Cmd: commandLineSchema,
+      WorkingDir: z.string().nullish(),
+      Labels: z.record(z.string(), z.string()).nullish(),
+      Volumes: setSchema,
+      ExposedPorts: setSchema,
+      StopSignal: z.string().nullish(),
+    })
+    .nullish(),
+  rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(digestSchema).nullable() }),
 });
 
-/** What an image says about how to run it. OCI image spec, "Image Configuration". */
+/** How an image's processes are run. OCI image spec, "Image Configuration". */
 export interface ImageConfig {
   /** `user`, `uid`, `user:group`, `uid:gid` … or '' for root. */
   readonly user: string;
@@ -126,7 +115,7 @@ export interface ImageConfig {
   readonly stopSignal?: string;
 }
 
-/** A configuration with what concerns the image rather than its processes. */
+/** A whole configuration. */
 export interface ImageDocument {
   readonly platform: Platform;
   readonly created?: string;
@@ -152,8 +141,8 @@ export type TopDocument =
   | { readonly kind: 'manifest'; readonly manifest: Manifest };
 
 /**
- * Reads an index or a manifest, in OCI's form or Docker's. Which of both it is, its own content decides: the spec
- * forbids a document that could be read as either.
+ * Reads an index or a manifest, in OCI's form or Docker's, told apart by content: the spec forbids documents that could be
+ * read as either.
  * @throws BabelhostError `imageInvalid` if it is neither, or of a kind that cannot be run.
  */
 export function parseTopDocument(bytes: Buffer, what: string): TopDocument {
@@ -169,7 +158,7 @@ export function parseTopDocument(bytes: Buffer, what: string): TopDocument {
     throw invalid(what, "it is of Docker's old schema 1: push the image again with a tool of this decade");
   }
   if (has('manifests')) return { kind: 'index', manifests: parseIndex(value, what) };
-  const parsed = check(manifest(), value, what);
+  const parsed = check(manifestSchema, value, what);
   if (parsed.layers.some((layer) => /foreign|nondistributable/.test(layer.mediaType ?? ''))) {
     throw invalid(what, 'a layer of it is not distributed with it (a foreign layer), as images of Windows have');
   }
@@ -193,13 +182,13 @@ export function parseTopDocument(bytes: Buffer, what: string): TopDocument {
   };
 }
 
-/** Reads an index whose place says that it is one (index.json). */
+/** Reads an index (index.json). */
 export function parseIndexDocument(bytes: Buffer, what: string): readonly Descriptor[] {
   return parseIndex(parseJson(bytes, what), what);
 }
 
 function parseIndex(value: unknown, what: string): Descriptor[] {
-  return check(index(), value, what).manifests.map((entry) => ({
+  return check(indexSchema, value, what).manifests.map((entry) => ({
     mediaType: entry.mediaType ?? mediaTypes.manifest,
     digest: entry.digest,
     size: entry.size,
@@ -213,7 +202,7 @@ function parseIndex(value: unknown, what: string): Descriptor[] {
  * @throws BabelhostError `imageInvalid`.
  */
 export function parseConfig(bytes: Buffer, what: string): ImageDocument {
-  const parsed = check(config(), parseJson(bytes, what), what);
+  const parsed = checked(configSchema, bytes, what);
   const run = parsed.config ?? {};
   return {
     platform: {
@@ -238,18 +227,28 @@ export function parseConfig(bytes: Buffer, what: string): ImageDocument {
   };
 }
 
+/** The variables of an image's environment by name; one without `=` is empty. */
+export function environmentOf({ env }: Pick<ImageConfig, 'env'>): Record<string, string> {
+  return Object.fromEntries(
+    env.map((text) => {
+      const equals = text.indexOf('=');
+      return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+    }),
+  );
+}
+
 /** Very old images have a string here; Docker runs it with a shell. */
 function commandLine(value: string | string[] | null | undefined): string[] {
   if (typeof value === 'string') return value === '' ? [] : ['/bin/sh', '-c', value];
   return value ?? [];
 }
 
-/** The manifest as the store keeps it: OCI's media types, whatever it came with, so that every OCI tool reads it. */
-export function formatManifest({ config: configuration, layers, annotations: notes }: Manifest): Buffer {
+/** A manifest with OCI's media types, which every OCI tool reads. */
+export function formatManifest({ config, layers, annotations: notes }: Manifest): Buffer {
   return formatJson({
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
-    config: bare(configuration),
+    config: bare(config),
     layers: layers.map(bare),
     ...(Object.keys(notes).length === 0 ? {} : { annotations: notes }),
   });
@@ -264,8 +263,8 @@ export function formatJson(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-function bare({ mediaType, digest: name, size }: Descriptor): Descriptor {
-  return { mediaType, digest: name, size };
+function bare({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
 }
 
 function parseJson(bytes: Buffer, what: string): unknown {
@@ -274,6 +273,14 @@ function parseJson(bytes: Buffer, what: string): unknown {
   } catch (error) {
     throw invalid(what, `it is not JSON (${messageOf(error)})`, error);
   }
+}
+
+/**
+ * Parses JSON and checks it.
+ * @throws BabelhostError `imageInvalid`; `what` begins the sentence.
+ */
+export function checked<Schema extends z.ZodType>(schema: Schema, bytes: Buffer, what: string): z.output<Schema> {
+  return check(schema, parseJson(bytes, what), what);
 }
 
 function check<Schema extends z.ZodType>(schema: Schema, value: unknown, what: string): z.output<Schema> {

@@ -1,39 +1,38 @@
-// The store of images on this machine: the face of this room.
-import type { Logger } from '../base/log.ts';
-import { readInside } from './unpack/read-inside.ts';
-import { silentLogger } from '../base/log.ts';
-import type { Unremoved } from '../base/remove-tree.ts';
+// The store of images on this machine: the public interface of this room.
 import path from 'node:path';
-import { arrivedBlob } from './arriving-blob.ts';
-import type { BuildOptions } from './build/build-into-store.ts';
+import { silentLogger, type Logger } from '../base/log.ts';
+import type { Unremoved } from '../base/remove-tree.ts';
+import { ArrivingBlob } from './arriving-blob.ts';
+import type { BuildOptions } from './build/build-image.ts';
 import type { Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
 import { installImage, type InstallOptions } from './install.ts';
-import { pushFromStore, type PushImageOptions } from './push.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
-import type { FileOwners } from './file-owners.ts';
-import { namesOf } from './names-of.ts';
-import type { Reference } from './reference.ts';
+import type { OperationOptions } from './operation.ts';
+import { pushFromStore } from './push.ts';
+import { namesOf, type Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
+import { storageError } from './storage-errors.ts';
+import { applyAccess } from './store/access.ts';
 import { StoreCore } from './store/core.ts';
 import { findEntry, notInStore } from './store/find-image.ts';
 import { readIndex, type IndexEntry } from './store/index-file.ts';
-import { applyAccess } from './store/access.ts';
-import { makeLayout, makeLayoutFiles, readOwnFile, storeLayout, type StoreAccess } from './store/layout.ts';
-import { allLive } from './store/session.ts';
+import { exists, makeLayout, makeLayoutFiles, storeLayout, type StoreAccess } from './store/layout.ts';
+import { hasLeftovers } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
-import { storageError } from './storage-errors.ts';
+import type { FileOwners } from './unpack/metadata.ts';
+import { readInside } from './unpack/read-inside.ts';
 
 export interface ImageStoreOptions {
   readonly logger?: Logger;
   /** Default: as root, 65536 ids from 1879048192 on; otherwise this user's own id. */
   readonly owners?: FileOwners;
   readonly limits?: Partial<ImageLimits>;
-  /** Whom the store is open to from now on: its owner alone (the default), or everyone, for reading its images. */
+  /** Who may read the store's images with other programs from now on; default `owner`. */
   readonly access?: StoreAccess;
-  /** How to speak to registries: files with mirrors, certificates and credentials; retries; timeouts. */
+  /** Files with mirrors, certificates and credentials; retries; timeouts. */
   readonly registries?: Partial<RegistrySettings>;
   /** How long to wait for another process's change of the store, in milliseconds. Default: a minute. */
   readonly lockTimeoutMs?: number;
@@ -41,7 +40,7 @@ export interface ImageStoreOptions {
   readonly parallelFetches?: number;
 }
 
-/** The right to a root file system: it stays in place until released, in whatever way the store changes. */
+/** Keeps a root file system in place until released, however the store changes. */
 export interface Lease extends AsyncDisposable {
   readonly digest: Digest;
   readonly rootfs: string;
@@ -49,18 +48,18 @@ export interface Lease extends AsyncDisposable {
   release(): Promise<void>;
 }
 
-/** What prune took away. */
+/** What prune removed. */
 export interface Pruned {
   /** Images and other blobs. */
   readonly removed: readonly Digest[];
-  /** Bytes of blobs; unpacked files that went with them are not counted. */
+  /** Bytes of blobs; unpacked files are not counted. */
   readonly freedBytes: number;
 }
 
-/** Above what distributions give to users in /etc/subuid (from 100000) and what systemd takes for its containers. */
+/** Above the ids that distributions give to users in /etc/subuid (from 100000) and that systemd takes for containers. */
 const defaultRootOwners: FileOwners = { kind: 'mapped', base: 1_879_048_192, size: 65_536 };
 
-/** Images at one root folder, shared with other processes. */
+/** The images in one root folder, which is shared with other processes. */
 export class ImageStore implements AsyncDisposable {
   readonly #core: StoreCore;
 
@@ -69,12 +68,12 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * Opens the store at `root`, makes it where there is none, and removes what processes left there that have died.
+   * Opens the store at `root`, makes it where there is none, and removes what dead processes have left.
    * @throws BabelhostError `storageDirty`, `storageFull`, `timeout`, `runtimeMissing`.
    */
   static async open(root: string, options: ImageStoreOptions = {}): Promise<ImageStore> {
     const layout = storeLayout(path.resolve(root), options.access ?? 'owner');
-    makeLayout(layout);
+    await makeLayout(layout);
     applyAccess(layout);
     const core = new StoreCore({
       layout,
@@ -85,8 +84,7 @@ export class ImageStore implements AsyncDisposable {
       lockTimeoutMs: options.lockTimeoutMs ?? 60_000,
       parallelFetches: options.parallelFetches ?? 3,
     });
-    const made = readOwnFile(path.join(layout.root, 'oci-layout')) !== undefined;
-    if (!made || !(await allLive(layout))) {
+    if (!exists(path.join(layout.root, 'oci-layout')) || (await hasLeftovers(layout))) {
       await core.locked(async (workspace) => {
         await makeLayoutFiles(layout, workspace.path);
         if (await core.sweep()) await core.collectIfSound(await readIndex(layout), workspace);
@@ -100,19 +98,19 @@ export class ImageStore implements AsyncDisposable {
     return this.#core.layout.root;
   }
 
-  /** The mode of files that others put into the root, and that are open to whom the store is. */
+  /** The mode for other rooms' files in the root that are as open as the store. */
   get fileMode(): number {
     return this.#core.layout.fileMode;
   }
 
-  /** What could not be removed of images and of work in progress, since this was opened. */
+  /** What of images and of work in progress could not be removed since this was opened. */
   get unremoved(): readonly Unremoved[] {
     return [...this.#core.unremoved.values()];
   }
 
   /**
-   * Fetches an image, verifies and unpacks it, asks `accept`, and enters it, all or nothing. What is there already is
-   * not fetched or unpacked again.
+   * Fetches, verifies and unpacks an image, asks `accept`, and enters it, all or nothing. What the store has already is not
+   * fetched or unpacked again.
    * @throws BabelhostError `imageNotFound`, `imageInvalid`, `imageUnauthorized`, `digestMismatch`, `storageFull`,
    * `timeout`; what `accept` throws; the signal's reason.
    */
@@ -120,13 +118,8 @@ export class ImageStore implements AsyncDisposable {
     const core = this.#core;
     await using workspace = await core.session.workspace();
     try {
-      const { signal, credentials } = options;
-      const opening = { settings: core.settings, work: () => Promise.resolve(workspace.path), signal, credentials };
-      await using source = await openSource(reference, opening);
-      const image = await installImage(core, source, workspace.path, namesOf(reference), options);
-      // It is installed. A failure waits, so that the room which it took is there again when it is told.
-      workspace.removeLater();
-      return image;
+      await using source = await openSource(reference, core.settings, workspace.path, options);
+      return await installImage(core, source, workspace.path, namesOf(reference), options);
     } catch (error) {
       options.signal?.throwIfAborted();
       throw storageError(error, core.layout.root);
@@ -134,13 +127,12 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * Builds the recipe in `folder` (docs: writing a driver; the format: build/recipe.ts) and enters the image, or writes it
-   * to `output` in place of the store.
-   * @throws BabelhostError `imageInvalid` with the line or key of the recipe that cannot be done; `notFound` without one.
+   * Builds the recipe in `folder` (the format: build/recipe.ts), and enters the image or writes it to `output` instead.
+   * @throws BabelhostError `imageInvalid` with the recipe's line or key; `notFound` if there is no recipe.
    */
   async build(folder: string, options: BuildOptions = {}): Promise<StoredImage> {
-    // Most hosts never build: its parts are loaded when one does.
-    const { buildIntoStore } = await import('./build/build-into-store.ts');
+    // Loaded here, as most hosts never build.
+    const { buildIntoStore } = await import('./build/build-image.ts');
     return await buildIntoStore(this.#core, folder, options);
   }
 
@@ -148,7 +140,7 @@ export class ImageStore implements AsyncDisposable {
    * Writes an image of the store to a registry, a layout directory or an archive of one.
    * @throws BabelhostError `imageNotFound`, `imageUnauthorized`, `imageInvalid` for a transport that cannot be written to.
    */
-  async push(nameOrDigest: string, reference: Reference, options: PushImageOptions = {}): Promise<void> {
+  async push(nameOrDigest: string, reference: Reference, options: OperationOptions = {}): Promise<void> {
     const { entry } = await this.#find(nameOrDigest);
     await pushFromStore(this.#core, entry, reference, options);
   }
@@ -159,7 +151,7 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * One image, by its digest or by a name of it; names may be short (`name` is docker.io/library/name:latest).
+   * One image, by its digest or a name, which may be short (`name` is docker.io/library/name:latest).
    * @throws BabelhostError `imageNotFound`.
    */
   async inspect(nameOrDigest: string): Promise<StoredImage> {
@@ -168,8 +160,8 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * Removes images, all in one instant. A root file system that is in use goes when its last lease is released.
-   * @throws BabelhostError `imageNotFound` if one of them is not there: then none is removed.
+   * Removes images, all or none. A root file system in use is removed when its last lease is released.
+   * @throws BabelhostError `imageNotFound` if one of them is not there.
    */
   async remove(digests: readonly Digest[]): Promise<void> {
     await this.#core.locked(async (workspace) => {
@@ -179,7 +171,7 @@ export class ImageStore implements AsyncDisposable {
     });
   }
 
-  /** Removes images that have neither name nor annotation, and whatever no image refers to. */
+  /** Removes images that have neither name nor annotation, and all that no image refers to. */
   async prune(): Promise<Pruned> {
     return await this.#core.locked(async (workspace) => {
       await this.#core.sweep();
@@ -195,20 +187,15 @@ export class ImageStore implements AsyncDisposable {
     });
   }
 
-  /** Does now what the first lease would do: makes this process's presence known to others. */
-  async prepareToLease(): Promise<void> {
-    await this.#core.session.start();
-  }
-
   /**
-   * Keeps an image's root file system in place, unpacking it first if it is not.
-   * @throws BabelhostError `imageNotFound` if the store does not have the image (any more).
+   * Keeps an image's root file system in place, unpacking it first if needed.
+   * @throws BabelhostError `imageNotFound` if the store does not have the image.
    */
   async lease(digest: Digest): Promise<Lease> {
     const core = this.#core;
     await core.leases.take(digest);
     let released: Promise<void> | undefined;
-    const release = () => (released ??= this.#release(digest));
+    const release = () => (released ??= core.release([digest]));
     try {
       const { document } = (await this.#find(digest)).documents;
       const rootfs = core.rootfs(digest);
@@ -221,9 +208,8 @@ export class ImageStore implements AsyncDisposable {
   }
 
   /**
-   * Reads a file of an image; links lead nowhere outside of it.
-   * @throws BabelhostError `imageNotFound`, `notFound` if there is no such file, `imageInvalid` if it is too long or no
-   * file.
+   * Reads a file of an image; links are resolved inside it.
+   * @throws BabelhostError `imageNotFound`; `notFound` if there is no such file; `imageInvalid` if it is too long or no file.
    */
   async read(digest: Digest, file: string, maxBytes: number): Promise<Buffer> {
     await using lease = await this.lease(digest);
@@ -235,30 +221,26 @@ export class ImageStore implements AsyncDisposable {
     return this.#core.unlocked(async (entries) => {
       const entry = findEntry(entries, nameOrDigest);
       if (entry === undefined) throw notInStore(nameOrDigest);
-      return { entry, documents: await this.#core.documents.read(entry.digest) };
+      return { entry, documents: await this.#core.documents(entry.digest) };
     });
   }
 
-  async #release(digest: Digest): Promise<void> {
-    await this.#core.release([digest]);
-  }
-
-  /** Unpacks an image of the store that came in without (a built one), or whose root was lost. */
+  /** Unpacks an image of the store that was entered packed, as built ones are, or whose root was lost. */
   async #unpack(digest: Digest): Promise<void> {
     const core = this.#core;
     await using workspace = await core.session.workspace();
     await using prepared = await core.session.prepareStoreLock();
-    const documents = await core.documents.read(digest);
+    const documents = await core.documents(digest);
     const rootfs = path.join(workspace.path, 'rootfs');
     // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
     await using _held = await core.hold([...new Set(documents.document.diffIds)]);
     const layers = await unpackImage(documents, rootfs, {
       settings: core.settings,
       name: digest,
-      blob: (index) => {
-        const layer = documents.manifest.layers[index];
-        if (layer === undefined) throw new RangeError(`There is no layer ${index}.`);
-        return arrivedBlob(core.blob(layer.digest));
+      blob: (layer) => {
+        const blob = new ArrivingBlob(core.blob(layer.digest));
+        blob.succeed();
+        return blob;
       },
     });
     await core.locked(
@@ -272,7 +254,7 @@ export class ImageStore implements AsyncDisposable {
     );
   }
 
-  /** Ends this process's presence in the store. Leases must be released by then. */
+  /** Ends this process's session in the store. All leases must be released. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#core.session.end();
   }

@@ -1,16 +1,13 @@
 // The images room: references, transports, the store, unpacking, building and pushing. Knows nothing of drivers or of
 // containers. Other rooms import from here only.
 export { isDigest, parseDigest, type Digest } from './digest.ts';
-export type { ImageConfig } from './documents.ts';
-export { environmentOf } from './environment.ts';
-export type { BuildOptions } from './build/build-into-store.ts';
+export { environmentOf, type ImageConfig } from './documents.ts';
+export type { BuildOptions } from './build/build-image.ts';
 export { ImageStore, type ImageStoreOptions, type Lease, type Pruned } from './image-store.ts';
 export type { Accept, Acceptance, Candidate, InstallOptions } from './install.ts';
 export { defaultLimits, type ImageLimits } from './limits.ts';
-export type { FileOwners as OwnerMap } from './file-owners.ts';
 export { formatPlatform, machinePlatform, parsePlatform, type Platform } from './platform.ts';
-export type { OnProgress, Progress } from './progress.ts';
-export type { PushImageOptions } from './push.ts';
+export type { Progress } from './operation.ts';
 export {
   formatName,
   formatReference,

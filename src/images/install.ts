@@ -1,19 +1,18 @@
-// From a reference to an image in the store: fetch, verify, unpack beside, ask, and one rename.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// Installs an image: fetches, verifies and unpacks it beside the store, asks whether to accept it, and commits it.
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ArrivingBlob } from './arriving-blob.ts';
 import { hexOf, type Digest } from './digest.ts';
-import type { ImageConfig } from './documents.ts';
+import type { ImageConfig, LayerDescriptor, Manifest } from './documents.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import { overLimit } from './limits.ts';
-import type { OnProgress } from './progress.ts';
+import type { OperationOptions } from './operation.ts';
 import { machinePlatform, type Platform } from './platform.ts';
 import type { StoreCore } from './store/core.ts';
 import { readIndex, withImage, type IndexEntry } from './store/index-file.ts';
 import { storedImage, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
-import type { Credentials } from './registry/settings.ts';
-import { resolveImage, type ResolvedImage } from './transports/resolve.ts';
+import { resolveImage } from './transports/resolve.ts';
 import type { ImageSource } from './transports/source.ts';
 import { readInside, statInside, type FileInside } from './unpack/read-inside.ts';
 
@@ -21,24 +20,23 @@ import { readInside, statInside, type FileInside } from './unpack/read-inside.ts
 export interface Candidate {
   readonly digest: Digest;
   readonly config: ImageConfig;
-  /** Its root file system, to look at. */
   readonly rootfs: string;
   /**
-   * Reads a file of it; links lead nowhere outside of it.
-   * @param maxBytes - 1 MiB unless given.
+   * Reads a file of its root file system; links are resolved inside that.
+   * @param maxBytes - default 1 MiB.
    * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is too long or no file.
    */
   readonly read: (file: string, maxBytes?: number) => Promise<Buffer>;
   /**
-   * Looks at a file of it, as `read` would find it.
+   * Size and kind of a file, found as `read` does.
    * @throws BabelhostError `notFound` if there is none, `imageInvalid` if it is no file.
    */
   stat(file: string): Promise<FileInside>;
 }
 
-/** How an accepted image is entered. */
+/** How an accepted image is entered into the store. */
 export interface Acceptance {
-  /** Added to those that the image has in the index. */
+  /** Added to those that the index has of the image. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** Instead of the reference's own name. */
   readonly names?: readonly string[];
@@ -47,19 +45,15 @@ export interface Acceptance {
 }
 
 /**
- * Looks at a candidate, with the store's images of that instant (nobody changes them until it has answered, so it must
- * not wait for anything long). To refuse, it throws, and nothing is left of the candidate.
+ * Examines a candidate beside the store's images, under the store's lock: it must not wait for anything long. It refuses
+ * by throwing, and nothing is left of the candidate.
  */
 export type Accept = (candidate: Candidate, current: readonly StoredImage[]) => Promise<Acceptance> | Acceptance;
 
-export interface InstallOptions {
+export interface InstallOptions extends OperationOptions {
   /** Default: this machine's. */
   readonly platform?: Platform | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
   readonly accept?: Accept | undefined;
-  /** For a registry, instead of those that files have. Never logged or stored. */
-  readonly credentials?: Credentials | undefined;
 }
 
 const maxReadBytes = 1024 ** 2;
@@ -67,56 +61,47 @@ const maxReadBytes = 1024 ** 2;
 /**
  * Installs the image that `source` has.
  * @param work - a folder under the store's tmp/, for what is fetched and unpacked.
- * @param names - what it is called unless `accept` says otherwise.
+ * @param names - its names unless `accept` gives others.
  */
 export async function installImage(
   core: StoreCore,
   source: ImageSource,
   work: string,
   names: readonly string[],
-  options: InstallOptions,
+  { signal, onProgress, accept, platform = machinePlatform() }: InstallOptions,
 ): Promise<StoredImage> {
-  const { signal, onProgress, platform = machinePlatform() } = options;
   onProgress?.({ phase: 'resolve', done: 0 });
   const image = await resolveImage(source, platform, core.settings.limits, signal);
-  // Small things of our own are done at once: Node's threads take longer to be asked.
-  mkdirSync(path.join(work, 'blobs'));
-  return await enterImage(core, image, source, work, names, options);
-}
-
-/** Fetches what is missing of an image into `work`/blobs, unpacks it there, and puts all of it into the store. */
-async function enterImage(
-  core: StoreCore,
-  image: ResolvedImage,
-  source: ImageSource,
-  work: string,
-  names: readonly string[],
-  { signal, onProgress, accept }: InstallOptions,
-): Promise<StoredImage> {
   const { manifestDigest: digest, manifest, document } = image;
   const blobs = path.join(work, 'blobs');
-  await using fetching = startFetching(core, image, source, blobs, { signal, onProgress });
-  // From here on it is noticed if the disk does not take something.
+  const blobFile = (part: Digest) => path.join(blobs, hexOf(part));
+  await mkdir(blobs);
+  await writeFile(blobFile(digest), image.manifestBytes);
+  await writeFile(blobFile(manifest.config.digest), image.configBytes);
+  await using fetching = startFetching(core, manifest, source, blobFile, { signal, onProgress });
+  // Before anything is unpacked, so that its sync reports what the disk does not take.
   await using prepared = await core.session.prepareStoreLock();
-  // While we look at it, a root that is there already must stay, and so must layers.
-  const leased = [digest, ...new Set(document.diffIds)];
+  // Of this image, a root or layers that are there already must stay meanwhile.
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- held until the end of the block
-  await using _held = await core.hold(leased, signal);
-  writeFileSync(path.join(blobs, hexOf(digest)), image.manifestBytes);
-  writeFileSync(path.join(blobs, hexOf(manifest.config.digest)), image.configBytes);
+  await using _held = await core.hold([digest, ...new Set(document.diffIds)], signal);
   const present = await core.isUnpacked(digest);
-  let layers: ReadonlyMap<string, string> = new Map();
   const rootfs = present ? core.rootfs(digest) : path.join(work, 'rootfs');
+  const moves = new Map<string, string>();
   if (!present) {
-    layers = await unpackImage({ manifest, document }, rootfs, {
+    const layers = await unpackImage({ manifest, document }, rootfs, {
       settings: core.settings,
       signal: fetching.signal,
       onProgress,
       name: source.name,
-      blob: fetching.layer,
+      blob: fetching.blob,
     });
+    for (const [from, to] of layers) moves.set(from, to);
+    moves.set(rootfs, core.rootfs(digest));
   }
   await fetching.all();
+  for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
+    moves.set(blobFile(part), core.blob(part));
+  }
   const candidate: Candidate = {
     digest,
     config: document.config,
@@ -140,11 +125,6 @@ async function enterImage(
       if (entries.length > core.settings.limits.images) {
         throw overLimit('images', core.settings.limits.images, 'The number of images in the store');
       }
-      const moves = new Map(layers);
-      for (const part of [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) {
-        moves.set(path.join(blobs, hexOf(part)), core.blob(part));
-      }
-      if (!present) moves.set(rootfs, core.rootfs(digest));
       await core.commit({ entries, moves }, workspace);
       const entered = entries.find((other) => other.digest === digest) ?? entry;
       return storedImage(entered, { manifest, document });
@@ -154,9 +134,9 @@ async function enterImage(
   );
 }
 
-/** Layers on their way. Disposing stops what is not there yet. */
+/** Layers that are being fetched. Disposing stops what is not there yet. */
 interface Fetching extends AsyncDisposable {
-  readonly layer: (index: number) => ArrivingBlob;
+  readonly blob: (layer: LayerDescriptor) => ArrivingBlob;
   /** Resolves once all are there, verified. */
   readonly all: () => Promise<void>;
   /** Aborted as soon as any layer failed. */
@@ -166,18 +146,18 @@ interface Fetching extends AsyncDisposable {
 /** Fetches all layers, some at a time, lowest first. */
 function startFetching(
   core: StoreCore,
-  { manifest }: ResolvedImage,
+  { layers }: Manifest,
   source: ImageSource,
-  folder: string,
-  { signal, onProgress }: Pick<InstallOptions, 'signal' | 'onProgress'>,
+  blobFile: (digest: Digest) => string,
+  { signal, onProgress }: OperationOptions,
 ): Fetching {
   const stop = new AbortController();
   const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-  // The same layer may come twice in an image (an empty one often does), and is fetched once.
   const blobs = new Map<Digest, ArrivingBlob>();
-  const distinct = manifest.layers.flatMap((layer, index) => {
+  // An image may have a layer twice (an empty one often): it is fetched once.
+  const distinct = layers.flatMap((layer, index) => {
     if (blobs.has(layer.digest)) return [];
-    const blob = new ArrivingBlob();
+    const blob = new ArrivingBlob(blobFile(layer.digest));
     blobs.set(layer.digest, blob);
     return [{ layer, blob, what: `Layer ${index + 1} of ${source.name}` }];
   });
@@ -186,17 +166,14 @@ function startFetching(
     for (const { layer, blob, what } of queue) {
       try {
         both.throwIfAborted();
-        const file = await fetchBlob(source, layer, folder, core.blob(layer.digest), what, {
+        await fetchBlob(source, layer, blob.file, core.blob(layer.digest), what, {
           signal: both,
-          onFile: (partial) => {
-            blob.begin(partial);
-          },
           onBytes: (done) => {
             blob.grow();
             onProgress?.({ phase: 'fetch', layer: layer.digest, done, total: layer.size });
           },
         });
-        blob.succeed(file);
+        blob.succeed();
       } catch (error) {
         blob.fail(error);
         stop.abort(error);
@@ -206,9 +183,9 @@ function startFetching(
   const workers = Promise.all(Array.from({ length: core.settings.parallelFetches }, worker));
   return {
     signal: both,
-    layer: (index) => {
-      const blob = blobs.get(manifest.layers[index]?.digest as Digest);
-      if (blob === undefined) throw new RangeError(`There is no layer ${index}.`);
+    blob: ({ digest }) => {
+      const blob = blobs.get(digest);
+      if (blob === undefined) throw new RangeError(`There is no layer ${digest}.`);
       return blob;
     },
     all: async () => {

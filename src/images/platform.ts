@@ -1,4 +1,4 @@
-// Platforms as OCI names them (GOOS and GOARCH), and the choice of one from an index.
+// Platforms by their OCI names (GOOS and GOARCH), and how well one serves another.
 import { arch, platform } from 'node:os';
 import { BabelhostError } from '../base/errors.ts';
 

@@ -3,35 +3,26 @@ import { link, mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../base/errors.ts';
 import { hexOf, type Digest } from './digest.ts';
-import { mediaTypes } from './documents.ts';
-import type { OnProgress } from './progress.ts';
+import type { OperationOptions } from './operation.ts';
 import { formatReference, type DockerReference, type Reference } from './reference.ts';
-import type { Credentials } from './registry/settings.ts';
 import type { StoreCore } from './store/core.ts';
 import type { IndexEntry } from './store/index-file.ts';
 import { writeLayout } from './transports/write-layout.ts';
-
-export interface PushImageOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  /** For a registry, instead of those that files have. Never logged or stored. */
-  readonly credentials?: Credentials | undefined;
-}
 
 /** Writes the image of `entry` to `reference`. */
 export async function pushFromStore(
   core: StoreCore,
   entry: IndexEntry,
   reference: Reference,
-  { signal, onProgress, credentials }: PushImageOptions,
+  { signal, onProgress, credentials }: OperationOptions,
 ): Promise<void> {
-  const { manifest, document } = await core.documents.read(entry.digest);
+  const { manifest } = await core.documents(entry.digest);
   const parts = [manifest.config, ...manifest.layers];
   await using workspace = await core.session.workspace();
   const blobs = path.join(workspace.path, 'blobs');
   await mkdir(blobs);
   const file = (digest: Digest) => path.join(blobs, hexOf(digest));
-  // Links of our own: the image may be removed from the store while it goes out.
+  // Links, as the image may be removed from the store meanwhile.
   for (const digest of new Set([entry.digest, ...parts.map((part) => part.digest)]))
     await link(core.blob(digest), file(digest));
   switch (reference.transport) {
@@ -39,7 +30,6 @@ export async function pushFromStore(
       const { pushImage } = await import('./registry/push.ts');
       const image = {
         manifest: await readFile(file(entry.digest)),
-        mediaType: mediaTypes.manifest,
         blobs: parts,
         file,
         mountFrom: await core.unlocked((entries) => mountSources(core, entries, reference)),
@@ -50,18 +40,9 @@ export async function pushFromStore(
     }
     case 'oci':
     case 'oci-archive': {
-      const descriptor = {
-        mediaType: mediaTypes.manifest,
-        digest: entry.digest,
-        size: entry.size,
-        platform: document.platform,
-      };
-      await writeLayout(
-        reference,
-        { descriptor, blobs: [entry.digest, ...parts.map(({ digest }) => digest)], blob: file },
-        core.settings.limits.manifestBytes,
-        signal,
-      );
+      const blobDigests = [entry.digest, ...parts.map(({ digest }) => digest)];
+      const { manifestBytes } = core.settings.limits;
+      await writeLayout(reference, { entry, blobs: blobDigests, blob: file }, manifestBytes, signal);
       return;
     }
     default:
@@ -73,7 +54,7 @@ export async function pushFromStore(
   }
 }
 
-/** The repositories of the reference's registry that, by the names of the store's images, should have a blob. */
+/** The repositories of the reference's registry that should have a blob, by the names of the store's images. */
 async function mountSources(
   core: StoreCore,
   entries: readonly IndexEntry[],
@@ -88,7 +69,7 @@ async function mountSources(
       return repository === reference.repository ? [] : [repository];
     });
     if (repositories.length === 0) continue;
-    const { manifest } = await core.documents.read(digest);
+    const { manifest } = await core.documents(digest);
     for (const part of [manifest.config, ...manifest.layers]) {
       const known = sources.get(part.digest) ?? new Set();
       for (const repository of repositories) known.add(repository);

@@ -1,5 +1,5 @@
-// Where an image comes from: the field's transports (containers-transports(5)) and, for docker://, the grammar of
-// distribution/reference with Docker's normalisation. Pure text: touches neither files nor network.
+// References to images: the transports of containers-transports(5) and, for docker://, the grammar of distribution/reference
+// with Docker's normalisation. Pure text: touches neither files nor network.
 import { BabelhostError } from '../base/errors.ts';
 import { digestForm, isDigest, type Digest } from './digest.ts';
 
@@ -42,7 +42,7 @@ const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'docker-da
 /** distribution/reference: a repository's path, without its domain. */
 const repositoryLimit = 255;
 
-/** What a reference may have at most; distribution's own bounds (255 + host + 128 + 71) and PATH_MAX lie below. */
+/** Above distribution's own limits (255 + host + 128 + 71) and PATH_MAX. */
 const referenceLimit = 8192;
 
 function refuse(reference: string, position: number, reason: string): never {
@@ -243,5 +243,22 @@ function checkRepository(text: string, start: number, repository: string): void 
       refuse(text, position + valid, reason);
     }
     position += component.length + 1;
+  }
+}
+
+/** The names in the store of an image that came from `reference`. */
+export function namesOf(reference: Reference): string[] {
+  switch (reference.transport) {
+    case 'docker': {
+      const { transport, registry, repository, tag } = reference;
+      return tag === undefined ? [] : [formatName({ transport, registry, repository, tag })];
+    }
+    case 'oci':
+    case 'oci-archive':
+      return reference.name === undefined ? [] : [reference.name];
+    case 'docker-archive':
+      return reference.name === undefined ? [] : [formatName(parseName(reference.name))];
+    case 'docker-daemon':
+      return isDigest(reference.name) ? [] : [formatName(parseName(reference.name))];
   }
 }

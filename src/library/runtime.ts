@@ -53,7 +53,7 @@ export class Runtime implements AsyncDisposable {
   static async open(options: RuntimeOptions = {}): Promise<Runtime> {
     const root = path.resolve(options.root ?? defaultRoot());
     const { logger = silentLogger(), configFactory = defaultConfigFactory } = options;
-    makeRoot(root);
+    await makeRoot(root);
     const containers = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,

@@ -122,9 +122,9 @@ try {
 }
 `,
   );
-  // The first is that of the blob, if the store had it; the second that of the file, from where its layer is kept; the
-  // third is the archive's own.
-  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=?link,linkat:error=EMLINK:when=3'];
+  // strace counts for each thread. On the main one, the first link is the file's, from where its layer is kept, and the
+  // second the archive's own.
+  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=?link,linkat:error=EMLINK:when=2'];
   const run = (store: string, bytes: number) =>
     execFileSync('strace', [...inject, process.execPath, program, path.join(scratch, store), String(bytes)], {
       encoding: 'utf8',

@@ -2,7 +2,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { probeLock } from '../../src/images/store/lock-probe.ts';
 import { acquireLock, prepareLock, tryLock } from '../../src/images/store/lock.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { lockProcesses } from './support/lock-processes.ts';
@@ -67,10 +66,10 @@ describe('a lock that is prepared', () => {
     const folder = await temporaryFolder();
     const file = path.join(folder, 'lock');
     await writeFile(file, '');
-    await using prepared = prepareLock(file, folder);
-    expect(await probeLock(process.pid, file)).toBe(false);
+    await using prepared = await prepareLock(file, folder);
+    expect(await isFree(file)).toBe(true);
     const lock = await prepared.acquire(options);
-    expect(await probeLock(process.pid, file)).toBe(true);
+    expect(await isFree(file)).toBe(false);
     await lock.release();
     expect(await lockProcesses(file)).toEqual([]);
   });
@@ -79,7 +78,7 @@ describe('a lock that is prepared', () => {
     const folder = await temporaryFolder();
     const file = path.join(folder, 'lock');
     {
-      await using prepared = prepareLock(file, folder);
+      await using prepared = await prepareLock(file, folder);
       expect(await lockProcesses(file)).toHaveLength(1);
       if (when !== 'is not wanted') {
         const signal = AbortSignal.abort(new Error('cancelled'));
@@ -98,14 +97,14 @@ describe('a lock that is prepared', () => {
     onTestFinished(() => {
       vi.unstubAllEnvs();
     });
-    await using prepared = prepareLock(file, folder);
+    await using prepared = await prepareLock(file, folder);
     // Not synced before.
     await expect(prepared.acquire(options)).rejects.toThrow(/wrote 'locked'/);
   });
 
   it('says what is wrong with the folder, which is not the disk', async () => {
     const folder = await temporaryFolder();
-    const prepared = prepareLock(path.join(folder, 'lock'), path.join(folder, 'nothing'));
+    const prepared = await prepareLock(path.join(folder, 'lock'), path.join(folder, 'nothing'));
     await expect(prepared.acquire(options)).rejects.toMatchObject({
       kind: 'containerFailed',
       message: expect.stringMatching(/nothing.*ENOENT/) as unknown,

@@ -8,7 +8,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { lockProcesses } from './support/lock-processes.ts';
 
 describe('a store that another process uses', () => {
-  it('is told of us before we lease anything, where we say so; what stood in the way is not remembered', async () => {
+  it('has a session of ours from our first change on; a failure to start it is not remembered', async () => {
     const folder = await temporaryFolder();
     const sessions = (): Promise<string[]> => readdir(path.join(folder, 'sessions'));
     await (await ImageStore.open(folder))[Symbol.asyncDispose]();
@@ -17,10 +17,10 @@ describe('a store that another process uses', () => {
     onTestFinished(() => {
       vi.unstubAllEnvs();
     });
-    await expect(store.prepareToLease()).rejects.toMatchObject({ kind: 'runtimeMissing' });
+    await expect(store.prune()).rejects.toMatchObject({ kind: 'runtimeMissing' });
     expect(await sessions()).toEqual([]);
     vi.unstubAllEnvs();
-    await Promise.all([store.prepareToLease(), store.prepareToLease()]);
+    await Promise.all([store.prune(), store.prune()]);
     expect(await sessions()).toHaveLength(1);
     await store[Symbol.asyncDispose]();
     expect(await sessions()).toEqual([]);
@@ -62,7 +62,6 @@ describe("a store's session whose lock process is killed", () => {
       expect(rest).toEqual([]);
       process.kill(killed ?? NaN, 'SIGKILL');
       await expect.poll(() => lockProcesses(file)).not.toContain(killed);
-      await store.prepareToLease();
       await store.prune();
       expect(await tryLock(file)).toBe(undefined);
       expect(await lockProcesses(file)).toHaveLength(1);

@@ -1,5 +1,5 @@
-// Builds an image from a recipe's folder into a folder of blobs: layers, configuration, manifest. Without Docker, and
-// without network unless the recipe's base is in a registry. The same files and recipe give the same digests.
+// Builds images from recipes: layers, configuration, manifest. Needs no Docker, and no network unless the recipe's base is in
+// a registry. The same files and recipe give the same digests.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError } from '../../base/errors.ts';
@@ -8,49 +8,99 @@ import {
   formatJson,
   formatManifest,
   mediaTypes,
-  type ImageDocument,
+  parseConfig,
   type LayerDescriptor,
   type Manifest,
 } from '../documents.ts';
 import { fetchBlob } from '../fetch-blob.ts';
+import type { OperationOptions } from '../operation.ts';
 import { machinePlatform, parsePlatform, type Platform } from '../platform.ts';
-import type { OnProgress } from '../progress.ts';
-import { parseReference, type Reference } from '../reference.ts';
+import { formatName, formatReference, parseName, parseReference, type Reference } from '../reference.ts';
+import { storageError } from '../storage-errors.ts';
 import type { StoreCore } from '../store/core.ts';
-import type { Credentials } from '../registry/settings.ts';
+import { readIndex, withImage, type IndexEntry } from '../store/index-file.ts';
+import { storedImage, type ImageDocuments, type StoredImage } from '../store/stored-image.ts';
 import { openSource } from '../transports/open.ts';
 import { resolveImage, type ResolvedImage } from '../transports/resolve.ts';
-import { parseConfig } from '../documents.ts';
+import { writeLayout } from '../transports/write-layout.ts';
 import { FileCollector } from './collect-files.ts';
-import { recipeError, type Recipe } from './recipe.ts';
+import { readRecipe, recipeError, type Recipe } from './recipe.ts';
 import { writeLayer } from './write-layer.ts';
 
-/** A built image, its blobs in a folder. */
-export interface BuiltImage {
+/** Its credentials are for a base in a registry. */
+export interface BuildOptions extends OperationOptions {
+  /** Default: the recipe's. */
+  readonly name?: string | undefined;
+  /** Default: the recipe's, or this machine's. */
+  readonly platform?: Platform | undefined;
+  /** Where to write the image instead of the store: an `oci:` or `oci-archive:` reference. */
+  readonly output?: Reference | undefined;
+}
+
+/** A built image, whose blobs are files. */
+interface BuiltImage extends ImageDocuments {
   readonly digest: Digest;
   readonly manifestBytes: Buffer;
-  readonly manifest: Manifest;
-  readonly document: ImageDocument;
 }
 
-export interface BuildImageOptions {
-  readonly platform?: Platform | undefined;
-  /** For the base's registry. */
-  readonly credentials?: Credentials | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
-
-/** What the configuration of a base says, whatever is in it: what we do not know of is kept. */
+/** A base's configuration; members that are unknown here are kept. */
 type ConfigJson = Record<string, unknown>;
 
+/** Builds the recipe in `folder`. In the store, its root file system is unpacked when the image is first used. */
+export async function buildIntoStore(core: StoreCore, folder: string, options: BuildOptions): Promise<StoredImage> {
+  const { signal, output } = options;
+  if (output !== undefined && output.transport !== 'oci' && output.transport !== 'oci-archive') {
+    throw new BabelhostError(
+      'imageInvalid',
+      `An image cannot be written to ${formatReference(output)} when it is built: write it to oci:DIR[:TAG] or oci-archive:FILE[:TAG], or push it afterwards.`,
+      { reference: formatReference(output), reason: 'output' },
+    );
+  }
+  const recipe = await readRecipe(path.resolve(folder));
+  const named = options.name ?? recipe.name;
+  const names = named === undefined ? [] : [formatName(parseName(named))];
+  await using workspace = await core.session.workspace();
+  const blobs = path.join(workspace.path, 'blobs');
+  try {
+    const built = await buildImage(core, path.resolve(folder), recipe, blobs, options);
+    const parts = [built.digest, built.manifest.config.digest, ...built.manifest.layers.map(({ digest }) => digest)];
+    const size = built.manifestBytes.length;
+    const entry: IndexEntry = {
+      digest: built.digest,
+      size,
+      platform: built.document.platform,
+      names,
+      annotations: {},
+    };
+    const blob = (part: Digest) => path.join(blobs, hexOf(part));
+    if (output !== undefined) {
+      await writeLayout(output, { entry, blobs: parts, blob }, core.settings.limits.manifestBytes, signal);
+      return storedImage(entry, built);
+    }
+    await using prepared = await core.session.prepareStoreLock();
+    return await core.locked(
+      async (changing) => {
+        const entries = withImage(await readIndex(core.layout), entry, []);
+        const moves = new Map(parts.map((part) => [blob(part), core.blob(part)]));
+        await core.commit({ entries, moves }, changing);
+        return storedImage(entries.find(({ digest }) => digest === built.digest) ?? entry, built);
+      },
+      signal,
+      prepared,
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw storageError(error, core.layout.root);
+  }
+}
+
 /** Builds `recipe`, which was read from `folder`, into the folder `blobs`. */
-export async function buildImage(
+async function buildImage(
   core: StoreCore,
   folder: string,
   recipe: Recipe,
   blobs: string,
-  { platform: wanted, credentials, signal, onProgress }: BuildImageOptions,
+  { platform: wanted, credentials, signal, onProgress }: BuildOptions,
 ): Promise<BuiltImage> {
   const platform = wanted ?? (recipe.platform === undefined ? machinePlatform() : parsePlatform(recipe.platform));
   const created = sourceDate();
@@ -62,7 +112,7 @@ export async function buildImage(
   const layers: LayerDescriptor[] = [...(base?.manifest.layers ?? [])];
   const diffIds: Digest[] = [...(base?.document.diffIds ?? [])];
   const collector = new FileCollector(folder, recipe);
-  // A recipe of folders only still has a layer that makes them.
+  // Directories without a layer still need one that has them.
   const recipeLayers =
     recipe.layer.length === 0 && recipe.directories.length > 0 ? [{ files: [], executables: [] }] : recipe.layer;
   for (const [index, recipeLayer] of recipeLayers.entries()) {
@@ -101,27 +151,25 @@ async function fetchBase(
   text: string,
   platform: Platform,
   blobs: string,
-  { credentials, signal }: Pick<BuildImageOptions, 'credentials' | 'signal'>,
+  options: OperationOptions,
 ): Promise<ResolvedImage> {
-  await using source = await openSource(inFolder(parseReference(text), folder), {
-    settings: core.settings,
-    work: () => Promise.resolve(path.dirname(blobs)),
-    signal,
-    credentials,
-  });
+  const { signal } = options;
+  const reference = inFolder(parseReference(text), folder);
+  await using source = await openSource(reference, core.settings, path.dirname(blobs), options);
   const image = await resolveImage(source, platform, core.settings.limits, signal);
   for (const [index, layer] of image.manifest.layers.entries()) {
-    await fetchBlob(source, layer, blobs, core.blob(layer.digest), `Layer ${index + 1} of ${source.name}`, { signal });
+    const target = path.join(blobs, hexOf(layer.digest));
+    await fetchBlob(source, layer, target, core.blob(layer.digest), `Layer ${index + 1} of ${source.name}`, { signal });
   }
   return image;
 }
 
-/** A path in a recipe is relative to the recipe. */
+/** Paths in a recipe are relative to it. */
 function inFolder(reference: Reference, folder: string): Reference {
   return 'path' in reference ? { ...reference, path: path.resolve(folder, reference.path) } : reference;
 }
 
-/** OCI image spec, "Image Configuration": the base's, with what the recipe says in place of what that says. */
+/** The base's configuration with the recipe's over it. OCI image spec, "Image Configuration". */
 function configuration(
   recipe: Recipe,
   baseBytes: Buffer | undefined,

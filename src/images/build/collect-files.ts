@@ -1,5 +1,4 @@
-// Gathers what a layer of a recipe names into a sorted list of entries: the same files give the same list on every
-// machine, whatever order its folders are in.
+// Collects the files of a recipe's layer into a sorted list of entries, which is the same on every machine.
 import { access, constants, glob, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -17,7 +16,7 @@ export class FileCollector {
   readonly #folder: string;
   readonly #recipeFile: string;
   readonly #libraries = new LibraryFinder();
-  /** Folders that an earlier layer has: naming them again would undo what that says of them. */
+  /** Folders of earlier layers: another entry would undo their metadata. */
   readonly #folders = new Set<string>();
   readonly #hasBase: boolean;
 
@@ -27,7 +26,7 @@ export class FileCollector {
     this.#hasBase = recipe.base !== undefined;
   }
 
-  /** The entries of a layer, folders before what is in them. Of two entries with one name the later one counts. */
+  /** The entries of a layer, folders before what is in them. Of two with one name the later one counts. */
   async collect(layer: RecipeLayer, directories: readonly string[]): Promise<WrittenEntry[]> {
     const entries = new Map<string, WrittenEntry>();
     const add = (entry: WrittenEntry) => {
@@ -39,7 +38,7 @@ export class FileCollector {
     }
     for (const files of layer.files) await this.#files(files, add);
     for (const { name, to } of layer.executables) await this.#executable(name, to, add);
-    // Without a base nobody else makes the folders on the way; with one, they are as the base has them.
+    // With a base, the folders above are as it has them.
     if (!this.#hasBase) {
       for (const name of [...entries.keys()]) {
         for (let at = path.dirname(name); at !== '.' && !entries.has(at); at = path.dirname(at)) {
@@ -83,7 +82,7 @@ export class FileCollector {
     for (const folder of createRequire(this.#recipeFile).resolve.paths(name) ?? []) {
       const candidate = path.join(folder, name);
       try {
-        // The package's exports may hide its package.json from require.resolve, so the folders are gone through here.
+        // Folder by folder, as a package's exports may hide its package.json from require.resolve.
         createRequire(path.join(candidate, 'package.json')).resolve('./package.json');
         return candidate;
       } catch (error) {
@@ -123,7 +122,7 @@ export class FileCollector {
     if (files.libraries) await this.#addLibraries(source, add);
   }
 
-  /** Keeps a link whose target goes along, or is nowhere; others are followed. True if it was kept. */
+  /** Keeps a link whose target is collected too, or is missing; others are followed. True if it was kept. */
   async #link({ source, within, to, add }: Walk): Promise<boolean> {
     const link = await readlink(source);
     let target: string | undefined;
@@ -224,7 +223,7 @@ function nameInArchive(place: string): string {
   return path.posix.normalize(place).replace(/^\/+/, '').replace(/\/+$/, '');
 }
 
-/** Sorts a folder right before what is in it: '/' comes before every byte that a name can have but a few. */
+/** Sorts a folder right before what is in it. */
 function sortKey(entry: WrittenEntry): Buffer {
   return Buffer.from(entry.name.replaceAll('/', '\u0001'));
 }

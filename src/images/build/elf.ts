@@ -1,9 +1,9 @@
-// Reads from an ELF file what its loader will need: the interpreter and the dynamic section's names. System V ABI,
-// "Program Loading and Dynamic Linking". The packages that read ELF leave out the dynamic section or read whole files.
+// Reads what an ELF file's loader needs: the interpreter and the dynamic section's names. System V ABI, "Program Loading and
+// Dynamic Linking". Packages that read ELF leave out the dynamic section, or read whole files.
 import type { FileHandle } from 'node:fs/promises';
 import { openRegularFile } from '../../base/regular-file.ts';
 
-/** What a program or shared library asks of the loader. */
+/** What a program or shared library needs of the loader. */
 export interface ElfFile {
   /** Class, byte order and machine together: only files with the same can be loaded into one process. */
   readonly machine: string;
@@ -24,7 +24,7 @@ const DT_STRSZ = 10;
 const DT_RPATH = 15;
 const DT_RUNPATH = 29;
 
-/** No real file comes near these; a broken or hostile one shall not keep us busy. */
+/** Far above real files, against broken and hostile ones. */
 const programHeadersLimit = 1024;
 const dynamicLimit = 64 * 1024;
 const stringsLimit = 16 * 1024 ** 2;
@@ -61,7 +61,7 @@ export async function readElf(file: string): Promise<ElfFile | undefined> {
     const dynamic = await readDynamic(handle, segments, read);
     return { machine, ...(interpreter === undefined ? {} : { interpreter }), ...dynamic };
   } catch (error) {
-    // Every read out of bounds is a RangeError of Buffer's: the file says one thing and is another.
+    // A read out of bounds: the file is broken.
     if (error instanceof RangeError) return undefined;
     throw error;
   } finally {
@@ -112,7 +112,7 @@ async function readDynamic(
   }
   const address = values.get(DT_STRTAB)?.[0];
   const size = values.get(DT_STRSZ)?.[0];
-  // The table's address is one in memory: the segment that is loaded there tells where it is in the file.
+  // The table's address is in memory: its segment tells where that is in the file.
   const load = segments.find(
     (other) =>
       other.type === PT_LOAD &&
@@ -145,7 +145,7 @@ class Fields {
     return this.#little ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
   }
 
-  /** An address, an offset or a size. Tags with the highest bits set come out inexact, and none of them is ours. */
+  /** An address, an offset or a size. Tags with the highest bits set are inexact, and not used here. */
   word(bytes: Buffer, at: number): number {
     if (!this.wide) return this.integer(bytes, at);
     return Number(this.#little ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));

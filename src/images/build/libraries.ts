@@ -1,5 +1,5 @@
-// Finds the shared libraries that programs of this machine need, as its loader would (ld.so(8)), and the places where the
-// loader will find them in an image, which has no cache of libraries.
+// Finds the shared libraries that programs of this machine need, as its loader does (ld.so(8)), and places for them where the
+// loader finds them in an image, without a cache.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readElf, type ElfFile } from './elf.ts';
@@ -15,10 +15,10 @@ export class MissingLibraryError extends Error {
   override readonly name = 'MissingLibraryError';
 }
 
-/** Searched by glibc's and musl's loaders without being told. */
+/** The folders that glibc's and musl's loaders search. */
 const standardFolders = ['/lib', '/usr/lib', '/lib64', '/usr/lib64', '/lib32', '/usr/lib32', '/usr/local/lib'];
 
-/** Looks libraries up, remembering what it has read: the files of an image need much the same. */
+/** Finds libraries, and reads each only once: the files of an image need much the same. */
 export class LibraryFinder {
   readonly #elves = new Map<string, Promise<ElfFile | undefined>>();
   #cache: Promise<ReadonlyMap<string, readonly string[]>> | undefined;
@@ -34,13 +34,13 @@ export class LibraryFinder {
       return true;
     };
     if (elf.interpreter !== undefined) {
-      // The file names it, and may have come from anywhere: of this machine's files it gets no other than a loader.
+      // The file may be from anybody, and name any file of this machine: only a loader may get into the image.
       if (!(await this.#fits(elf.interpreter, elf))) throw missing(elf.interpreter, file);
       add({ to: elf.interpreter, source: elf.interpreter });
     }
     const pending: { file: string; elf: ElfFile; rpath: readonly string[] }[] = [{ file, elf, rpath: [] }];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      // An object's RPATH counts for what it loads in turn, unless it has a RUNPATH, which counts for itself only.
+      // An object's RPATH counts for what it loads too, unless it has a RUNPATH, which counts for itself only.
       const own = next.elf.runpath.length > 0 ? [] : expand(next.elf.rpath, next.file);
       const rpath = [...own, ...next.rpath];
       for (const name of next.elf.needed) {
@@ -53,7 +53,7 @@ export class LibraryFinder {
     return [...found.values()];
   }
 
-  /** What an ELF file asks of the loader; undefined for any other file. */
+  /** Undefined if the file is no ELF file. */
   elf(file: string): Promise<ElfFile | undefined> {
     const known = this.#elves.get(file);
     if (known !== undefined) return known;
@@ -78,7 +78,7 @@ export class LibraryFinder {
       if (await this.#fits(file, elf)) return { to: file, source: file };
     }
     const standard = new Set(standardFolders);
-    // Debian's loaders know the folders of their architecture (/lib/x86_64-linux-gnu), where libc is too.
+    // Debian's loaders also search the folders of their architecture (/lib/x86_64-linux-gnu), where libc is.
     const cached = await this.#fromCache('libc.so.6', elf);
     const home = cached === undefined ? undefined : path.dirname(cached);
     if (home !== undefined) {
@@ -87,7 +87,7 @@ export class LibraryFinder {
     }
     const file = await this.#fromCache(name, elf);
     if (file !== undefined) {
-      // In the image nothing tells the loader of a folder in /etc/ld.so.conf: the library goes where it looks anyway.
+      // The image has no /etc/ld.so.conf, so the library goes into a folder that the loader searches anyway.
       return { to: standard.has(path.dirname(file)) ? file : path.join(home ?? '/usr/lib', name), source: file };
     }
     for (const folder of standard) {
@@ -130,9 +130,9 @@ function expand(folders: readonly string[], file: string): string[] {
     .map((folder) => path.normalize(folder));
 }
 
-/** The loader's cache, by `ldconfig -p`; where there is no such program (musl), the folders are searched instead. */
+/** The loader's cache, by `ldconfig -p`; empty where there is no such program (musl). */
 async function readCache(): Promise<ReadonlyMap<string, readonly string[]>> {
-  // Loaded when it is needed: execa is a hundred modules, a fifth of the host's start.
+  // Loaded here, as execa is a fifth of the host's start.
   const { execa } = await import('execa');
   const files = new Map<string, string[]>();
   for (const program of ['/sbin/ldconfig', '/usr/sbin/ldconfig']) {

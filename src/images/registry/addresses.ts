@@ -1,8 +1,8 @@
-// Which addresses are the internet's, and which belong to this machine or to a network of its own.
+// Which IP addresses are public, and which belong to this machine or to a private network.
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
-/** IPv4 addresses that are not reachable everywhere: IANA's special-purpose registry, multicast and the reserved rest. */
+/** IPv4 networks that are not public: IANA's special-purpose registry, multicast and the reserved rest. */
 const specialIpv4: readonly (readonly [string, number])[] = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -20,7 +20,7 @@ const specialIpv4: readonly (readonly [string, number])[] = [
   ['224.0.0.0', 3],
 ];
 
-/** The same within IPv6's unicast addresses; Teredo's and 6to4's have IPv4 addresses in them. */
+/** The same of IPv6's unicast addresses; Teredo's and 6to4's contain IPv4 addresses. */
 const specialIpv6: readonly (readonly [string, number])[] = [
   ['2001::', 23],
   ['2001:db8::', 32],
@@ -28,12 +28,12 @@ const specialIpv6: readonly (readonly [string, number])[] = [
   ['3fff::', 20],
 ];
 
-/** NAT64 (RFC 6052): networks without IPv4 reach the internet's hosts at these. */
+/** NAT64 (RFC 6052): how networks without IPv4 reach IPv4 hosts. */
 const nat64 = '64:ff9b::';
 
 const special = new BlockList();
 for (const [network, prefix] of specialIpv4) {
-  // A rule for IPv4 counts for addresses of the form ::ffff:1.2.3.4 too.
+  // BlockList applies IPv4 rules to ::ffff:1.2.3.4 too.
   special.addSubnet(network, prefix, 'ipv4');
   special.addSubnet(`${nat64}${network}`, 96 + prefix, 'ipv6');
 }
@@ -45,8 +45,8 @@ unicastIpv6.addSubnet(nat64, 96, 'ipv6');
 unicastIpv6.addSubnet('::ffff:0:0', 96, 'ipv6');
 
 /**
- * Whether an address is the internet's: reachable everywhere, and of no network that this machine is in.
- * @param networks - that the machine is in, as `1.2.3.4/24`.
+ * Whether an address is public, and in no network that this machine is in.
+ * @param networks - those that it is in, as `1.2.3.4/24`.
  */
 export function isPublic(address: string, networks: readonly string[] = ownNetworks()): boolean {
   const version = isIP(address);

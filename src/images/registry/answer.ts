@@ -1,4 +1,4 @@
-// What a registry answered: its headers, and its body within bounds.
+// A registry's answers: headers, and bodies within limits of size and time.
 import { errors, type Dispatcher } from 'undici';
 
 /** A registry's answer. The body must be read or destroyed. */
@@ -10,10 +10,10 @@ export interface Answer {
   readonly url: URL;
 }
 
-/** An answer of a token service, or of an error, is short. */
+/** For the answers of token services, and of errors. */
 const answerLimit = 1024 ** 2;
 
-/** How long an answer of no interest may take to end for its connection to be kept, in milliseconds. */
+/** How long a discarded answer may take to end, for its connection to be kept, in milliseconds. */
 const discardMs = 1000;
 
 /** A header's first value. */
@@ -31,14 +31,14 @@ export function retryAfter(answer: Answer): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
-/** Lets go of an answer whose body is of no interest. */
+/** Discards an answer's body. */
 export async function discard(answer: Answer): Promise<void> {
   await answer.body.dump({ limit: answerLimit, signal: AbortSignal.timeout(discardMs) }).catch(() => undefined);
 }
 
 /**
  * A whole body, cut one byte after `limit`.
- * @param withinMs - how long it may take in all. What takes longer fails as a connection does on which nothing comes.
+ * @param withinMs - how long it may take in all; then it fails as an idle connection does.
  */
 export async function readBounded(answer: Answer, limit: number, withinMs: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
@@ -59,28 +59,23 @@ export async function readBounded(answer: Answer, limit: number, withinMs: numbe
   return Buffer.concat(pieces).subarray(0, limit + 1);
 }
 
-/** A whole body of an answer that is short, as text. */
+/** The whole body of a short answer, as text. */
 export async function readText(answer: Answer, withinMs: number): Promise<string> {
   return (await readBounded(answer, answerLimit, withinMs)).toString('utf8');
 }
 
-/** What a registry writes about an error. OCI distribution spec, "Error Codes". */
-export async function registryWords(answer: Answer, withinMs: number): Promise<string> {
-  let text: string;
+/** A registry's message about an error, or ''. OCI distribution spec, "Error Codes". */
+export async function registryMessage(answer: Answer, withinMs: number): Promise<string> {
   try {
-    text = await readText(answer, withinMs);
-  } catch {
-    return '';
-  }
-  try {
-    const value = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
-    const first = value.errors?.[0];
-    const words = [first?.code, first?.message].filter((word) => typeof word === 'string');
-    return words
+    const value = JSON.parse(await readText(answer, withinMs)) as { errors?: { code?: unknown; message?: unknown }[] };
+    const { code, message } = value.errors?.[0] ?? {};
+    const texts = [code, message].filter((text) => typeof text === 'string');
+    return texts
       .join(': ')
       .replace(/\p{Cc}/gu, ' ')
       .slice(0, 300);
   } catch {
+    // Broken off, or in another form.
     return '';
   }
 }

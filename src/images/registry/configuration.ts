@@ -1,10 +1,11 @@
-// Where a repository is fetched from: mirrors, other locations, insecure registries. containers-registries.conf(5),
-// version 2: `[[registry]]` with prefix, location, insecure, blocked and `[[registry.mirror]]`.
+// The registries' configuration: mirrors, other locations, insecure registries. containers-registries.conf(5), version 2:
+// `[[registry]]` with prefix, location, insecure, blocked and `[[registry.mirror]]`.
+import { readFile } from 'node:fs/promises';
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { DockerReference } from '../reference.ts';
-import { readOrUndefined } from '../store/layout.ts';
+import { ifThere } from '../store/layout.ts';
 
 const mirror = z.object({
   location: z.string().min(1),
@@ -26,17 +27,17 @@ const configuration = z.looseObject({ registry: z.array(registry).default([]) })
 
 type Registry = z.output<typeof registry>;
 
-/** A place that has a repository. */
+/** A repository at a host. */
 export interface Endpoint {
   /** `host[:port]`. */
   readonly host: string;
   readonly repository: string;
-  /** Whether http, and https with a certificate that nobody vouches for, will do. */
+  /** Whether http, and https with any certificate, is accepted. */
   readonly insecure: boolean;
 }
 
 /**
- * The places to try for a reference, in order: mirrors first, if it is to be read.
+ * The places to try for a reference, in order: mirrors first, except to push.
  * @throws BabelhostError `imageUnauthorized` if the configuration blocks the registry; `imageInvalid` if it is malformed.
  */
 export async function endpointsOf(
@@ -76,7 +77,7 @@ export async function endpointsOf(
 }
 
 /**
- * The hosts that the registries' configuration names, whatever for: as a registry's location or as its mirror.
+ * The hosts that the configuration names, as registries' locations or mirrors.
  * @throws BabelhostError `imageInvalid` if it is malformed.
  */
 export async function namedHosts(files: readonly string[]): Promise<Pick<Endpoint, 'host' | 'insecure'>[]> {
@@ -89,7 +90,7 @@ export async function namedHosts(files: readonly string[]): Promise<Pick<Endpoin
 
 async function readRegistries(files: readonly string[]): Promise<Registry[]> {
   for (const file of files) {
-    const bytes = await readOrUndefined(file);
+    const bytes = await ifThere(readFile(file));
     if (bytes === undefined) continue;
     try {
       return configuration.parse(parse(bytes.toString('utf8'))).registry;
@@ -106,7 +107,7 @@ async function readRegistries(files: readonly string[]): Promise<Registry[]> {
   return [];
 }
 
-/** The entry with the longest prefix that is the beginning of `name`, in whole parts. */
+/** The entry with the longest prefix of `name`, in whole components. */
 function mostSpecific(registries: readonly Registry[], name: string): Registry | undefined {
   let best: Registry | undefined;
   let length = -1;

@@ -1,4 +1,4 @@
-// The connections to one registry and to where it sends on: certificates, proxies, timeouts.
+// The connections to one registry and to the hosts that it redirects to: certificates, proxies, timeouts.
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { getCACertificates } from 'node:tls';
@@ -7,7 +7,7 @@ import { systemErrorCode } from '../../base/errors.ts';
 import type { RegistrySettings } from './settings.ts';
 import { isLoopback, publicLookup, type NamedHost, type Targets } from './targets.ts';
 
-/** What certs.d has for a host. */
+/** The certificates in certs.d for a host. */
 interface HostCertificates {
   readonly ca: string[];
   readonly cert?: string;
@@ -16,16 +16,15 @@ interface HostCertificates {
 
 /** How hosts are connected to. */
 interface Way {
-  /** Whether it is the registry itself, which alone is shown the client's certificate that is for it. */
+  /** Whether it is the registry itself: no other host gets the client certificate. */
   readonly own: boolean;
-  /** Whether a certificate that nobody vouches for will do. */
+  /** Whether any certificate is accepted. */
   readonly insecure: boolean;
   /** Whether its name may resolve to any address. */
   readonly named: boolean;
   readonly proxied: boolean;
 }
 
-/** Connections for the requests to one registry, and for those to hosts that it sends on to. */
 export class Connections implements AsyncDisposable {
   readonly #registry: NamedHost;
   readonly #targets: Targets;
@@ -50,14 +49,14 @@ export class Connections implements AsyncDisposable {
     return new Connections(registry, targets, settings, certificates);
   }
 
-  /** What makes the connections for a request to `url`. */
+  /** The dispatcher for a request to `url`. */
   for(url: URL): Dispatcher {
     const named = this.#targets.named(url);
     const way: Way = {
       own: named === this.#registry,
       insecure: named?.insecure === true,
       named: named !== undefined,
-      // As Go's tools do: what is on this machine is not reached through a proxy.
+      // As in Go's tools, no proxy for this machine.
       proxied: !isLoopback(url.host),
     };
     const key = JSON.stringify(way);
@@ -74,14 +73,13 @@ export class Connections implements AsyncDisposable {
     const timeouts = {
       headersTimeout: answerTimeoutMs,
       bodyTimeout: idleTimeoutMs,
-      // A registry that is waited for is answered by its next request, not by holding a connection.
       keepAliveTimeout: 4_000,
     };
     const plain = { timeout, ...(way.named ? {} : { lookup: publicLookup }) };
     const tls = () => ({ ...plain, ...tlsOptions(this.#certificates, way) });
     if (!way.proxied) return new Agent({ ...timeouts, connect: connector(plain, tls) });
     const connect = tls();
-    // Tunnels for TLS alone: proxies seldom allow any to the ports of plain http, which they forward.
+    // Tunnels only for TLS: proxies seldom allow them to the ports of plain http, which they forward.
     return new EnvHttpProxyAgent({ ...timeouts, connect, requestTls: connect, proxyTunnel: false });
   }
 
@@ -92,14 +90,13 @@ export class Connections implements AsyncDisposable {
 
 function tlsOptions({ ca, cert, key }: HostCertificates, { own, insecure }: Way) {
   return {
-    // Those of Node, those of the system, and the host's own.
     ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...ca])],
     ...(!own || cert === undefined || key === undefined ? {} : { cert, key }),
     rejectUnauthorized: !insecure,
   };
 }
 
-/** Connects with or without TLS; what TLS needs is loaded at the first connection that uses it. */
+/** Connects with or without TLS, whose certificates are loaded by the first connection that needs them. */
 function connector(
   plainOptions: buildConnector.BuildOptions,
   tls: () => buildConnector.BuildOptions,

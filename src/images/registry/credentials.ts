@@ -1,9 +1,9 @@
-// The credentials that people already have: Docker's config.json, podman's auth.json, and the helpers that these name.
-// containers-auth.json(5); docker-credential-helpers' protocol. What is found here goes to its registry and nowhere else:
-// not into logs, errors or files.
+// Credentials in Docker's config.json, podman's auth.json, and the helpers that these name. containers-auth.json(5);
+// docker-credential-helpers' protocol. They go only to their registry: not into logs, errors or files.
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { BabelhostError } from '../../base/errors.ts';
-import { readOrUndefined } from '../store/layout.ts';
+import { ifThere } from '../store/layout.ts';
 import type { Credentials } from './settings.ts';
 
 const entry = z.looseObject({
@@ -20,10 +20,10 @@ const file = z.looseObject({
   credsStore: z.string().optional(),
 });
 
-/** How long a credential helper may take: it may ask a key ring, but nobody can type an answer to it. */
+/** How long a credential helper may take, in milliseconds: it may ask a key ring, but nobody can type an answer. */
 const helperTimeoutMs = 30_000;
 
-/** Docker Hub's place in these files is this address, from the time when it had an index. */
+/** Docker Hub's key in these files. */
 const dockerHubKey = 'https://index.docker.io/v1/';
 
 /**
@@ -36,7 +36,7 @@ export async function findCredentials(
   files: readonly string[],
 ): Promise<Credentials | undefined> {
   for (const path of files) {
-    const bytes = await readOrUndefined(path);
+    const bytes = await ifThere(readFile(path));
     if (bytes === undefined) continue;
     const found = await fromFile(path, bytes, host, repository);
     if (found !== undefined) return found;
@@ -54,7 +54,7 @@ async function fromFile(
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch {
-    // The parser's message would quote the file, which is full of secrets.
+    // Not the parser's message, which quotes the file.
     throw unusable(path, 'it is not JSON');
   }
   const parsed = file.safeParse(value);
@@ -72,7 +72,7 @@ async function fromFile(
   return credsStore === undefined ? undefined : await fromHelper(path, credsStore, key);
 }
 
-/** The repository, its folders, its host: the most specific first. */
+/** The repository, the paths above it, and its host: the most specific first. */
 function keysFor(host: string, repository: string): string[] {
   const keys: string[] = [];
   for (let name = `${host}/${repository}`; name !== ''; name = name.slice(0, Math.max(0, name.lastIndexOf('/')))) {
@@ -81,7 +81,7 @@ function keysFor(host: string, repository: string): string[] {
   return keys;
 }
 
-/** Keys may be addresses, and Docker Hub has many names. */
+/** A key as a name: keys may be URLs, and Docker Hub has several names. */
 function normalised(key: string): string {
   const name = key.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '');
   return /^(?:index\.docker\.io|registry-1\.docker\.io|docker\.io)(?:\/v1)?$/.test(name) ? 'docker.io' : name;
@@ -106,7 +106,7 @@ function fromEntry(path: string, found: z.output<typeof entry>): Credentials | u
 async function fromHelper(path: string, helper: string, key: string): Promise<Credentials | undefined> {
   if (!/^[\w.-]+$/.test(helper)) throw unusable(path, 'the name of a credential helper in it is no name');
   const program = `docker-credential-${helper}`;
-  // Loaded by those who have a helper: it is a hundred modules.
+  // Loaded when a helper is used, as it has a hundred modules.
   const { execa } = await import('execa');
   const { stdout, exitCode, failed, ...rest } = await execa(program, ['get'], {
     input: key,

@@ -1,12 +1,12 @@
-// What goes wrong with a registry: what may go right another time, and what each failure means to a person.
+// The failures of requests to registries: which are retried, and their errors.
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import { registryWords, retryAfter, type Answer } from './answer.ts';
+import { registryMessage, retryAfter, type Answer } from './answer.ts';
 import { isLoopback, type TargetError } from './targets.ts';
 
-/** Statuses that say "not now". */
+/** Statuses of answers that may be others later. */
 export const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
 
-/** What goes wrong on a connection that may go right on the next. */
+/** Codes of failures that may pass. */
 const passingCodes: readonly string[] = [
   'ECONNRESET',
   'EPIPE',
@@ -19,32 +19,27 @@ const passingCodes: readonly string[] = [
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
 ];
 
-/** Whom was asked, and how. */
+/** The request's registry, and its settings. */
 export interface Asked {
   readonly host: string;
   readonly repository: string;
   readonly withCredentials: boolean;
-  /** How often a request was made again. */
+  /** How often a request is made again. */
   readonly retries: number;
   /** How long the whole of a short answer may take, in milliseconds. */
   readonly answerTimeoutMs: number;
 }
 
-/** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
+/** The error for an answer with an unexpected status; reads the registry's message from it. */
 export async function refusalOf(
   answer: Answer,
   what: string,
   { host, repository, withCredentials, retries, answerTimeoutMs }: Asked,
 ): Promise<BabelhostError> {
   const { status } = answer;
-  const words = await registryWords(answer, answerTimeoutMs);
-  const said = words === '' ? '' : ` The registry says: ${words}`;
-  const data = {
-    registry: host,
-    repository,
-    status,
-    ...(words === '' ? {} : { message: words }),
-  };
+  const message = await registryMessage(answer, answerTimeoutMs);
+  const said = message === '' ? '' : ` The registry says: ${message}`;
+  const data = { registry: host, repository, status, ...(message === '' ? {} : { message }) };
   if (status === 401 || status === 403) {
     const hint = !withCredentials
       ? `it may not exist, or need credentials: log in with 'docker login ${host}', 'podman login' or 'skopeo login'`
@@ -62,24 +57,17 @@ export async function refusalOf(
     return new BabelhostError(
       'overloaded',
       `${host} asks for fewer requests (429) and was asked for ${what} ${retries + 1} times: try again later.${said}`,
-      {
-        ...data,
-        reason: 'tooManyRequests',
-        retryAfterMs: retryAfter(answer) ?? null,
-      },
+      { ...data, reason: 'tooManyRequests', retryAfterMs: retryAfter(answer) ?? null },
     );
   }
   return new BabelhostError(
     'imageNotFound',
     `${host} failed to give ${what} (status ${status}): try again later, or ask whoever runs it.${said}`,
-    {
-      ...data,
-      reason: 'registryFailed',
-    },
+    { ...data, reason: 'registryFailed' },
   );
 }
 
-/** The error of a place that a registry sends on to and that is not asked. */
+/** The error of a redirect that is refused. */
 export function badTarget(
   { host, repository }: Asked,
   location: string,
@@ -90,17 +78,11 @@ export function badTarget(
   return new BabelhostError(
     'imageInvalid',
     `${host} sends on to ${location.slice(0, 200)}, which is refused: ${why}.`,
-    {
-      registry: host,
-      repository,
-      location: location.slice(0, 1000),
-      ...data,
-      reason,
-    },
+    { registry: host, repository, location: location.slice(0, 1000), ...data, reason },
   );
 }
 
-/** The error of a place that only the configuration could have named. */
+/** The error of a redirect to a host that only the configuration may name. */
 export function unnamedTarget(asked: Asked, url: URL, { reason, message, address }: TargetError): BabelhostError {
   const insecure = url.protocol === 'http:' && !isLoopback(url.host) ? ' and insecure = true' : '';
   return badTarget(
@@ -112,7 +94,7 @@ export function unnamedTarget(asked: Asked, url: URL, { reason, message, address
   );
 }
 
-/** The error of a request that had no answer. */
+/** The error of a request without an answer. */
 export function unreachable({ host, repository }: Asked, error: unknown, url: URL): BabelhostError {
   const code = deepCode(error);
   const certificate = code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code);
@@ -120,14 +102,9 @@ export function unreachable({ host, repository }: Asked, error: unknown, url: UR
     ? `its certificate is not accepted (${code}): put its authority's certificate into /etc/containers/certs.d/${host}/ca.crt`
     : `${messageOf(error)}: is the name right, and does the network reach it`;
   return new BabelhostError(
-    isTimeout(code) ? 'timeout' : 'imageNotFound',
+    /TIMEOUT|ETIMEDOUT/.test(code ?? '') ? 'timeout' : 'imageNotFound',
     `The registry ${url.host} cannot be reached: ${hint}.`,
-    {
-      registry: url.host,
-      repository,
-      reason: 'unreachable',
-      ...(code === undefined ? {} : { code }),
-    },
+    { registry: url.host, repository, reason: 'unreachable', ...(code === undefined ? {} : { code }) },
     { cause: error },
   );
 }
@@ -138,11 +115,7 @@ export function isPassing(error: unknown): boolean {
   return code !== undefined && passingCodes.includes(code);
 }
 
-function isTimeout(code: string | undefined): boolean {
-  return code !== undefined && /TIMEOUT|ETIMEDOUT/.test(code);
-}
-
-/** A system error's code, where undici may have wrapped it. */
+/** The code of a system error, which undici may have wrapped. */
 export function deepCode(error: unknown): string | undefined {
   for (let at = error, depth = 0; at !== undefined && depth < 4; depth += 1) {
     const code = systemErrorCode(at);

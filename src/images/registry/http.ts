@@ -1,8 +1,7 @@
-// One registry over HTTP: authenticates, follows redirects, and tries again what may pass.
+// Requests to one registry over HTTP: authentication, redirects, retries.
 //
-// Node's own HTTP client (undici) and this, in place of oci-registry-client: that has no cancelling, no bounds on what
-// it reads into memory, no retries, resuming, proxies or private authorities, decodes a manifest before its digest can
-// be taken, and prints a token service's answer to stderr. What would be left of it is a parser of one header.
+// With undici rather than oci-registry-client: that has no cancelling, no limits on what it reads into memory, no retries,
+// resuming, proxies or private authorities, decodes manifests before they are verified, and writes tokens to stderr.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errors, request } from 'undici';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
@@ -26,12 +25,12 @@ import { apiHost, isLoopback, TargetError, Targets } from './targets.ts';
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** A function, as a request that is tried again needs its body again. */
+  /** Called for each try. */
   readonly body?: () => string | Buffer | AsyncIterable<Uint8Array>;
   readonly signal?: AbortSignal | undefined;
-  /** Not tried again: the caller does that, as it knows what has been done. */
+  /** No retries: the caller does them, as it knows what has been done. */
   readonly once?: boolean;
-  /** Made over https, or to where the configuration says that http will do, even if the registry speaks http. */
+  /** Needs https, or a configuration that allows http, even if the registry speaks http. */
   readonly secret?: boolean;
 }
 
@@ -49,7 +48,7 @@ export interface RegistryOptions {
   readonly logger: Logger;
 }
 
-/** Requests to the registry that has one repository. */
+/** Requests about one repository. */
 export class Registry implements AsyncDisposable {
   readonly repository: string;
   readonly host: string;
@@ -57,7 +56,7 @@ export class Registry implements AsyncDisposable {
   readonly #options: RegistryOptions;
   readonly #targets: Targets;
   readonly #connections: Connections;
-  /** Where the registry is: its scheme is found out at the first request. */
+  /** Where the registry is, found out by the first request. */
   #base: Promise<URL> | undefined;
   #encrypted = false;
   readonly #authorization: Authorization;
@@ -76,13 +75,10 @@ export class Registry implements AsyncDisposable {
       credentials,
       actions,
       answerTimeoutMs: this.settings.answerTimeoutMs,
-      send: async ({ url, method, headers, body }, signal) =>
-        await this.#persist(method, url, {
-          headers,
-          signal,
-          secret: true,
-          ...(body === undefined ? {} : { body: () => body }),
-        }),
+      send: ({ url, method, headers, body }, signal) => {
+        const options = { headers, signal, secret: true, ...(body === undefined ? {} : { body: () => body }) };
+        return this.#persist(method, url, options);
+      },
     });
   }
 
@@ -95,9 +91,9 @@ export class Registry implements AsyncDisposable {
   /**
    * Makes a request.
    * @param place - an absolute URL (of an upload), or a path below /v2/REPOSITORY/.
-   * @returns the answer with whatever status the registry gave at last, once it is authenticated and redirected.
-   * @throws BabelhostError `imageUnauthorized` if the registry refuses; `imageNotFound` with data.reason `unreachable`;
-   * `overloaded` if it asks to wait longer than it is tried.
+   * @returns the answer, of any status, after authentication, redirects and retries.
+   * @throws BabelhostError `imageUnauthorized` if no challenge can be met; `imageNotFound` or `timeout` with data.reason
+   * `unreachable`; `imageInvalid` for a redirect that is refused.
    */
   async request(method: Method, place: string | URL, options: RequestOptions = {}): Promise<Answer> {
     const base = await this.#locate(options.signal);
@@ -108,12 +104,19 @@ export class Registry implements AsyncDisposable {
     return await this.#persist(method, url, options);
   }
 
-  /** The error for an answer that is not what was hoped for; reads the registry's own words from it. */
+  /** The error for an answer with an unexpected status; reads the registry's message from it. */
   async refusal(answer: Answer, what: string): Promise<BabelhostError> {
     return refusalOf(answer, what, this.#asked());
   }
 
-  /** The error for a body that cannot be read, however often it is asked for. */
+  /** Waits before a transfer that broke off is tried again, longer with each failure in a row. */
+  async backOff(failures: number, signal: AbortSignal | undefined): Promise<void> {
+    const { backOffMs, maxBackOffMs } = this.settings;
+    const wait = Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs);
+    await sleep(wait, undefined, signal === undefined ? {} : { signal });
+  }
+
+  /** The error for a body that cannot be read. */
   failure(error: unknown, answer: Answer): BabelhostError {
     return unreachable(this.#asked(), error, answer.url);
   }
@@ -125,7 +128,7 @@ export class Registry implements AsyncDisposable {
     return { host, repository, withCredentials: credentials !== undefined, retries, answerTimeoutMs };
   }
 
-  /** Finds out whether the registry speaks https; http is tried only on this machine or where insecure is allowed. */
+  /** Where the registry is. http is tried only on this machine, or where the configuration says insecure. */
   async #locate(signal: AbortSignal | undefined): Promise<URL> {
     this.#base ??= this.#probe(signal);
     try {
@@ -143,14 +146,13 @@ export class Registry implements AsyncDisposable {
     const { host, insecure } = this.#options.endpoint;
     const secure = new URL(`https://${apiHost(host)}`);
     const plain = new URL(`http://${apiHost(host)}`);
-    // On this machine http is no risk and comes first, as all that TLS needs takes longer to load than the question takes.
-    // A server that speaks TLS answers it with 400, or not at all.
+    // On this machine http is no risk. A server that speaks TLS answers it with 400, or not at all.
     if (isLoopback(host)) return (await this.#answers(plain, signal)) ? plain : secure;
     if (!insecure) return secure;
     return (await this.#answers(secure, signal)) ? secure : plain;
   }
 
-  /** Whether something like a registry is at an address. */
+  /** Whether an HTTP server answers at an address. */
   async #answers(base: URL, signal: AbortSignal | undefined): Promise<boolean> {
     try {
       const answer = await this.#once('GET', new URL('/v2/', base), { signal });
@@ -158,13 +160,13 @@ export class Registry implements AsyncDisposable {
       return answer.status !== 400;
     } catch (error) {
       signal?.throwIfAborted();
-      // Nobody is there at all: neither way will do.
+      // No server is there, with TLS or without.
       if (deepCode(error) === 'ECONNREFUSED') throw unreachable(this.#asked(), error, base);
       return false;
     }
   }
 
-  /** One request, tried again as long as there is hope. */
+  /** One request, with retries. */
   async #persist(method: Method, url: URL, options: RequestOptions): Promise<Answer> {
     const { retries, backOffMs, maxBackOffMs } = this.#options.settings;
     const { signal } = options;
@@ -176,21 +178,17 @@ export class Registry implements AsyncDisposable {
         wait = Math.max(wait, retryAfter(answer) ?? 0);
         if (wait > maxBackOffMs) return answer;
         await discard(answer);
-        this.#options.logger.debug(
-          { registry: this.host, status: answer.status, wait, attempt },
-          'registry asks to wait',
-        );
+        const { status } = answer;
+        this.#options.logger.debug({ registry: this.host, status, wait, attempt }, 'registry asks to wait');
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof BabelhostError) throw error;
         if (!isPassing(error) || options.once === true || attempt >= retries)
           throw unreachable(this.#asked(), error, url);
-        this.#options.logger.debug(
-          { registry: this.host, error: messageOf(error), wait, attempt },
-          'connection failed',
-        );
+        const cause = messageOf(error);
+        this.#options.logger.debug({ registry: this.host, error: cause, wait, attempt }, 'connection failed');
       }
-      // Spread, so that clients which were refused together do not come back together.
+      // Spread, so that clients that were refused together do not retry together.
       await sleep(wait * (0.75 + Math.random() / 2), undefined, signal === undefined ? {} : { signal });
     }
   }
@@ -215,7 +213,7 @@ export class Registry implements AsyncDisposable {
     throw badTarget(this.#asked(), url.href, 'tooMany', `it is one of more than ${redirectLimit}`);
   }
 
-  /** One request, which is not made if the registry has no business with the place. */
+  /** One request, refused if the registry may not send us to its URL. */
   async #once(method: Method, url: URL, options: RequestOptions): Promise<Answer> {
     try {
       this.#targets.check(url, this.#encrypted || options.secret === true);
@@ -229,7 +227,7 @@ export class Registry implements AsyncDisposable {
     const authorization = this.#authorization.for(url);
     const { connectTimeoutMs, answerTimeoutMs } = this.settings;
     const late = new AbortController();
-    // An answer without end of interim ones (1xx), at each of which undici waits anew. What is sent takes its time.
+    // undici's timeout begins anew at each interim answer (1xx). A body may take its time to send.
     const timer = setTimeout(() => {
       if (body === undefined) late.abort(new errors.HeadersTimeoutError());
     }, connectTimeoutMs + answerTimeoutMs);
@@ -238,7 +236,7 @@ export class Registry implements AsyncDisposable {
       dispatcher: this.#connections.for(url),
       headers: {
         'user-agent': 'babelhost',
-        // Blobs are compressed already, and what is verified are the bytes as they are.
+        // Digests are of the bytes as they are stored.
         'accept-encoding': 'identity',
         ...headers,
         ...(authorization === undefined ? {} : { authorization }),
@@ -248,7 +246,7 @@ export class Registry implements AsyncDisposable {
     }).finally(() => {
       clearTimeout(timer);
     });
-    // Who lets go of a body before its end (as it is too long, say) is told of that by an event, which must find somebody.
+    // Destroying a body before its end emits an error, which needs a listener.
     response.body.on('error', () => undefined);
     return { status: response.statusCode, headers: response.headers, body: response.body, url };
   }

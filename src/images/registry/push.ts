@@ -1,27 +1,25 @@
-// Pushing an image to a registry: blobs that it has are left alone or mounted from another of its repositories, the rest
-// goes up in chunks and is taken up again where it broke off. OCI distribution spec, "Push".
-import { open, type FileHandle } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+// Pushes an image to a registry: mounts blobs from other repositories of it where they are, and uploads the rest in chunks,
+// resuming where the connection broke. OCI distribution spec, "Push".
+import { open } from 'node:fs/promises';
 import { BabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Digest } from '../digest.ts';
-import type { Descriptor } from '../documents.ts';
-import type { OnProgress } from '../progress.ts';
+import { mediaTypes, type Descriptor } from '../documents.ts';
+import type { OperationOptions } from '../operation.ts';
 import { formatName, type DockerReference } from '../reference.ts';
 import { endpointsOf } from './configuration.ts';
 import { findCredentials } from './credentials.ts';
 import { discard, headerOf, type Answer } from './answer.ts';
 import { isPassing } from './failures.ts';
 import { Registry } from './http.ts';
-import type { Credentials, RegistrySettings } from './settings.ts';
+import type { RegistrySettings } from './settings.ts';
 
-/** How much goes up in one request, in bytes: what is lost at most when a connection breaks. */
+/** Bytes of one request: what is sent again when a connection breaks. */
 const chunkBytes = 8 * 1024 ** 2;
 
-/** An image to be pushed, its blobs files of this machine. */
+/** An image to push, whose blobs are files of this machine. */
 export interface PushedImage {
   readonly manifest: Buffer;
-  readonly mediaType: string;
   /** Configuration and layers. */
   readonly blobs: readonly Descriptor[];
   readonly file: (digest: Digest) => string;
@@ -29,13 +27,10 @@ export interface PushedImage {
   readonly mountFrom: (digest: Digest) => readonly string[];
 }
 
-export interface PushOptions {
+export interface PushOptions extends OperationOptions {
   readonly settings: RegistrySettings;
   readonly logger: Logger;
   readonly parallel: number;
-  readonly credentials?: Credentials | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
 }
 
 /**
@@ -61,7 +56,7 @@ export async function pushImage(reference: DockerReference, image: PushedImage, 
       }
     }
   };
-  // All of them end before the registry is let go, whichever failed first.
+  // All must end before the registry is disposed.
   const results = await Promise.allSettled(Array.from({ length: parallel }, worker));
   signal?.throwIfAborted();
   if (stop.signal.aborted) throw stop.signal.reason;
@@ -69,7 +64,7 @@ export async function pushImage(reference: DockerReference, image: PushedImage, 
 
   const which = reference.tag ?? reference.digest ?? 'latest';
   const answer = await registry.request('PUT', `manifests/${which}`, {
-    headers: { 'content-type': image.mediaType },
+    headers: { 'content-type': mediaTypes.manifest },
     body: () => image.manifest,
     signal,
   });
@@ -88,23 +83,22 @@ async function pushBlob(registry: Registry, blob: Descriptor, image: PushedImage
     return;
   }
   if (there.status !== 404) throw await registry.refusal(there, `to be asked for ${digest}`);
+  let begun: URL | undefined;
   for (const from of image.mountFrom(digest)) {
-    const answer = await registry.request('POST', `blobs/uploads/?mount=${digest}&from=${encodeURIComponent(from)}`, {
-      signal,
-    });
+    const place = `blobs/uploads/?mount=${digest}&from=${encodeURIComponent(from)}`;
+    const answer = await registry.request('POST', place, { signal });
+    await discard(answer);
     if (answer.status === 201) {
-      await discard(answer);
       report(size);
       return;
     }
-    // It began an upload instead (the other repository lacks the blob, or we may not read it), or refused.
+    // An upload instead of a mount: the other repository lacks the blob, or we may not read it.
     if (answer.status === 202) {
-      await upload(registry, blob, image.file(digest), location(registry, answer), options, report);
-      return;
+      begun = location(registry, answer);
+      break;
     }
-    await discard(answer);
   }
-  const begun = await beginUpload(registry, digest, signal);
+  begun ??= await beginUpload(registry, digest, signal);
   await upload(registry, blob, image.file(digest), begun, options, report);
 }
 
@@ -131,7 +125,9 @@ async function upload(
   const handle = await open(file, 'r');
   try {
     while (done < size) {
-      const chunk = await readChunk(handle, done, Math.min(chunkBytes, size - done));
+      const length = Math.min(chunkBytes, size - done);
+      const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, done);
+      const chunk = buffer.subarray(0, bytesRead);
       try {
         const answer = await registry.request('PATCH', place, {
           headers: {
@@ -145,7 +141,7 @@ async function upload(
         });
         if (answer.status === 202) {
           done += chunk.length;
-          // Only what is new: an upload that begins anew each time shall not go on for ever.
+          // Progress is what was never reached before, or an upload that begins anew each time would go on for ever.
           if (done > furthest) failures = 0;
           furthest = Math.max(furthest, done);
           await discard(answer);
@@ -153,7 +149,7 @@ async function upload(
           report(done);
           continue;
         }
-        // 416: the registry has another end of it than we think.
+        // 416: the registry has another part of it than we think.
         if (answer.status !== 416 && answer.status < 500 && answer.status !== 429) {
           throw await registry.refusal(answer, `to take ${digest}`);
         }
@@ -172,15 +168,14 @@ async function upload(
         );
       }
       logger.debug({ registry: registry.host, digest, done, failures }, 'upload broke off');
-      const wait = Math.min(settings.backOffMs * 2 ** (failures - 1), settings.maxBackOffMs);
-      await sleep(wait, undefined, signal === undefined ? {} : { signal });
+      await registry.backOff(failures, signal);
       const status = await registry.request('GET', place, { signal });
       await discard(status);
       if (status.status === 204) {
         place = location(registry, status, place);
         done = endOfRange(status);
       } else {
-        // distribution 2 gives up an upload when a chunk of it ends early: from the beginning, then.
+        // distribution 2 gives up an upload of which a chunk ended early.
         place = await beginUpload(registry, digest, signal);
         done = 0;
       }
@@ -206,13 +201,8 @@ function location(registry: Registry, answer: Answer, otherwise?: URL): URL {
   });
 }
 
-/** How many bytes of an upload the registry has: `Range: 0-99` are 100; an upload that has none yet says 0-0, or nothing. */
+/** Bytes of an upload that the registry has: `Range: 0-99` is 100; `0-0`, or nothing, is none. */
 function endOfRange(answer: Answer): number {
   const end = /^(?:bytes=)?0-(\d+)$/.exec(headerOf(answer, 'range') ?? '')?.[1];
   return end === undefined || end === '0' ? 0 : Number(end) + 1;
-}
-
-async function readChunk(handle: FileHandle, position: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, position);
-  return buffer.subarray(0, bytesRead);
 }

@@ -1,4 +1,4 @@
-// How this room speaks to registries: what can be set, and the defaults.
+// The settings for registries, and their defaults.
 
 /** A user's name and password for a registry, or a token that stands for both. Never logged, never stored. */
 export type Credentials =

@@ -1,5 +1,4 @@
 // The transport docker:// — reading an image from a registry. OCI distribution spec, "Pull".
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { digestMismatch, digestOf, isDigest } from '../digest.ts';
@@ -16,10 +15,10 @@ import type { Credentials, RegistrySettings } from './settings.ts';
 
 const accepted = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerList, mediaTypes.dockerManifest].join(', ');
 
-/** How much of a blob, at most, must have come for a broken connection not to count as another failure in a row. */
+/** What a connection must bring of a blob for its break not to count as another failure in a row, in bytes. */
 const progressBytes = 64 * 1024;
 
-/** Or which part of it: of a small blob that is less. A hundred connections for a blob are the most there can be so. */
+/** Of a small blob, this part of it: that takes a hundred connections at most. */
 const progressPart = 1 / 100;
 
 export interface RegistrySourceOptions {
@@ -32,7 +31,7 @@ export interface RegistrySourceOptions {
 }
 
 /**
- * Opens a reference for reading: at its mirrors in turn, if there are any, or at its registry.
+ * Opens a reference for reading, at the first of its mirrors and its registry that has it.
  * @throws BabelhostError as Registry's requests do; of several places, the last one's error.
  */
 export async function openRegistry(reference: DockerReference, options: RegistrySourceOptions): Promise<ImageSource> {
@@ -41,12 +40,13 @@ export async function openRegistry(reference: DockerReference, options: Registry
   let failure: unknown;
   for (const endpoint of endpoints) {
     const { host, repository } = endpoint;
-    // Those of the call are for the reference's registry: a mirror is another host.
+    // The call's credentials are for the registry; mirrors are other hosts.
     const given = endpoint === endpoints.at(-1) ? options.credentials : undefined;
     const credentials = given ?? (await findCredentials(host, repository, settings.authenticationFiles));
     const registry = await Registry.open({ endpoint, settings, credentials, actions: 'pull', logger });
     try {
-      const top = await fetchTop(registry, reference, options.limits, signal);
+      const which = reference.digest ?? reference.tag ?? 'latest';
+      const top = await fetchManifest(registry, which, formatName(reference), options.limits, signal);
       return sourceAt(registry, reference, top, options);
     } catch (error) {
       await registry[Symbol.asyncDispose]();
@@ -59,18 +59,6 @@ export async function openRegistry(reference: DockerReference, options: Registry
   throw failure;
 }
 
-/** The document that the reference's tag or digest names. */
-async function fetchTop(
-  registry: Registry,
-  reference: DockerReference,
-  limits: ImageLimits,
-  signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  const name = formatName(reference);
-  const bytes = await fetchManifest(registry, reference.digest ?? reference.tag ?? 'latest', name, limits, signal);
-  return bytes;
-}
-
 async function fetchManifest(
   registry: Registry,
   which: string,
@@ -80,14 +68,8 @@ async function fetchManifest(
 ): Promise<Buffer> {
   const { manifestBytes: limit } = limits;
   const what = `The manifest of ${name}`;
-  const { answer, bytes } = await readDocument(
-    registry,
-    `manifests/${which}`,
-    limit,
-    name,
-    `the manifest of ${name}`,
-    signal,
-  );
+  const place = `manifests/${which}`;
+  const { answer, bytes } = await readDocument(registry, place, limit, name, `the manifest of ${name}`, signal);
   if (bytes.length > limit) throw overLimit('manifestBytes', limit, what);
   const said = headerOf(answer, 'docker-content-digest');
   const actual = digestOf(bytes);
@@ -96,8 +78,8 @@ async function fetchManifest(
 }
 
 /**
- * A short document, cut one byte after `limit`. When the connection breaks it is asked for anew, as a request is.
- * @param asked - what is asked for, as a refusal names it; `what` is what breaks off.
+ * A short document, cut one byte after `limit`; fetched again when the connection breaks.
+ * @param asked - names it in a refusal; `what` in the error of broken connections.
  */
 async function readDocument(
   registry: Registry,
@@ -107,7 +89,7 @@ async function readDocument(
   what: string,
   signal: AbortSignal | undefined,
 ): Promise<{ answer: Answer; bytes: Buffer }> {
-  const { retries, backOffMs, maxBackOffMs, answerTimeoutMs } = registry.settings;
+  const { retries, answerTimeoutMs } = registry.settings;
   for (let failures = 0; ;) {
     const answer = await registry.request('GET', place, { headers: { accept: accepted }, signal });
     if (answer.status !== 200) throw await registry.refusal(answer, asked);
@@ -123,8 +105,7 @@ async function readDocument(
       failures += 1;
       if (failures > retries) throw brokenOff(registry, what, failures, { cause: messageOf(error) });
     }
-    const wait = Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs);
-    await sleep(wait, undefined, signal === undefined ? {} : { signal });
+    await registry.backOff(failures, signal);
   }
 }
 
@@ -140,7 +121,7 @@ function sourceAt(
   registry: Registry,
   reference: DockerReference,
   top: Buffer,
-  { limits, settings }: RegistrySourceOptions,
+  { limits }: RegistrySourceOptions,
 ): ImageSource {
   const name = formatName(reference);
   return {
@@ -157,7 +138,7 @@ function sourceAt(
       const place = `blobs/${descriptor.digest}`;
       return (await readDocument(registry, place, descriptor.size, what, what, signal)).bytes;
     },
-    blob: (descriptor, { signal }) => readBlob(registry, descriptor, name, settings, signal),
+    blob: (descriptor, signal) => readBlob(registry, descriptor, name, signal),
     [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
   };
 }
@@ -167,14 +148,13 @@ function isManifest({ mediaType }: Descriptor): boolean {
 }
 
 /**
- * A blob's bytes. When the connection breaks, the rest is asked for: with Range where the registry can do that, and from
- * the beginning, leaving out what has come already, where it cannot.
+ * A blob's bytes. When the connection breaks, the rest is fetched: with Range where the registry has that, otherwise from the
+ * beginning, skipping what has come already.
  */
 async function* readBlob(
   registry: Registry,
   descriptor: Descriptor,
   name: string,
-  { retries, backOffMs, maxBackOffMs }: RegistrySettings,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const what = `layer ${descriptor.digest} of ${name}`;
@@ -200,26 +180,22 @@ async function* readBlob(
         if (piece.length > 0) yield piece;
       }
       if (done >= descriptor.size) return;
-      // Ended early without an error, as HTTP/1.0 servers and broken proxies do: the rest is asked for like after a break.
+      // Ended early without an error, as with HTTP/1.0 servers and broken proxies.
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof BabelhostError || answer === undefined) throw error;
       if (!isPassing(error)) throw registry.failure(error, answer);
     }
     failures = done - begin >= Math.min(progressBytes, descriptor.size * progressPart) ? 1 : failures + 1;
-    if (failures > retries) {
+    if (failures > registry.settings.retries) {
       const { digest, size: total } = descriptor;
       throw brokenOff(registry, `the ${what}, after ${done} of ${total} bytes`, failures, { digest, done, total });
     }
-    await sleep(
-      Math.min(backOffMs * 2 ** (failures - 1), maxBackOffMs),
-      undefined,
-      signal === undefined ? {} : { signal },
-    );
+    await registry.backOff(failures, signal);
   }
 }
 
-/** Where in the blob an answer begins. */
+/** The offset in the blob at which an answer begins. */
 function startOf(answer: Answer, asked: number): number {
   if (answer.status === 200) return 0;
   const range = /^bytes (\d+)-/.exec(headerOf(answer, 'content-range') ?? '')?.[1];
@@ -228,13 +204,11 @@ function startOf(answer: Answer, asked: number): number {
   throw new BabelhostError(
     'imageInvalid',
     `The registry answered a request for bytes from ${asked} on with bytes from ${start} on.`,
-    {
-      reason: 'range',
-    },
+    { reason: 'range' },
   );
 }
 
-/** Says at once what would otherwise come out after the whole blob has come. */
+/** Refuses a wrong length before the blob has come. */
 function checkLength(answer: Answer, { size }: Descriptor, start: number, what: string): void {
   const length = headerOf(answer, 'content-length');
   if (length === undefined || start + Number(length) === size) return;

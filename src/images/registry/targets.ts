@@ -1,5 +1,5 @@
-// Where a registry may send this machine's requests. A registry is a stranger: what it names must be in the internet, not
-// another service of this machine or its network, unless the configuration names that too.
+// Where a registry may redirect our requests to. Registries are not trusted: they may name hosts in the internet, but none of
+// this machine or its network, unless the configuration names them too.
 import { lookup as resolve } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { isPublic } from './addresses.ts';
@@ -8,7 +8,7 @@ import type { Endpoint } from './configuration.ts';
 /** A host that the user's reference or the registries' configuration names. */
 export type NamedHost = Pick<Endpoint, 'host' | 'insecure'>;
 
-/** What keeps a request from being made. */
+/** Why a request is not made. */
 export class TargetError extends Error {
   readonly reason: 'encryption' | 'internalAddress';
   readonly address: string | undefined;
@@ -20,18 +20,18 @@ export class TargetError extends Error {
   }
 }
 
-/** Whether a host is this machine itself, where http without encryption is no risk. */
+/** Whether a host is this machine, where http is no risk. */
 export function isLoopback(host: string): boolean {
   const name = host.replace(/:\d+$/, '');
   return name === 'localhost' || name.endsWith('.localhost') || name === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(name);
 }
 
-/** The host of a registry's API. Docker Hub's is not the one that its names have. */
+/** The host of a registry's API: Docker Hub's differs from that in its names. */
 export function apiHost(host: string): string {
   return host === 'docker.io' ? 'registry-1.docker.io' : host;
 }
 
-/** The hosts that requests may go to wherever they are, each at its own port. */
+/** The named hosts, each with its port: requests may go to them wherever they are. */
 export class Targets {
   readonly #byOrigin = new Map<string, NamedHost>();
 
@@ -44,13 +44,13 @@ export class Targets {
     }
   }
 
-  /** The host that was named with this scheme, name and port. */
+  /** The named host with this URL's origin. */
   named(url: URL): NamedHost | undefined {
     return this.#byOrigin.get(url.origin);
   }
 
   /**
-   * Checks what can be told before a connection is made; of a name, the connection's `publicLookup` tells the rest.
+   * Checks a URL before a connection is made. The addresses of names are checked by `publicLookup`.
    * @param encrypted - whether it must be https.
    * @throws TargetError
    */
@@ -62,7 +62,7 @@ export class Targets {
   }
 }
 
-/** The error for addresses of which one is not the internet's. */
+/** The error for addresses of which one is internal. */
 function refusedOf(addresses: readonly string[]): TargetError | undefined {
   const internal = addresses.find((address) => !isPublic(address));
   if (internal === undefined) return undefined;
@@ -70,8 +70,8 @@ function refusedOf(addresses: readonly string[]): TargetError | undefined {
 }
 
 /**
- * Resolves a name for the connection that is made with the result, so that no later answer of DNS can take its place.
- * Fails with a TargetError if any of its addresses is not the internet's.
+ * Resolves a name for a connection, which is made with the result: no later DNS answer can take its place. Fails with a
+ * TargetError if any address is internal.
  */
 export const publicLookup: LookupFunction = (hostname, options, done) => {
   resolve(hostname, { ...options, all: true }, (error, found) => {

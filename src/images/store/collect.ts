@@ -1,51 +1,49 @@
-// Takes out of a store what its index does not refer to. Called under the store's lock: nothing gets into blobs/, rootfs/
-// or layers/ but under it, so what is unreferenced now is nobody's.
+// Takes what the index does not refer to out of a store, under the store's lock: nothing gets into blobs/, rootfs/ or
+// layers/ without it, so what is unreferenced now is nobody's.
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { IndexEntry } from './index-file.ts';
-import type { StoreLayout } from './layout.ts';
-import { namesIn, type OnUnremoved } from './session.ts';
-import type { DocumentCache } from './stored-image.ts';
+import { namesIn, type StoreLayout } from './layout.ts';
+import type { OnUnremoved } from './session.ts';
+import { readDocuments } from './stored-image.ts';
 
 /** What was taken out. */
 export interface Collected {
   readonly digests: readonly Digest[];
-  /** Bytes of blobs and layer files that nothing else refers to. */
+  /** Bytes of the blobs. */
   readonly bytes: number;
 }
 
 /**
- * Moves everything unreferenced into `trash` (a folder of the same file system, to be removed once the lock is let go):
- * a rename each, however large. A rootfs or layer with a lease stays until the last lease ends. What cannot be moved is
- * told, and stays unreferenced for the next time.
- * @throws BabelhostError `storageDirty` if an image of the index cannot be read: then nothing is taken out, as what that
- * image needs is not known.
+ * Moves everything unreferenced into `trash`, a folder of the same file system that is removed after the lock is released:
+ * one rename each, however large. A rootfs or layer with a lease stays until the last lease ends.
+ * @param onUnremoved - called with what cannot be moved, and stays for the next time.
+ * @throws BabelhostError `storageDirty` if an image of the index cannot be read: as its needs are unknown, all stays.
  */
 export async function collectUnreferenced(
   layout: StoreLayout,
   entries: readonly IndexEntry[],
-  documents: DocumentCache,
   trash: string,
   onUnremoved: OnUnremoved,
 ): Promise<Collected> {
   const blobs = new Set<string>();
   const layers = new Set<string>();
   for (const { digest } of entries) {
-    const { manifest, document } = await documents.read(digest);
+    const { manifest, document } = await readDocuments(layout, digest);
     blobs.add(hexOf(digest)).add(hexOf(manifest.config.digest));
     for (const layer of manifest.layers) blobs.add(hexOf(layer.digest));
     for (const diffId of document.diffIds) layers.add(hexOf(diffId));
   }
-  const leased = new Set(namesIn(layout.leases).map((name) => name.split('.')[0] ?? ''));
+  const leased = new Set((await namesIn(layout.leases)).map((name) => name.split('.')[0] ?? ''));
   const images = new Set(entries.map(({ digest }) => hexOf(digest)));
 
   const digests: Digest[] = [];
   let bytes = 0;
   const sweep = async (folder: string, wanted: (name: string) => boolean) => {
     const kind = path.basename(folder);
-    for (const name of namesIn(folder)) {
+    for (const name of await namesIn(folder)) {
       if (wanted(name)) continue;
       await mkdir(trash, { recursive: true, mode: 0o700 });
       const file = path.join(folder, name);

@@ -1,23 +1,22 @@
-// What the operations of a store share: its paths, its session, its bounds, and the one way to change it.
-import { lstatSync, renameSync } from 'node:fs';
+// What the operations of a store share: paths, session, leases, limits, and the one way to change the index.
+import { lstatSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { logUnremoved, type Unremoved } from '../../base/remove-tree.ts';
-import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { ImageLimits } from '../limits.ts';
 import type { RegistrySettings } from '../registry/settings.ts';
-import type { FileOwners } from '../file-owners.ts';
 import { storageError } from '../storage-errors.ts';
+import type { FileOwners } from '../unpack/metadata.ts';
 import { collectUnreferenced, type Collected } from './collect.ts';
 import { readIndex, writeIndex, type IndexEntry } from './index-file.ts';
-import { blobPath, syncFolder, type StoreLayout } from './layout.ts';
+import { blobPath, exists, namesIn, syncFolder, type StoreLayout } from './layout.ts';
 import { Leases } from './leases.ts';
 import type { PreparedLock } from './lock.ts';
-import { namesIn, Session, sweepDeadSessions, type Workspace } from './session.ts';
-import { DocumentCache, storedImage, type StoredImage } from './stored-image.ts';
+import { Session, sweepDeadSessions, type Workspace } from './session.ts';
+import { readDocuments, storedImage, type ImageDocuments, type StoredImage } from './stored-image.ts';
 
 export interface StoreSettings {
   readonly layout: StoreLayout;
@@ -31,19 +30,18 @@ export interface StoreSettings {
   readonly parallelFetches: number;
 }
 
-/** A change of the index: the images there will be. What they need and the store lacks comes from `move`. */
+/** A change of the index: the images that there will be, and the files of theirs that the store lacks. */
 export interface Change {
   readonly entries: readonly IndexEntry[];
-  /** Files and folders to put in place first, if nothing is there yet: from → to. */
+  /** Files and folders to move into place first, where nothing is yet: from → to. */
   readonly moves?: ReadonlyMap<string, string>;
 }
 
-/** The inside of an ImageStore. */
+/** The internals of an ImageStore. */
 export class StoreCore {
   readonly settings: StoreSettings;
   readonly layout: StoreLayout;
   readonly session: Session;
-  readonly documents: DocumentCache;
   readonly leases: Leases;
   /** What could not be removed so far, by its path. */
   readonly unremoved = new Map<string, Unremoved>();
@@ -52,11 +50,10 @@ export class StoreCore {
     this.settings = settings;
     this.layout = settings.layout;
     this.session = new Session(settings.layout, settings.lockTimeoutMs, this.#onUnremoved);
-    this.documents = new DocumentCache(settings.layout);
     this.leases = new Leases(settings.layout, this.session);
   }
 
-  /** Runs `body` with the store's lock held, and a workspace that goes when the lock is let go again. */
+  /** Runs `body` with the store's lock held, and a workspace that is removed once the lock is released. */
   async locked<Result>(
     body: (workspace: Workspace) => Promise<Result>,
     signal?: AbortSignal,
@@ -75,16 +72,21 @@ export class StoreCore {
     }
   }
 
-  /** The images of an index that cannot change meanwhile, decoded. */
+  /** The documents of an image in the index; throws as readDocuments does. */
+  documents(digest: Digest): Promise<ImageDocuments> {
+    return readDocuments(this.layout, digest);
+  }
+
+  /** The images of index entries, which must not be removed meanwhile. */
   async decode(entries: readonly IndexEntry[]): Promise<StoredImage[]> {
     const images: StoredImage[] = [];
-    for (const entry of entries) images.push(storedImage(entry, await this.documents.read(entry.digest)));
+    for (const entry of entries) images.push(storedImage(entry, await this.documents(entry.digest)));
     return images;
   }
 
   /**
-   * Reads something of the index's images without the lock. Where that fails, and one of them has been removed since the
-   * index was read, it is read again: what was gone was no damage.
+   * Reads something of the index's images without the lock. If that fails, and one of them was removed since the index was
+   * read, it is read again: what is missing is then no damage.
    */
   async unlocked<Result>(read: (entries: readonly IndexEntry[]) => Promise<Result>): Promise<Result> {
     for (let entries = await readIndex(this.layout); ;) {
@@ -100,15 +102,18 @@ export class StoreCore {
   }
 
   /**
-   * Makes a change, under the lock: puts files in place, replaces index.json (the instant at which the change happens),
-   * and takes out what is no longer referred to. Killed before that instant, the next start removes the files again;
-   * after it, what was replaced.
+   * Makes a change, under the lock: moves files into place, replaces index.json (the instant at which the change happens),
+   * and takes out what is unreferenced. After a kill before that instant the next start removes the files again; after it,
+   * what was replaced.
    */
   async commit(change: Change, workspace: Workspace): Promise<Collected> {
     const { layout } = this;
     if (change.moves !== undefined) {
-      for (const [from, to] of change.moves) moveIntoPlace(from, to);
-      // At once: a journal writes them together, and each by itself one after the other.
+      for (const [from, to] of change.moves) {
+        // Content is named by its digest: what is there already is the same, and may be in use.
+        if (ownerOf(to) === undefined) await rename(from, to);
+      }
+      // Together: a file system with a journal then writes it once.
       await Promise.all([layout.blobs, layout.rootfs, layout.layers].map(syncFolder));
     }
     await writeIndex(layout, change.entries, workspace.path);
@@ -121,8 +126,8 @@ export class StoreCore {
   }
 
   /**
-   * As `collect`, behind something that is done. That another image is damaged, and nothing can be taken out for it, is
-   * told by whatever reads that image, and by prune.
+   * As `collect`, after a change that is done: a damaged image, for which nothing can be taken out, does not fail that. It
+   * is reported by all that reads the image, and by prune.
    */
   async collectIfSound(entries: readonly IndexEntry[], workspace: Workspace): Promise<Collected> {
     try {
@@ -139,14 +144,12 @@ export class StoreCore {
 
   /** Takes out what `entries` do not refer to, under the lock. */
   async collect(entries: readonly IndexEntry[], workspace: Workspace): Promise<Collected> {
-    this.documents.keep(new Set(entries.map(({ digest }) => digest)));
     const trash = path.join(workspace.path, 'trash');
-    return await collectUnreferenced(this.layout, entries, this.documents, trash, this.#onUnremoved);
+    return await collectUnreferenced(this.layout, entries, trash, this.#onUnremoved);
   }
 
   /**
-   * Keeps images' roots and layers (by diff id) in place until disposed. They need not be there; what is there when this
-   * resolves stays.
+   * Keeps images' roots and layers (by diff id) in place until disposed: those of them that are there when this resolves.
    */
   async hold(digests: readonly Digest[], signal?: AbortSignal): Promise<AsyncDisposable> {
     const held: Digest[] = [];
@@ -160,7 +163,7 @@ export class StoreCore {
       );
       const failed = taken.find((one) => one.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
-      // Whoever takes things out now, and looked for leases before ours were there, has the lock: let it finish.
+      // A process that looked for leases before ours were there, and is taking things out, holds the lock: let it finish.
       if (await this.#areAnyOrphaned(digests)) await this.locked(() => Promise.resolve(), signal);
     } catch (error) {
       await release();
@@ -169,18 +172,18 @@ export class StoreCore {
     return { [Symbol.asyncDispose]: release };
   }
 
-  /** Gives leases back, and takes out what was removed meanwhile and was kept by them alone. */
+  /** Releases leases, and takes out what only they still kept. */
   async release(digests: readonly Digest[]): Promise<void> {
     const last = await Promise.all(digests.map((digest) => this.leases.release(digest)));
     if (!last.includes(true)) return;
-    // Read afterwards: who removes an image meanwhile, and leaves it to our lease, has written the index before.
+    // The index is read after the release: a removal that left an image to our lease has written it before.
     if (!(await this.#areAnyOrphaned(digests.filter((_, index) => last[index] === true)))) return;
     await this.locked(async (workspace) => {
       await this.collect(await readIndex(this.layout), workspace);
     });
   }
 
-  /** Whether there is any root or layer of these that no image of the index has. */
+  /** Whether a root or layer of these is in the store that no image of the index has. */
   async #areAnyOrphaned(digests: readonly Digest[]): Promise<boolean> {
     const { rootfs, layers } = this.layout;
     const kept: Digest[] = [];
@@ -193,15 +196,15 @@ export class StoreCore {
       const images = new Set(entries.map(({ digest }) => digest));
       const others = new Set(kept.filter((digest) => !images.has(digest)));
       for (const digest of others.size === 0 ? [] : images) {
-        for (const diffId of (await this.documents.read(digest)).document.diffIds) others.delete(diffId);
+        for (const diffId of (await this.documents(digest)).document.diffIds) others.delete(diffId);
       }
       return others.size > 0;
     });
   }
 
   /**
-   * Whether an image is unpacked, for the owners that this store has now.
-   * @throws BabelhostError `storageDirty` if it is unpacked for others, and somebody is using it so.
+   * Whether an image is unpacked for this store's owners. One that is unpacked for others, and unused, is taken out.
+   * @throws BabelhostError `storageDirty` if another process is using it.
    */
   async isUnpacked(digest: Digest): Promise<boolean> {
     const rootfs = this.rootfs(digest);
@@ -215,7 +218,7 @@ export class StoreCore {
     ) {
       return true;
     }
-    const others = namesIn(this.layout.leases).filter(
+    const others = (await namesIn(this.layout.leases)).filter(
       (name) => name.startsWith(hexOf(digest)) && !name.endsWith(this.session.id),
     );
     if (others.length > 0) {
@@ -225,7 +228,6 @@ export class StoreCore {
         { path: rootfs, owner },
       );
     }
-    // Nobody uses it: it is unpacked anew, as when it was lost.
     await this.locked((workspace) => rename(rootfs, path.join(workspace.path, 'other-owners')));
     return false;
   }
@@ -245,12 +247,7 @@ export class StoreCore {
   }
 }
 
-/** Content has its digest for a name, so what is there already is the same, and stays: somebody may be using it. */
-function moveIntoPlace(from: string, to: string): void {
-  if (ownerOf(to) === undefined) renameSync(from, to);
-}
-
-/** Whom a file belongs to; undefined if there is none. */
+/** The user id that a file belongs to; undefined if there is none. */
 function ownerOf(file: string): number | undefined {
   return lstatSync(file, { throwIfNoEntry: false })?.uid;
 }

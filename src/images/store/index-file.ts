@@ -1,12 +1,12 @@
-// index.json, the one place that says which images the store has. Read without a lock, as it is only ever replaced whole;
-// written under the store's lock.
+// index.json, which says what images a store has. Written under the store's lock; read without, as it is replaced whole.
+import { readFile } from 'node:fs/promises';
 import { BabelhostError } from '../../base/errors.ts';
 import type { Digest } from '../digest.ts';
 import { formatIndex, mediaTypes, parseIndexDocument, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { Platform } from '../platform.ts';
-import { readOwnFile, replaceFile, type StoreLayout } from './layout.ts';
+import { ifThere, replaceFile, type StoreLayout } from './layout.ts';
 
-/** What the index says of one image: all descriptors of one manifest taken together. */
+/** One image of the index: all descriptors of one manifest together. */
 export interface IndexEntry {
   readonly digest: Digest;
   /** Of the manifest, in bytes. */
@@ -21,12 +21,8 @@ export interface IndexEntry {
  * Reads the images of a store.
  * @throws BabelhostError `storageDirty` if there is no index.json.
  */
-export function readIndex(layout: StoreLayout): Promise<IndexEntry[]> {
-  return Promise.resolve().then(() => readEntries(layout));
-}
-
-function readEntries(layout: StoreLayout): IndexEntry[] {
-  const bytes = readOwnFile(layout.index);
+export async function readIndex(layout: StoreLayout): Promise<IndexEntry[]> {
+  const bytes = await ifThere(readFile(layout.index));
   if (bytes === undefined) {
     throw new BabelhostError(
       'storageDirty',
@@ -51,8 +47,7 @@ function readEntries(layout: StoreLayout): IndexEntry[] {
 }
 
 /**
- * Writes the images of a store, in one step. The layout gives a name to a descriptor, so an image with several names has
- * one descriptor for each.
+ * Replaces the images of a store in one step. An image with several names has a descriptor for each.
  * @param beside - a folder of the same file system for the half-written file.
  */
 export async function writeIndex(layout: StoreLayout, entries: readonly IndexEntry[], beside: string): Promise<void> {
@@ -73,8 +68,8 @@ export async function writeIndex(layout: StoreLayout, entries: readonly IndexEnt
 }
 
 /**
- * The index with `added` in it: its names now mean it and no other image, and `replaced` images are gone from it. Of an
- * image's names, those that it was given last come last.
+ * The index with `added` in it, which takes its names from other images, and without the `replaced` images. An image's
+ * newest names come last.
  */
 export function withImage(
   entries: readonly IndexEntry[],

@@ -1,31 +1,26 @@
-// What a layer unpacked to, kept so that the next image with the same layer neither decompresses it again nor takes its
-// disk blocks twice. A folder for each diff id: `entries`, the archive's entries as lines of JSON, and a file for each file
-// of the layer, numbered, of which images' roots have hard links. Entries are replayed through the same unpacker as an
-// archive's, since what they do depends on the layers below.
+// Unpacked layers, kept so that the next image with the same layer neither decompresses it again nor takes disk space twice.
+// A folder for each diff id has `entries`, the archive's entries as lines of JSON, and the layer's files, numbered, which
+// images' roots have hard links to. Entries are replayed through the unpacker, as their effect depends on the layers below.
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { systemErrorCode } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import type { FileOwners } from '../file-owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
+import type { FileOwners } from '../unpack/metadata.ts';
 import { TimeSlice } from '../unpack/time-slice.ts';
 import type { Unpacker } from '../unpack/unpacker.ts';
 
-/** Changes when what is kept changes its form: what is of another form is unpacked anew. */
+/** Incremented when the form changes: layers in another form are unpacked anew. */
 const formVersion = 1;
 
-/** Lines are written together once there are so many characters of them. */
+/** Characters of lines that are gathered before they are written. */
 const writeSize = 64 * 1024;
 
-/** Lines are read in pieces of so many bytes. */
+/** Bytes that are read at a time. */
 const readSize = 64 * 1024;
 
-/** For how long the event loop is kept, in milliseconds: meanwhile the layer above may be fetched and decompressed. */
-const replayTurnMs = 1;
-
-/** The first line: what the files were made for. Owners are in their inodes. */
+/** The first line: the form, and the owners that the files' inodes have. */
 function heading(owners: FileOwners): string {
   const whose = owners.kind === 'single' ? [owners.kind, process.getuid?.()] : [owners.kind, owners.base, owners.size];
   return JSON.stringify({ form: formVersion, owners: whose });
@@ -33,30 +28,28 @@ function heading(owners: FileOwners): string {
 
 /** Unpacks a layer as its entries come, and keeps them. */
 export class LayerRecorder implements TarSink, Disposable {
-  readonly folder: string;
+  readonly #folder: string;
   readonly #unpacker: Unpacker;
   readonly #fd: number;
   #lines: string;
   #files = 0;
 
-  private constructor(folder: string, unpacker: Unpacker, owners: FileOwners) {
-    this.folder = folder;
+  /** @param folder - an empty folder to keep it in. */
+  constructor(folder: string, unpacker: Unpacker, owners: FileOwners) {
+    this.#folder = folder;
     this.#unpacker = unpacker;
     this.#fd = openSync(path.join(folder, 'entries'), 'wx', 0o600);
     this.#lines = `${heading(owners)}\n`;
   }
 
-  /** @param folder - where to keep it; made here. */
-  static async start(folder: string, unpacker: Unpacker, owners: FileOwners): Promise<LayerRecorder> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    return new LayerRecorder(folder, unpacker, owners);
-  }
-
   entry(entry: TarEntry): void {
-    // Where a sparse file's bytes belong is of no use once they are there, and can be long.
+    // A sparse file's map can be long, and is of no use once the file is written.
     this.#lines += `${JSON.stringify({ ...entry, segments: undefined })}\n`;
-    if (this.#lines.length > writeSize) this.#write();
-    this.#unpacker.entry(entry, entry.kind === 'file' ? { file: this.#next(), filled: false } : undefined);
+    if (this.#lines.length > writeSize) this.finish();
+    const isFile = entry.kind === 'file';
+    if (isFile) this.#files += 1;
+    const file = path.join(this.#folder, String(this.#files));
+    this.#unpacker.entry(entry, isFile ? { file, filled: false } : undefined);
   }
 
   data(piece: Buffer, position: number): void {
@@ -67,21 +60,12 @@ export class LayerRecorder implements TarSink, Disposable {
     this.#unpacker.end();
   }
 
-  /** Says that the layer is complete. */
-  finish(): void {
-    this.#write();
-  }
-
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }
 
-  #next(): string {
-    this.#files += 1;
-    return path.join(this.folder, String(this.#files));
-  }
-
-  #write(): void {
+  /** Writes what is left, once the layer is complete. */
+  finish(): void {
     const bytes = Buffer.from(this.#lines);
     this.#lines = '';
     for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
@@ -89,8 +73,8 @@ export class LayerRecorder implements TarSink, Disposable {
 }
 
 /**
- * Unpacks a layer from what is kept of it in `layers`.
- * @returns false if nothing is, or something for other owners: then nothing was done.
+ * Unpacks a layer that is kept in `layers`.
+ * @returns false if it is not, or is kept for other owners: then nothing was done.
  */
 export async function replayLayer(
   layers: string,
@@ -108,7 +92,7 @@ export async function replayLayer(
     throw error;
   }
   try {
-    const turn = new TimeSlice(replayTurnMs);
+    const turn = new TimeSlice();
     let line = 0;
     let files = 0;
     for (const text of linesOf(fd)) {
@@ -117,7 +101,7 @@ export async function replayLayer(
         if (text !== heading(owners)) return false;
         continue;
       }
-      // Written by us, under a digest that was verified, in a folder that is ours alone.
+      // Trusted: we wrote it, of an archive that was verified, in a folder of this user only.
       const entry = JSON.parse(text) as TarEntry;
       const isFile = entry.kind === 'file';
       if (isFile) files += 1;
@@ -133,7 +117,7 @@ export async function replayLayer(
   }
 }
 
-/** The lines of a file, which are read at once, as what is done with them is. */
+/** The lines of a file, read synchronously as the entries are replayed. */
 function* linesOf(fd: number): Generator<string> {
   const decoder = new StringDecoder('utf8');
   const piece = Buffer.allocUnsafe(readSize);

@@ -1,23 +1,19 @@
 // Where things lie under a store's root. The root itself is an OCI image layout (image-spec, "Image Layout").
-import { closeSync, fsync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { readFile, rename } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { formatIndex } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
 
-/** The disk's work is left to Node's threads; the calls around it take less time than asking them. */
-const sync = promisify(fsync);
-
-/** Whom a store is open to: its owner alone, or everyone, for reading its images with other programs. */
+/** Who may read a store's images with other programs: its owner only, or everyone. */
 export type StoreAccess = 'owner' | 'everyone';
 
 /** The paths of a store. */
 export interface StoreLayout {
   readonly root: string;
   readonly access: StoreAccess;
-  /** The mode of the files in the root that others may read where the store is open to them. */
+  /** The mode of the files in the root that `access` opens to others. */
   readonly fileMode: number;
   /** Held (flock) by whoever changes index.json or what it refers to. */
   readonly lock: string;
@@ -25,9 +21,9 @@ export interface StoreLayout {
   readonly blobs: string;
   /** Unpacked images, a folder for each manifest's digest. */
   readonly rootfs: string;
-  /** What layers unpacked to, a folder for each diff id, to share their files between images. */
+  /** Unpacked layers, a folder for each diff id, whose files images share. */
   readonly layers: string;
-  /** Who uses which image's rootfs: files named `<manifest digest>.<session>`. */
+  /** Uses of an image's rootfs: files named `<manifest digest>.<session>`. */
   readonly leases: string;
   /** Lock files, each held by a living process for as long as it uses the store. */
   readonly sessions: string;
@@ -61,23 +57,22 @@ export function blobPath(root: string, digest: Digest): string {
 /** The content of an oci-layout file. OCI image spec, "oci-layout file". */
 export const layoutMarker = '{"imageLayoutVersion":"1.0.0"}';
 
-/** Makes the folder of a store where it is missing: its owner's alone, the folders above it as they usually are. */
-export function makeRoot(root: string): void {
-  mkdirSync(path.dirname(root), { recursive: true });
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+/** Makes a store's folder where it is missing: open to its owner only, the folders above it with the usual mode. */
+export async function makeRoot(root: string): Promise<void> {
+  await mkdir(path.dirname(root), { recursive: true });
+  await mkdir(root, { recursive: true, mode: 0o700 });
 }
 
 /**
- * Makes the folders of a store where they are missing. At once, because a process that opens a store serves nobody yet, and
- * has them already but for the first time.
+ * Makes the folders of a store where they are missing.
  * @throws BabelhostError `notFound` if the root is closed to this user.
  */
-export function makeLayout(layout: StoreLayout): void {
+export async function makeLayout(layout: StoreLayout): Promise<void> {
   const { root } = layout;
-  makeRoot(root);
+  await makeRoot(root);
   try {
     for (const folder of [layout.rootfs, layout.blobs, layout.layers, layout.leases, layout.sessions, layout.tmp]) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      await mkdir(folder, { recursive: true, mode: 0o700 });
     }
   } catch (error) {
     if (systemErrorCode(error) !== 'EACCES') throw error;
@@ -95,14 +90,13 @@ export function makeLayout(layout: StoreLayout): void {
  * @param beside - a folder of the same file system for what is half written.
  */
 export async function makeLayoutFiles({ root, index, fileMode }: StoreLayout, beside: string): Promise<void> {
-  if ((await readOrUndefined(index)) === undefined) await replaceFile(index, formatIndex([]), beside, fileMode);
+  if (!exists(index)) await replaceFile(index, formatIndex([]), beside, fileMode);
   const marker = path.join(root, 'oci-layout');
-  if ((await readOrUndefined(marker)) === undefined)
-    await replaceFile(marker, Buffer.from(layoutMarker), beside, fileMode);
+  if (!exists(marker)) await replaceFile(marker, Buffer.from(layoutMarker), beside, fileMode);
 }
 
 /**
- * Checks that a folder says it is an image layout of the version we know.
+ * Checks the content of a folder's oci-layout file.
  * @throws BabelhostError `imageInvalid`, or `imageNotFound` if there is no oci-layout file.
  */
 export function checkLayoutMarker(bytes: Buffer | undefined, where: string): void {
@@ -119,7 +113,7 @@ export function checkLayoutMarker(bytes: Buffer | undefined, where: string): voi
     if (typeof value === 'object' && value !== null && 'imageLayoutVersion' in value)
       version = value.imageLayoutVersion;
   } catch {
-    // Not JSON: there is no version, and the message below says so.
+    // Not JSON, so without a version: refused below.
   }
   if (typeof version !== 'string' || !version.startsWith('1.')) {
     throw new BabelhostError(
@@ -130,53 +124,39 @@ export function checkLayoutMarker(bytes: Buffer | undefined, where: string): voi
   }
 }
 
-/** A file's content, or undefined where there is none. */
-export async function readOrUndefined(file: string): Promise<Buffer | undefined> {
+/** What an operation on a file comes to; undefined if there is no such file. */
+export async function ifThere<Value>(operation: Promise<Value>): Promise<Value | undefined> {
   try {
-    return await readFile(file);
+    return await operation;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/**
- * The same of a small file of the store's own, at once: Node's threads would take four turns for it, and a host's first
- * answer waits. Not for other folders, where whoever made them may have put anything in the place of a file.
- */
-export function readOwnFile(file: string): Buffer | undefined {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+/** Whether there is something at `file`, links followed; errors other than its absence are thrown. */
+export function exists(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Names in a folder of the store; none if the folder is gone. */
+export async function namesIn(folder: string): Promise<string[]> {
+  return (await ifThere(readdir(folder))) ?? [];
 }
 
 /**
- * Puts `bytes` in the place of a file in one step that also holds if power fails: write in the folder `beside`, sync,
- * rename, sync.
- * @param mode - of the new file, apart from the umask.
+ * Replaces a file in one step that also holds if power fails: write in the folder `beside`, sync, rename, sync.
+ * @param mode - of the new file, less the umask.
  */
 export async function replaceFile(file: string, bytes: Buffer, beside: string, mode: number): Promise<void> {
   const written = path.join(beside, `${path.basename(file)}.new`);
-  const fd = openSync(written, 'w', mode);
-  try {
-    writeFileSync(fd, bytes);
-    await sync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  await writeFile(written, bytes, { mode, flush: true });
   await rename(written, file);
   await syncFolder(path.dirname(file));
 }
 
 /** Makes what was created, renamed or removed in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
-  const fd = openSync(folder, 'r');
-  try {
-    await sync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  await using handle = await open(folder);
+  await handle.sync();
 }

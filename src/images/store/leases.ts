@@ -1,21 +1,21 @@
-// Leases keep an unpacked image in place while something runs on it, against other processes too. A lease is a file
-// `<manifest digest>.<session>`: it counts while its session lives.
+// Leases keep an unpacked image in place while it is used, against other processes too. A lease is a file
+// `<manifest digest>.<session>`, which counts while its session lives.
 //
-// No lock is needed for an image of the index: who takes a lease first makes the file and then looks whether the image is
-// still there; who removes an image first writes the index and then looks for leases. Whichever comes first, one of both
-// sees the other. What no image of the index has may be on its way out, by one who looked before: StoreCore.hold sees to it.
-import { open, rm } from 'node:fs/promises';
+// For an image of the index no lock is needed: taking a lease makes the file, then looks whether the image is still there;
+// removing an image writes the index, then looks for leases. Whichever comes first, one of the two sees the other. For
+// what no image of the index has, see StoreCore.hold.
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hexOf, type Digest } from '../digest.ts';
-import type { StoreLayout } from './layout.ts';
-import { namesIn, type Session } from './session.ts';
+import { namesIn, type StoreLayout } from './layout.ts';
+import type { Session } from './session.ts';
 
-/** The leases of one store object: one file for each image, however many users it has here. */
+/** The leases of one store object: one file for each image, however many uses it has. */
 export class Leases {
   readonly #layout: StoreLayout;
   readonly #session: Session;
   readonly #held = new Map<Digest, { count: number; made: Promise<void> }>();
-  /** Files on their way out. One that is made anew meanwhile would go with them, and its holder not know. */
+  /** Removals in progress, which taking the lease again waits for: the new file would be removed too. */
   readonly #removals = new Map<Digest, Promise<void>>();
 
   constructor(layout: StoreLayout, session: Session) {
@@ -23,7 +23,7 @@ export class Leases {
     this.#session = session;
   }
 
-  /** Takes a lease. Whether the image is (still) there is to be looked up afterwards. */
+  /** Takes a lease. The caller looks afterwards whether the image is still there. */
   async take(digest: Digest): Promise<void> {
     const held = this.#held.get(digest) ?? { count: 0, made: this.#make(digest) };
     held.count += 1;
@@ -39,8 +39,7 @@ export class Leases {
   async #make(digest: Digest): Promise<void> {
     await this.#session.start();
     await this.#removals.get(digest);
-    const handle = await open(this.#file(digest), 'w', 0o600);
-    await handle.close();
+    await writeFile(this.#file(digest), '', { mode: 0o600 });
   }
 
   /** Gives one lease back; true if it was the last that any process held on the image. */
@@ -57,9 +56,9 @@ export class Leases {
     } finally {
       this.#removals.delete(digest);
     }
-    // Taken again meanwhile: then it is wanted after all.
+    // Taken again meanwhile.
     if (this.#held.has(digest)) return false;
-    return !namesIn(this.#layout.leases).some((name) => name.startsWith(hexOf(digest)));
+    return !(await namesIn(this.#layout.leases)).some((name) => name.startsWith(hexOf(digest)));
   }
 
   #file(digest: Digest): string {

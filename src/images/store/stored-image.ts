@@ -1,15 +1,8 @@
 // An image of the store as callers see it, read from the index entry, the manifest and the configuration.
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { BabelhostError, messageOf } from '../../base/errors.ts';
 import type { Digest } from '../digest.ts';
-import {
-  parseConfig,
-  parseTopDocument,
-  type ImageConfig,
-  type ImageDocument,
-  type LayerDescriptor,
-  type Manifest,
-} from '../documents.ts';
+import { parseConfig, parseTopDocument, type ImageConfig, type ImageDocument, type Manifest } from '../documents.ts';
 import type { Platform } from '../platform.ts';
 import type { IndexEntry } from './index-file.ts';
 import { blobPath, type StoreLayout } from './layout.ts';
@@ -36,54 +29,30 @@ export interface ImageDocuments {
   readonly document: ImageDocument;
 }
 
-/** Reads images' documents; they never change under their digest, so each is read once. */
-export class DocumentCache {
-  readonly #layout: StoreLayout;
-  readonly #documents = new Map<Digest, ImageDocuments>();
-
-  constructor(layout: StoreLayout) {
-    this.#layout = layout;
-  }
-
-  /**
-   * The documents of an image that is in the index.
-   * @throws BabelhostError `storageDirty` if they are gone or damaged.
-   */
-  read(digest: Digest): Promise<ImageDocuments> {
-    return Promise.resolve().then(() => this.#read(digest));
-  }
-
-  /** At once: they are small, and Node's threads would take four turns for each, before a host's first answer. */
-  #read(digest: Digest): ImageDocuments {
-    const known = this.#documents.get(digest);
-    if (known !== undefined) return known;
-    try {
-      const top = parseTopDocument(readFileSync(blobPath(this.#layout.root, digest)), `The manifest ${digest}`);
-      if (top.kind === 'index') throw new Error('it is an index');
-      const bytes = readFileSync(blobPath(this.#layout.root, top.manifest.config.digest));
-      const document = parseConfig(bytes, `The configuration ${top.manifest.config.digest}`);
-      const documents = { manifest: top.manifest, document };
-      this.#documents.set(digest, documents);
-      return documents;
-    } catch (error) {
-      throw new BabelhostError(
-        'storageDirty',
-        `The image ${digest} is in the index of the store at ${this.#layout.root} but cannot be read (${messageOf(error)}): remove it with 'babelhost image remove ${digest}' and install it again.`,
-        { path: this.#layout.root, digest },
-        { cause: error },
-      );
-    }
-  }
-
-  /** Forgets all images but these. */
-  keep(digests: ReadonlySet<Digest>): void {
-    for (const digest of this.#documents.keys()) if (!digests.has(digest)) this.#documents.delete(digest);
+/**
+ * Reads the documents of an image that is in the index.
+ * @throws BabelhostError `storageDirty` if they are gone or damaged.
+ */
+export async function readDocuments({ root }: StoreLayout, digest: Digest): Promise<ImageDocuments> {
+  try {
+    const top = parseTopDocument(await readFile(blobPath(root, digest)), `The manifest ${digest}`);
+    if (top.kind === 'index') throw new Error('it is an index');
+    const { manifest } = top;
+    const bytes = await readFile(blobPath(root, manifest.config.digest));
+    return { manifest, document: parseConfig(bytes, `The configuration ${manifest.config.digest}`) };
+  } catch (error) {
+    throw new BabelhostError(
+      'storageDirty',
+      `The image ${digest} is in the index of the store at ${root} but cannot be read (${messageOf(error)}): remove it with 'babelhost image remove ${digest}' and install it again.`,
+      { path: root, digest },
+      { cause: error },
+    );
   }
 }
 
 /** Puts an image together from its parts. */
 export function storedImage(entry: IndexEntry, { manifest, document }: ImageDocuments): StoredImage {
-  const layers = manifest.layers.map(({ digest, size, mediaType }: LayerDescriptor) => ({ digest, size, mediaType }));
+  const layers = manifest.layers.map(({ digest, size, mediaType }) => ({ digest, size, mediaType }));
   return {
     digest: entry.digest,
     names: entry.names,

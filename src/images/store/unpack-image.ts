@@ -1,16 +1,17 @@
-// Unpacks a whole image into a new folder, from blobs that are on this machine.
+// Unpacks a whole image into a new folder, from blobs on this machine that may still be arriving.
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { hexOf } from '../digest.ts';
-import type { ImageDocuments } from './stored-image.ts';
-import type { ArrivingBlob } from '../arriving-blob.ts';
 import { BabelhostError } from '../../base/errors.ts';
+import type { ArrivingBlob } from '../arriving-blob.ts';
+import { hexOf, type Digest } from '../digest.ts';
+import type { LayerDescriptor } from '../documents.ts';
+import type { OnProgress } from '../operation.ts';
+import { openLayer, unpackLayer, type OpenLayer } from '../unpack/unpack-layer.ts';
 import { Unpacker } from '../unpack/unpacker.ts';
-import { unpackLayer } from '../unpack/unpack-layer.ts';
-import type { OnProgress } from '../progress.ts';
 import type { StoreSettings } from './core.ts';
 import { LayerRecorder, replayLayer } from './layer-files.ts';
-import { OpenLayers } from './open-layers.ts';
+import { exists } from './layout.ts';
+import type { ImageDocuments } from './stored-image.ts';
 
 export interface UnpackOptions {
   readonly settings: StoreSettings;
@@ -18,13 +19,12 @@ export interface UnpackOptions {
   readonly onProgress?: OnProgress | undefined;
   /** The image as messages name it. */
   readonly name: string;
-  /** Gives a layer's blob, which may still be on its way. */
-  readonly blob: (layer: number) => ArrivingBlob;
+  readonly blob: (layer: LayerDescriptor) => ArrivingBlob;
 }
 
 /**
- * Unpacks into `target`, which must not be there yet; what the layers unpacked to is kept in `layers` beside it.
- * @returns where that should be moved in the store: from → to.
+ * Unpacks into `target`, which must not be there yet, and keeps the unpacked layers in `layers` beside it.
+ * @returns where to move those in the store: from → to.
  * @throws what unpackLayer throws, and the file system's errors.
  */
 export async function unpackImage(
@@ -33,37 +33,67 @@ export async function unpackImage(
   { settings, signal, onProgress, name, blob }: UnpackOptions,
 ): Promise<Map<string, string>> {
   const { owners, limits, logger } = settings;
+  const work = path.dirname(target);
+  const recorded = path.join(work, 'layers');
+  const moves = new Map<string, string>();
+  const layers = manifest.layers.map((layer, index) => ({
+    layer,
+    // As many diff ids as layers: checked when the documents were resolved.
+    diffId: document.diffIds[index] as Digest,
+    report: (done: number) => onProgress?.({ phase: 'unpack', layer: layer.digest, done, total: layer.size }),
+  }));
+  // The layer that is unpacked, and the next one that has to be, which is decompressed meanwhile.
+  const opened = new Map<number, OpenLayer>();
+  const open = (index: number, { layer, diffId, report }: (typeof layers)[number]) => {
+    const known = opened.get(index);
+    if (known !== undefined) return known;
+    const { compression, size } = layer;
+    const what = `Layer ${index + 1} of ${name}`;
+    const opening = openLayer({ chunks: blob(layer).follow(), compression, size, diffId, what }, limits, report);
+    opened.set(index, opening);
+    return opening;
+  };
+  const openNext = (from: number) => {
+    const next = layers.findIndex(
+      ({ diffId }, index) =>
+        index >= from &&
+        document.diffIds.indexOf(diffId) === index &&
+        !exists(path.join(settings.layout.layers, hexOf(diffId))),
+    );
+    const layer = layers[next];
+    if (layer !== undefined) open(next, layer);
+  };
   await mkdir(target, { mode: 0o700 });
-  using unpacker = new Unpacker(target, path.join(path.dirname(target), 'removed'), owners, limits);
-  const kept = path.join(path.dirname(target), 'layers');
-  const layers = new Map<string, string>();
-  using opened = new OpenLayers({ manifest, document }, settings.layout.layers, { name, limits, blob, onProgress });
-  for (const [index, layer] of manifest.layers.entries()) {
-    signal?.throwIfAborted();
-    unpacker.beginLayer();
-    const diffId = opened.diffId(index);
-    opened.openNext(index);
-    // The same layer twice in an image is kept from its first time on.
-    const keep = path.join(kept, hexOf(diffId));
-    if (layers.has(keep)) await replayLayer(kept, diffId, unpacker, owners, signal);
-    else if (await replayLayer(settings.layout.layers, diffId, unpacker, owners, signal)) {
-      opened.report(index, layer.size);
-    } else {
-      using recorder = await LayerRecorder.start(keep, unpacker, owners);
-      const unpacking = opened.open(index);
-      opened.openNext(index + 1);
-      try {
-        await unpackLayer(unpacking, recorder, { limits, signal });
-      } catch (error) {
-        // What is wrong in it may be so because it is not what its digest says: that is then the error. A limit that it
-        // goes over is one whatever the rest of it is.
-        if (!(error instanceof BabelhostError && error.data['reason'] === 'limit')) await blob(index).complete;
-        throw error;
+  using unpacker = new Unpacker(target, path.join(work, 'removed'), owners, limits);
+  try {
+    for (const [index, current] of layers.entries()) {
+      signal?.throwIfAborted();
+      unpacker.beginLayer();
+      openNext(index);
+      const { layer, diffId, report } = current;
+      const folder = path.join(recorded, hexOf(diffId));
+      if (moves.has(folder)) await replayLayer(recorded, diffId, unpacker, owners, signal);
+      else if (await replayLayer(settings.layout.layers, diffId, unpacker, owners, signal)) report(layer.size);
+      else {
+        const opening = open(index, current);
+        openNext(index + 1);
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        using recorder = new LayerRecorder(folder, unpacker, owners);
+        try {
+          await unpackLayer(opening, recorder, { limits, signal });
+        } catch (error) {
+          // The fetch's failure explains the rest: what is invalid may not be what the digest names. Not so a limit.
+          if (!(error instanceof BabelhostError && error.data['reason'] === 'limit')) await blob(layer).complete;
+          throw error;
+        }
+        recorder.finish();
+        moves.set(folder, path.join(settings.layout.layers, hexOf(diffId)));
       }
-      recorder.finish();
-      layers.set(keep, path.join(settings.layout.layers, hexOf(diffId)));
+      opened.get(index)?.[Symbol.dispose]();
+      opened.delete(index);
     }
-    opened.close(index);
+  } finally {
+    for (const layer of opened.values()) layer[Symbol.dispose]();
   }
   await unpacker.finish();
   const { devices, attributes, entries, bytes } = unpacker.tally;
@@ -73,5 +103,5 @@ export async function unpackImage(
     const names = Object.fromEntries(attributes);
     logger.info({ image: name, attributes: names }, 'extended attributes of the image were left out');
   }
-  return layers;
+  return moves;
 }

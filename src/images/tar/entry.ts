@@ -1,9 +1,8 @@
-// What a tar archive says of one entry. Names are bytes: they are kept as strings of one character a byte (latin1), so
-// that names which are not UTF-8 survive.
+// The entries of a tar archive. Names are bytes, kept as strings of one character a byte (latin1), as they may not be UTF-8.
 
 export type EntryKind = 'file' | 'directory' | 'symbolicLink' | 'hardLink' | 'characterDevice' | 'blockDevice' | 'fifo';
 
-/** A run of data in a sparse file: what lies outside all of them is zeros. Bytes. */
+/** A run of data in a sparse file, whose rest is zeros. Bytes. */
 export interface Segment {
   readonly offset: number;
   readonly length: number;
@@ -11,7 +10,7 @@ export interface Segment {
 
 export interface TarEntry {
   readonly kind: EntryKind;
-  /** As written, with whatever slashes and dots there are; a byte each character. */
+  /** As in the archive, with its slashes and dots; a byte each character. */
   readonly name: string;
   /** The target of a link, '' for others; a byte each character. */
   readonly link: string;
@@ -29,7 +28,7 @@ export interface TarEntry {
   readonly segments?: readonly Segment[];
 }
 
-/** Receives an archive's entries in their order: entry, its data in pieces, end. May throw to stop the reading. */
+/** Receives an archive's entries in order: entry, its data in pieces, end. May throw to stop. */
 export interface TarSink {
   entry(entry: TarEntry): void;
   /** A piece of the entry's content, valid during the call only, at `position` bytes from the file's beginning. */
@@ -37,7 +36,7 @@ export interface TarSink {
   end(): void;
 }
 
-/** What is wrong with an archive, before it is known whose archive it is. The unpacker puts that to it. */
+/** A fault of an archive. Callers that know which archive turn it into a BabelhostError. */
 export class ArchiveError extends Error {
   override readonly name = 'ArchiveError';
   /** Bytes from the archive's beginning. */

@@ -1,5 +1,5 @@
-// PAX extended headers: `length key=value\n` records. POSIX.1-2017 pax, "pax Extended Header". Of the keys, those that
-// change what is unpacked are read; sparse files in GNU's PAX forms too (GNU tar manual, "Storing Sparse Files").
+// PAX extended headers: `length key=value\n` records. POSIX.1-2017 pax, "pax Extended Header". Only keys that change what is
+// unpacked are read, GNU's for sparse files among them (GNU tar manual, "Storing Sparse Files").
 import { ArchiveError, type Segment } from './entry.ts';
 
 /** What extended headers override in the header that follows them. */
@@ -26,7 +26,7 @@ export function readExtension(data: Buffer, into: Extension): void {
   let offsets: number[] | undefined;
   let at = 0;
   while (at < data.length) {
-    // A record's length counts itself; it is the only thing that may be relied on, as values may hold anything.
+    // A record's length counts itself. Values may contain anything, line ends too.
     const space = data.indexOf(0x20, at);
     const digits = space < 0 ? '' : data.toString('latin1', at, space);
     if (!/^\d{1,10}$/.test(digits)) {
@@ -46,7 +46,7 @@ export function readExtension(data: Buffer, into: Extension): void {
     switch (key) {
       case 'path':
       case 'GNU.sparse.name':
-        // The sparse forms put a made-up name into `path`; the real one, which may come before or after, wins.
+        // Sparse files have a made-up `path`; GNU.sparse.name, which may come before or after it, wins.
         if (key === 'GNU.sparse.name') into.sparse = { ...into.sparse };
         else if (into.sparse !== undefined && into.path !== undefined) break;
         into.path = named(value, key);

@@ -1,5 +1,7 @@
-// Decodes the 512 bytes of a tar header: ustar, GNU and the old V7 form. POSIX.1-2017 pax, "ustar Interchange Format".
-import { ArchiveError } from './entry.ts';
+// Decodes tar headers (ustar, GNU, and the old V7 form; POSIX.1-2017 pax, "ustar Interchange Format"), and applies the
+// extended headers before them.
+import { ArchiveError, type EntryKind, type Segment, type TarEntry } from './entry.ts';
+import type { Extension } from './extended.ts';
 
 export const blockSize = 512;
 
@@ -25,7 +27,7 @@ export function decodeHeader(block: Buffer, at: number): RawHeader | undefined {
   const magic = block.toString('latin1', at + 257, at + 263);
   const name = field(block, at, 100);
   const typeByte = block[at + 156] ?? 0;
-  // Only POSIX's form has a prefix there; GNU's has times, V7's nothing.
+  // Only in POSIX's form: GNU's has times there, V7's nothing.
   const prefix = magic === 'ustar\0' ? field(block, at + 345, 155) : '';
   return {
     type: typeByte === 0 ? '0' : String.fromCharCode(typeByte),
@@ -39,7 +41,66 @@ export function decodeHeader(block: Buffer, at: number): RawHeader | undefined {
   };
 }
 
-/** Whether the checksum is right; false for a block of zeros, which ends an archive. */
+const kinds: Readonly<Record<string, EntryKind>> = {
+  '0': 'file',
+  '7': 'file',
+  S: 'file',
+  '1': 'hardLink',
+  '2': 'symbolicLink',
+  '3': 'characterDevice',
+  '4': 'blockDevice',
+  '5': 'directory',
+  '6': 'fifo',
+};
+
+/** An entry before its content, which of a sparse file may begin with its map. */
+export interface DescribedEntry {
+  /** Without a sparse file's map. */
+  readonly entry: TarEntry;
+  /** Bytes that follow in the archive. */
+  readonly stored: number;
+  /** Of a sparse file: its length, holes included, and where its map is. */
+  readonly sparse?: {
+    readonly realSize: number | undefined;
+    readonly segments: readonly Segment[] | 'in data';
+  };
+}
+
+/**
+ * Applies extended headers to a header.
+ * @throws ArchiveError if the result cannot be unpacked.
+ */
+export function describeEntry(header: RawHeader, extension: Extension, maxPathBytes: number): DescribedEntry {
+  const name = extension.path ?? header.name;
+  const link = extension.link ?? header.link;
+  let kind = kinds[header.type];
+  if (kind === undefined) throw new ArchiveError(`an entry has the type '${header.type}', which is not known`);
+  if (name === '') throw new ArchiveError('an entry has no name');
+  if (name.length > maxPathBytes || link.length > maxPathBytes) {
+    throw new ArchiveError(`an entry has a name of more than ${maxPathBytes} bytes (the limit 'pathBytes')`);
+  }
+  // V7 had no type for directories.
+  if (kind === 'file' && name.endsWith('/')) kind = 'directory';
+  // Of a link, the header's size is its target's, and nothing is stored.
+  const stored = kind === 'file' ? (extension.size ?? header.size) : 0;
+  const entry: TarEntry = {
+    kind,
+    name,
+    link: kind === 'hardLink' || kind === 'symbolicLink' ? link : '',
+    mode: header.mode,
+    uid: extension.uid ?? header.uid,
+    gid: extension.gid ?? header.gid,
+    mtime: extension.mtime ?? header.mtime,
+    attributes: extension.attributes ?? [],
+    size: stored,
+  };
+  const sparse = kind === 'file' ? extension.sparse : undefined;
+  const segments = sparse?.mapInData === true ? 'in data' : sparse?.segments;
+  if (segments === undefined) return { entry, stored };
+  return { entry, stored, sparse: { realSize: sparse?.realSize, segments } };
+}
+
+/** False for a block of zeros, which ends an archive; throws for a wrong checksum. */
 function checksumHolds(block: Buffer, at: number): boolean {
   let unsigned = 0;
   let signed = 0;
@@ -47,7 +108,7 @@ function checksumHolds(block: Buffer, at: number): boolean {
   for (let index = 0; index < blockSize; index += 1) {
     const byte = block[at + index] ?? 0;
     any |= byte;
-    // The checksum is taken with its own field as spaces.
+    // The checksum's own field counts as spaces.
     const counted = index >= 148 && index < 156 ? 0x20 : byte;
     unsigned += counted;
     signed += counted > 127 ? counted - 256 : counted;
@@ -66,7 +127,7 @@ export function field(block: Buffer, at: number, length: number): string {
   return end < 0 ? text : text.slice(0, end);
 }
 
-/** A number, octal in ASCII or binary with the highest bit set (GNU's form for what octal cannot hold). */
+/** A number: octal in ASCII, or binary with the highest bit set (GNU's form for larger ones). */
 export function number(block: Buffer, at: number, length: number, what: string, negative = false): number {
   const first = block[at] ?? 0;
   if ((first & 0x80) !== 0) {

@@ -1,13 +1,10 @@
-// Reads a tar archive as it streams by. Strict, and bounded: the archive is whatever somebody put into a registry.
+// Reads a tar archive as it comes, strictly and within limits: it may be from anybody.
 //
-// Our own, because what reading layers needs is what node-tar's parser lacks: names that are not UTF-8 (it decodes them
-// and loses them), sparse files (it skips them), extended headers split over two chunks (it decodes each half), values
-// with line ends, a refusal of headers whose checksum is wrong (it goes on behind them), and entries without a stream
-// object and its events for each.
-import { describeEntry } from './described.ts';
+// Not with node-tar's parser, which loses names that are not UTF-8, skips sparse files, breaks extended headers that are split
+// over two chunks or have values with line ends, passes over headers with wrong checksums, and makes a stream for each entry.
 import { ArchiveError, type Segment, type TarEntry, type TarSink } from './entry.ts';
 import { readExtension, type Extension } from './extended.ts';
-import { blockSize, decodeHeader, type RawHeader } from './header.ts';
+import { blockSize, decodeHeader, describeEntry, type RawHeader } from './header.ts';
 import { checkSegments, LeadingSparseMap, OldSparseMap, SparseData } from './sparse.ts';
 
 export interface TarReaderLimits {
@@ -22,7 +19,7 @@ type Expecting =
   | { readonly what: 'collect'; readonly use: (bytes: Buffer) => void; readonly pieces: Buffer[] }
   | { readonly what: 'file' };
 
-/** A push parser: `write` each chunk, then `finish`. Entries go to the sink during the call; nothing is held back. */
+/** A push parser: `write` each chunk, then `finish`. Entries go to the sink during the call. */
 export class TarReader {
   readonly #sink: TarSink;
   readonly #limits: TarReaderLimits;
@@ -50,14 +47,14 @@ export class TarReader {
 
   /**
    * Reads the next bytes of the archive.
-   * @param enough - asked before each header whether to stop there: an archive decides how much work its bytes make.
-   * @returns how many bytes it took: all, unless it was told to stop.
+   * @param enough - called before each header; true stops there. An archive decides how much work its bytes make.
+   * @returns how many bytes were read: all, unless stopped.
    * @throws ArchiveError if it is not a tar archive, or goes over a limit; and whatever the sink throws.
    */
   write(chunk: Buffer, enough?: () => boolean): number {
     let at = 0;
     while (at < chunk.length) {
-      // What follows the end marker (two blocks of zeros) is padding of tape records, or nothing to us.
+      // After the end marker (two blocks of zeros) comes padding of tape records, or what we ignore.
       if (this.#ended) return chunk.length;
       if (this.#remaining > 0) at += this.#data(chunk, at);
       else if (this.#padding > 0) {
@@ -72,8 +69,8 @@ export class TarReader {
   }
 
   /**
-   * Says that the archive has ended. Archives without an end marker are common, and `umoci insert` leaves out the last
-   * entry's padding too; half an entry is an error.
+   * Ends the archive, which may lack the end marker (many do) and the last entry's padding (`umoci insert`).
+   * @throws ArchiveError if it ends within an entry.
    */
   finish(): void {
     if (this.#remaining > 0 || this.#partialLength > 0) {
@@ -84,7 +81,7 @@ export class TarReader {
     }
   }
 
-  /** Takes the current file's data, and its padding, as read: for who goes through a file by position. */
+  /** Takes the current file's data and padding as read, for callers that seek. */
   skipData(): void {
     this.#offset += this.#remaining + this.#padding;
     this.#remaining = 0;
@@ -123,7 +120,7 @@ export class TarReader {
         });
         return;
       case 'g':
-        // Global headers hold comments (git archive's commit); a default path or size for all entries makes no sense.
+        // Global headers have comments (git archive's commit): a path or size for all entries makes no sense.
         this.#collect(header.size, (bytes) => {
           readExtension(bytes, {});
         });
@@ -172,7 +169,7 @@ export class TarReader {
     if (stored === 0) this.#sink.end();
   }
 
-  /** Does something with the header that was read last; what is wrong with it is told with its place. */
+  /** Adds the last header's place to the errors of `use`. */
   #atHeader<Result>(use: () => Result): Result {
     try {
       return use();
@@ -183,7 +180,7 @@ export class TarReader {
   }
 
   #collect(size: number, use: (bytes: Buffer) => void): void {
-    // Together: what many of them say of one entry is kept until it comes.
+    // All of an entry's together, as they are kept until it comes.
     this.#extensionBytes += size;
     if (this.#extensionBytes > this.#limits.extendedHeaderBytes) {
       throw new ArchiveError(
@@ -203,15 +200,11 @@ export class TarReader {
     this.#offset += length;
     const expecting = this.#expecting;
     if (expecting.what === 'collect') {
-      // A copy: the chunk's memory is its sender's.
+      // A copy, as the chunk's memory may be used again.
       expecting.pieces.push(Buffer.from(piece));
       if (this.#remaining === 0) {
         this.#expecting = { what: 'header' };
-        expecting.use(
-          expecting.pieces.length === 1 && expecting.pieces[0] !== undefined
-            ? expecting.pieces[0]
-            : Buffer.concat(expecting.pieces),
-        );
+        expecting.use(Buffer.concat(expecting.pieces));
       }
     } else if (expecting.what === 'file') {
       if (this.#sparse === undefined) {

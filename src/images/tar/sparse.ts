@@ -1,5 +1,4 @@
-// Sparse files: the forms in which an archive tells where their stored bytes belong, and putting them there. GNU tar manual,
-// "Storing Sparse Files".
+// Sparse files: their maps, in the forms of the GNU tar manual ("Storing Sparse Files"), and their data.
 import { ArchiveError, type Segment, type TarSink } from './entry.ts';
 import { pairs, whole } from './extended.ts';
 import { blockSize, number } from './header.ts';
@@ -19,7 +18,7 @@ export function checkSegments(segments: readonly Segment[], stored: number, real
   if (total !== stored) throw new ArchiveError('the map of a sparse file does not fit its data');
 }
 
-/** Gives each part of a sparse file's stored bytes to its place. */
+/** Passes a sparse file's stored bytes on with their positions. */
 export class SparseData {
   readonly #sink: TarSink;
   readonly #segments: readonly Segment[];
@@ -81,7 +80,7 @@ export class OldSparseMap {
   }
 }
 
-/** GNU's form 1.0: before the data, the count of segments and their numbers, a line each, to a whole block. */
+/** GNU's form 1.0: before the data, the number of segments and their numbers, a line each, padded to a block. */
 export class LeadingSparseMap {
   readonly #blocks: string[] = [];
   #lines = 0;

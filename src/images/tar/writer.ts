@@ -1,9 +1,9 @@
-// Writes tar archives that depend on nothing but what they are given: ustar headers, and PAX records where a name or a
-// number does not fit. Names are ordinary strings here, written as UTF-8.
+// Writes tar archives reproducibly: ustar headers, and PAX records where a name or a number does not fit. Names are written as
+// UTF-8.
 import { createReadStream } from 'node:fs';
 import { blockSize } from './header.ts';
 
-/** One entry to be written. Owner 0:0 always. */
+/** One entry to write. Its owner is 0:0. */
 export interface WrittenEntry {
   /** Without a leading slash; a folder's without a trailing one. */
   readonly name: string;
@@ -17,7 +17,7 @@ export interface WrittenEntry {
 
 const typeFlags = { file: '0', directory: '5', symbolicLink: '2' } as const;
 
-/** Read at once from a file that goes into an archive. */
+/** How many bytes of a file are read at a time. */
 const readSize = 256 * 1024;
 
 /**
@@ -116,7 +116,7 @@ function header({ name, prefix, type, mode, size, mtime, link }: HeaderFields): 
 function splitName(name: string): { name: Buffer; prefix: Buffer } | undefined {
   const bytes = Buffer.from(name);
   if (bytes.length <= 100) return { name: bytes, prefix: Buffer.alloc(0) };
-  // A folder's trailing slash is part of the last name and no place to split.
+  // Not at a folder's trailing slash.
   for (let at = bytes.length - 2; at > 0; at -= 1) {
     if (bytes[at] !== 0x2f || bytes.length - at - 1 > 100) continue;
     if (at <= 155) return { prefix: bytes.subarray(0, at), name: bytes.subarray(at + 1) };

@@ -1,23 +1,21 @@
-// The files in a tar archive, found without unpacking it: where in the archive the bytes of each lie. For archives of
-// images, which are read out of order.
+// The files in a tar archive of an image, found without unpacking it: images are read out of their archives' order.
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import { openRegularFile } from '../../base/regular-file.ts';
-import { overLimit, type ImageLimits } from '../limits.ts';
+import { readRegularFile } from '../../base/regular-file.ts';
+import { bounded, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarEntry } from '../tar/entry.ts';
 import { blockSize } from '../tar/header.ts';
 import { TarReader } from '../tar/reader.ts';
+import { compressionOf, decompress } from '../unpack/decompress.ts';
 import { components } from '../unpack/root-directory.ts';
-import { decompressZstd } from '../unpack/zstd.ts';
 
 /** How many bytes of a file are read at a time. */
 const readSize = 256 * 1024;
 
-/** An archive of an image has a few entries for each layer; this is the bound on them. */
+/** An archive of an image has a few entries for each layer. */
 const entriesLimit = 100_000;
 
 interface Place {
@@ -43,7 +41,7 @@ export class ArchiveFiles {
   static async open(
     file: string,
     name: string,
-    work: () => Promise<string>,
+    work: string,
     limits: ImageLimits,
     signal?: AbortSignal,
   ): Promise<ArchiveFiles> {
@@ -78,21 +76,17 @@ export class ArchiveFiles {
     return this.#places.get(file)?.size;
   }
 
-  /** A whole file, or undefined; what is over `limit` bytes is cut one byte after it, for whoever verifies to see. */
+  /** A whole file, cut one byte after `limit`; undefined if it is not in the archive. */
   async read(file: string, limit: number): Promise<Buffer | undefined> {
     const place = this.#places.get(file);
     if (place === undefined) return undefined;
-    const handle = await open(this.#path, 'r');
-    try {
-      const length = Math.min(place.size, limit + 1);
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, place.offset);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await handle.close();
-    }
+    await using handle = await open(this.#path, 'r');
+    const length = Math.min(place.size, limit + 1);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, place.offset);
+    return buffer.subarray(0, bytesRead);
   }
 
-  /** A file's bytes as they come, or undefined if it is not in the archive. */
+  /** A file's bytes; undefined if it is not in the archive. */
   stream(file: string, signal?: AbortSignal): AsyncIterable<Buffer> | undefined {
     const place = this.#places.get(file);
     if (place === undefined) return undefined;
@@ -115,47 +109,25 @@ async function* nothing(): AsyncGenerator<Buffer> {
 async function decompressed(
   file: string,
   name: string,
-  work: () => Promise<string>,
+  work: string,
   limits: ImageLimits,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const handle = await openRegularFile(file);
-  let magic: number;
-  try {
-    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
-    magic = buffer.readUInt32BE(0);
-  } finally {
-    await handle.close();
-  }
-  const decoder =
-    magic >>> 16 === 0x1f8b
-      ? createGunzip({ chunkSize: readSize })
-      : magic === 0x28b52ffd
-        ? (chunks: AsyncIterable<Buffer>) => decompressZstd(chunks, readSize, limits.entries)
-        : undefined;
-  if (decoder === undefined) return file;
-  const copy = path.join(await work(), 'archive.tar');
-  let length = 0;
-  const bounded = async function* (chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      length += chunk.length;
-      if (length > limits.compressedBytes) {
-        throw overLimit('compressedBytes', limits.compressedBytes, `The archive in ${name}`);
-      }
-      yield chunk;
-    }
-  };
+  const begin = await readRegularFile(file, 3);
+  const compression = compressionOf(begin);
+  if (compression === 'none') return file;
+  const copy = path.join(work, 'archive.tar');
   await pipeline(
     createReadStream(file),
-    decoder,
-    bounded,
+    (chunks: AsyncIterable<Buffer>) =>
+      bounded(decompress(chunks, compression, readSize, limits), 'compressedBytes', limits, `The archive in ${name}`),
     createWriteStream(copy, { flags: 'wx' }),
     signal === undefined ? {} : { signal },
   );
   return copy;
 }
 
-/** Reads the headers of an archive, and of what lies between them only what the reader wants of it. */
+/** Reads the headers of an archive, and skips the data of files. */
 async function scan(file: string, limits: ImageLimits, signal: AbortSignal | undefined): Promise<Map<string, Place>> {
   const places = new Map<string, Place>();
   const links = new Map<string, string>();
@@ -180,7 +152,7 @@ async function scan(file: string, limits: ImageLimits, signal: AbortSignal | und
     let offset = 0;
     while (offset < total) {
       signal?.throwIfAborted();
-      // A header at a time: where its data begins is then known, and the data need not be read at all.
+      // A header at a time, so that the place of its data is known, and that need not be read.
       const { bytesRead } = await handle.read(buffer, 0, blockSize, offset);
       if (bytesRead === 0) break;
       offset += bytesRead;

@@ -1,32 +1,23 @@
-// The transport docker-archive: — what `docker save` writes: manifest.json, configurations and layers, which are archives
-// without compression as a rule. (Since Docker 25 that file is an image layout too, with the same manifest.json.)
+// The transport docker-archive: — what `docker save` writes: manifest.json, configurations and layers, which are mostly
+// uncompressed. (Since Docker 25 that is an image layout too, with the same manifest.json.)
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { BabelhostError } from '../../base/errors.ts';
-import { lazy } from '../../base/lazy.ts';
 import { digestOf, finish, type Digest } from '../digest.ts';
-import {
-  formatManifest,
-  invalid,
-  mediaTypes,
-  parseConfig,
-  type Compression,
-  type LayerDescriptor,
-} from '../documents.ts';
-import { overLimit, type ImageLimits } from '../limits.ts';
+import { checked, formatManifest, invalid, mediaTypes, parseConfig, type LayerDescriptor } from '../documents.ts';
+import { checkLayers, overLimit, type ImageLimits } from '../limits.ts';
 import { formatName, parseName } from '../reference.ts';
+import { compressionOf } from '../unpack/decompress.ts';
 import type { ArchiveFiles } from './archive-files.ts';
-import type { ImageSource } from './source.ts';
+import { missing, type ImageSource } from './source.ts';
 
-const manifestSchema = lazy(() =>
-  z
-    .array(
-      z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),
-    )
-    .min(1),
-);
+const manifestSchema = z
+  .array(
+    z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullable() }),
+  )
+  .min(1);
 
-type ArchivedImage = z.output<ReturnType<typeof manifestSchema>>[number];
+type ArchivedImage = z.output<typeof manifestSchema>[number];
 
 /** Which image of the archive: by name, by place, or the only one. */
 export interface ArchiveChoice {
@@ -49,14 +40,9 @@ export async function openDockerArchive(
     throw overLimit('configBytes', limits.configBytes, `The configuration of ${name}`);
   const { diffIds } = parseConfig(configBytes, `The configuration of ${name}`);
   const files = image.Layers ?? [];
-  // Before any is read: a manifest may name the same large file a hundred thousand times.
-  if (files.length > limits.layers) {
-    throw overLimit('layers', limits.layers, `The number of layers of ${name}`, { actual: files.length });
-  }
+  // Before any is read, as a manifest may name the same large file a hundred thousand times.
   const total = [...new Set(files)].reduce((sum, file) => sum + (archive.size(file) ?? 0), 0);
-  if (total > limits.compressedBytes) {
-    throw overLimit('compressedBytes', limits.compressedBytes, `The size of ${name}`, { actual: total });
-  }
+  checkLayers(name, files.length, total, limits);
   if (files.length !== diffIds.length) {
     throw invalid(
       `The archive ${name}`,
@@ -79,9 +65,9 @@ export async function openDockerArchive(
     top: () => Promise.resolve({ kind: 'document', bytes: manifestBytes }),
     document: ({ digest }) =>
       digest === config.digest ? Promise.resolve(configBytes) : Promise.reject(missing(name, digest)),
-    blob: ({ digest }, options) => {
+    blob: ({ digest }, blobSignal) => {
       const file = places.get(digest);
-      const stream = file === undefined ? undefined : archive.stream(file, options.signal);
+      const stream = file === undefined ? undefined : archive.stream(file, blobSignal);
       if (stream === undefined) throw missing(name, digest);
       return stream;
     },
@@ -100,16 +86,7 @@ async function readManifest(name: string, archive: ArchiveFiles, limits: ImageLi
   }
   if (bytes.length > limits.manifestBytes)
     throw overLimit('manifestBytes', limits.manifestBytes, `The manifest of ${name}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw invalid(`The manifest.json of ${name}`, 'it is not JSON', error);
-  }
-  const parsed = manifestSchema().safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw invalid(`The manifest.json of ${name}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);
+  return checked(manifestSchema, bytes, `The manifest.json of ${name}`);
 }
 
 function choose(images: readonly ArchivedImage[], choice: ArchiveChoice, name: string): ArchivedImage {
@@ -129,7 +106,7 @@ function choose(images: readonly ArchivedImage[], choice: ArchiveChoice, name: s
   throw new BabelhostError('imageNotFound', `${name}: ${reason} (${there}).`, { reference: name, names });
 }
 
-/** Tags in the file are written by whatever made it. */
+/** A tag in full; undefined if it is none, as an archive may have anything there. */
 function normalised(tag: string): string | undefined {
   try {
     return formatName(parseName(tag));
@@ -138,7 +115,7 @@ function normalised(tag: string): string | undefined {
   }
 }
 
-/** A layer's digest: of an archive without compression that is its diff id; of another it has to be computed. */
+/** Describes a layer. Uncompressed, its digest is its diff id; otherwise it has to be computed. */
 async function describe(
   name: string,
   archive: ArchiveFiles,
@@ -155,16 +132,4 @@ async function describe(
   for await (const chunk of archive.stream(file, signal) ?? []) hash.update(chunk);
   const mediaType = compression === 'gzip' ? mediaTypes.layerGzip : mediaTypes.layerZstd;
   return { mediaType, digest: finish(hash), size, compression };
-}
-
-function compressionOf(begin: Buffer): Compression {
-  if (begin.length >= 2 && begin.readUInt16BE(0) === 0x1f8b) return 'gzip';
-  return begin.length >= 4 && begin.readUInt32BE(0) === 0x28b52ffd ? 'zstd' : 'none';
-}
-
-function missing(name: string, what: string): BabelhostError {
-  return new BabelhostError('imageNotFound', `${what} is missing in ${name}: the archive is incomplete.`, {
-    reference: name,
-    missing: what,
-  });
 }

@@ -1,17 +1,17 @@
-// The transport docker-daemon: — an image that a Docker daemon holds, asked for over its socket. Docker Engine API,
-// "Export several images": the answer is what `docker save` writes.
+// The transport docker-daemon: — an image of a Docker daemon. Docker Engine API, "Export several images": the answer is what
+// `docker save` writes.
 import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Agent, request } from 'undici';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import { overLimit, type ImageLimits } from '../limits.ts';
+import { bounded, type ImageLimits } from '../limits.ts';
 
 /** How long the daemon may take before it begins to answer, in milliseconds: it puts the archive together first. */
 const answerTimeoutMs = 300_000;
 
-/** A daemon's words about an error, in characters. */
-const wordsLimit = 65_536;
+/** Of a daemon's answer with an error, in characters. */
+const messageLimit = 65_536;
 
 /**
  * Saves the image `name` as an archive in the folder `work`.
@@ -39,28 +39,20 @@ export async function saveFromDaemon(
       dispatcher,
       ...(signal === undefined ? {} : { signal }),
     });
-    const words = answer.statusCode === 200 ? '' : await daemonWords(answer.body);
+    const message = answer.statusCode === 200 ? '' : await daemonMessage(answer.body);
     // Podman's service, which speaks the same API, answers 500 here.
-    if (answer.statusCode === 404 || /no such image|image not known/i.test(words)) {
+    if (answer.statusCode === 404 || /no such image|image not known/i.test(message)) {
       throw new BabelhostError('imageNotFound', `The Docker daemon has no image ${name}: see 'docker images'.`, {
         reference: `docker-daemon:${name}`,
         host,
       });
     }
     if (answer.statusCode !== 200)
-      throw unreachable(name, host, `it answered with status ${answer.statusCode}${words}`);
+      throw unreachable(name, host, `it answered with status ${answer.statusCode}${message}`);
     const file = path.join(work, 'docker-daemon.tar');
-    let length = 0;
-    const bounded = async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        length += chunk.length;
-        if (length > limits.unpackedBytes) throw overLimit('unpackedBytes', limits.unpackedBytes, `The image ${name}`);
-        yield chunk;
-      }
-    };
     await pipeline(
       answer.body,
-      bounded,
+      (chunks: AsyncIterable<Buffer>) => bounded(chunks, 'unpackedBytes', limits, `The image ${name}`),
       createWriteStream(file, { flags: 'wx' }),
       signal === undefined ? {} : { signal },
     );
@@ -74,12 +66,12 @@ export async function saveFromDaemon(
   }
 }
 
-/** What the daemon says of an error, to stand behind its status; '' if that is nothing. */
-async function daemonWords(body: AsyncIterable<Buffer>): Promise<string> {
+/** The daemon's message about an error, in parentheses, or ''. */
+async function daemonMessage(body: AsyncIterable<Buffer>): Promise<string> {
   let text = '';
   for await (const piece of body) {
     text += piece.toString('utf8');
-    if (text.length > wordsLimit) return '';
+    if (text.length > messageLimit) return '';
   }
   try {
     const { message } = JSON.parse(text) as { message?: unknown };

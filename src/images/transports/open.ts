@@ -1,59 +1,43 @@
-// Opens an image at whichever transport its reference names.
+// Opens an image at the transport that its reference names.
 import path from 'node:path';
+import type { OperationOptions } from '../operation.ts';
 import { formatReference, type Reference } from '../reference.ts';
-import type { Credentials } from '../registry/settings.ts';
 import type { StoreSettings } from '../store/core.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { openDockerArchive } from './docker-archive.ts';
-import { openOciArchive } from './oci-archive.ts';
-import { openOciDirectory } from './oci-directory.ts';
+import { directoryFiles, openLayout } from './oci-layout.ts';
 import type { ImageSource } from './source.ts';
-
-export interface OpenOptions {
-  readonly settings: StoreSettings;
-  /** A folder for what the transport has to keep while it is open. */
-  readonly work: () => Promise<string>;
-  readonly signal?: AbortSignal | undefined;
-  /** For a registry, instead of those that files have. */
-  readonly credentials?: Credentials | undefined;
-}
 
 /**
  * Opens a source for reading.
+ * @param work - a folder for what the transport has to keep while it is open.
  * @throws BabelhostError `imageNotFound` if there is nothing at the reference.
  */
 export async function openSource(
   reference: Reference,
-  { settings, work, signal, credentials }: OpenOptions,
+  { limits, registries, logger }: StoreSettings,
+  work: string,
+  { signal, credentials }: OperationOptions,
 ): Promise<ImageSource> {
   const name = formatReference(reference);
-  const { limits } = settings;
+  const openArchive = (file: string) => ArchiveFiles.open(path.resolve(file), name, work, limits, signal);
   switch (reference.transport) {
-    case 'oci':
-      return await openOciDirectory(name, path.resolve(reference.path), reference.name, limits.manifestBytes);
-    case 'oci-archive': {
-      const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
-      return await openOciArchive(name, archive, reference.name, limits);
+    case 'oci': {
+      const files = directoryFiles(path.resolve(reference.path));
+      return await openLayout(name, files, reference.name, limits.manifestBytes);
     }
+    case 'oci-archive':
+      return await openLayout(name, await openArchive(reference.path), reference.name, limits.manifestBytes);
     case 'docker': {
-      // Loaded when they are needed, here and below: clients of HTTP are the larger part of a host's start.
+      // Loaded here and below, as HTTP clients are the larger part of a host's start.
       const { openRegistry } = await import('../registry/source.ts');
-      return await openRegistry(reference, {
-        settings: settings.registries,
-        limits,
-        logger: settings.logger,
-        credentials,
-        signal,
-      });
+      return await openRegistry(reference, { settings: registries, limits, logger, credentials, signal });
     }
-    case 'docker-archive': {
-      const archive = await ArchiveFiles.open(path.resolve(reference.path), name, work, limits, signal);
-      return await openDockerArchive(name, archive, reference, limits, signal);
-    }
+    case 'docker-archive':
+      return await openDockerArchive(name, await openArchive(reference.path), reference, limits, signal);
     case 'docker-daemon': {
       const { saveFromDaemon } = await import('./docker-daemon.ts');
-      const file = await saveFromDaemon(reference.name, await work(), limits, signal);
-      const archive = await ArchiveFiles.open(file, name, work, limits, signal);
+      const archive = await openArchive(await saveFromDaemon(reference.name, work, limits, signal));
       return await openDockerArchive(name, archive, {}, limits, signal);
     }
   }

@@ -1,4 +1,4 @@
-// From a source to one image: picks the platform out of indexes, verifies each document, and reads the configuration.
+// Resolves a source to one image: chooses the platform in indexes, verifies the documents, and reads the configuration.
 import { BabelhostError } from '../../base/errors.ts';
 import { digestMismatch, digestOf, type Digest } from '../digest.ts';
 import {
@@ -11,14 +11,12 @@ import {
   type ImageDocument,
   type Manifest,
 } from '../documents.ts';
-import { overLimit, type ImageLimits } from '../limits.ts';
+import { checkLayers, overLimit, type ImageLimits } from '../limits.ts';
 import { formatPlatform, platformMatch, type Platform } from '../platform.ts';
 import type { ImageSource, SourceTop } from './source.ts';
 
 /** An image before its layers are fetched. */
 export interface ResolvedImage {
-  /** The digest of the manifest at the source, which a registry knows the image by. */
-  readonly sourceDigest: Digest;
   /** The manifest as the store keeps it, in OCI's form. */
   readonly manifestBytes: Buffer;
   readonly manifestDigest: Digest;
@@ -47,10 +45,7 @@ export async function resolveImage(
   for (let depth = 0; depth <= nestingLimit; depth += 1) {
     if (top.kind === 'descriptors') {
       const chosen = choose(top.descriptors, platform, source.name);
-      top = {
-        kind: 'document',
-        bytes: await fetchDocument(source, chosen, limits.manifestBytes, 'manifestBytes', signal),
-      };
+      top = { kind: 'document', bytes: await fetchDocument(source, chosen, 'manifestBytes', limits, signal) };
     }
     const actual = digestOf(top.bytes);
     if (top.digest !== undefined && actual !== top.digest) {
@@ -58,7 +53,7 @@ export async function resolveImage(
     }
     const document = parseTopDocument(top.bytes, `The manifest of ${source.name}`);
     if (document.kind === 'manifest') {
-      return await complete(source, document.manifest, top.bytes, actual, platform, limits, signal);
+      return await complete(source, document.manifest, top.bytes, platform, limits, signal);
     }
     top = { kind: 'descriptors', descriptors: document.manifests };
   }
@@ -69,21 +64,13 @@ async function complete(
   source: ImageSource,
   manifest: Manifest,
   bytes: Buffer,
-  sourceDigest: Digest,
   platform: Platform,
   limits: ImageLimits,
   signal: AbortSignal | undefined,
 ): Promise<ResolvedImage> {
-  if (manifest.layers.length > limits.layers) {
-    throw overLimit('layers', limits.layers, `The number of layers of ${source.name}`, {
-      actual: manifest.layers.length,
-    });
-  }
   const total = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-  if (total > limits.compressedBytes) {
-    throw overLimit('compressedBytes', limits.compressedBytes, `The size of ${source.name}`, { actual: total });
-  }
-  const configBytes = await fetchDocument(source, manifest.config, limits.configBytes, 'configBytes', signal);
+  checkLayers(source.name, manifest.layers.length, total, limits);
+  const configBytes = await fetchDocument(source, manifest.config, 'configBytes', limits, signal);
   const document = parseConfig(configBytes, `The configuration of ${source.name}`);
   if (document.diffIds.length !== manifest.layers.length) {
     throw invalid(
@@ -94,40 +81,26 @@ async function complete(
   if (platformMatch(platform, document.platform) === 0) {
     throw wrongPlatform(source.name, platform, [document.platform]);
   }
-  const kept = isOci(bytes) ? bytes : formatManifest(manifest);
-  return {
-    sourceDigest,
-    manifestBytes: kept,
-    manifestDigest: digestOf(kept),
-    manifest,
-    configBytes,
-    document,
-  };
-}
-
-/** Whether a manifest can be kept as it is: OCI's media types throughout, so that every OCI tool reads the store. */
-function isOci(bytes: Buffer): boolean {
-  const text = bytes.toString('utf8');
-  return !text.includes('application/vnd.docker.');
+  // Kept as it is if its media types are OCI's throughout: every OCI tool can read the store.
+  const manifestBytes = bytes.includes('application/vnd.docker.') ? formatManifest(manifest) : bytes;
+  return { manifestBytes, manifestDigest: digestOf(manifestBytes), manifest, configBytes, document };
 }
 
 /** Fetches a manifest or configuration whole, bounded and verified. */
 async function fetchDocument(
   source: ImageSource,
   descriptor: Descriptor,
-  limit: number,
-  limitName: keyof ImageLimits,
+  limit: 'manifestBytes' | 'configBytes',
+  limits: ImageLimits,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
-  if (descriptor.size > limit) {
-    throw overLimit(limitName, limit, `A document of ${source.name}`, {
-      digest: descriptor.digest,
-      actual: descriptor.size,
-    });
+  const { digest, size } = descriptor;
+  if (size > limits[limit]) {
+    throw overLimit(limit, limits[limit], `A document of ${source.name}`, { digest, actual: size });
   }
   const bytes = await source.document(descriptor, signal);
   const actual = digestOf(bytes);
-  if (actual !== descriptor.digest) throw digestMismatch(`A document of ${source.name}`, descriptor.digest, actual);
+  if (actual !== digest) throw digestMismatch(`A document of ${source.name}`, digest, actual);
   return bytes;
 }
 
@@ -135,7 +108,7 @@ function choose(descriptors: readonly Descriptor[], platform: Platform, name: st
   const images = descriptors.filter(
     ({ mediaType, annotations }) =>
       (indexTypes.includes(mediaType) || manifestTypes.includes(mediaType)) &&
-      // BuildKit lists what it says about an image (provenance) beside the image itself.
+      // BuildKit lists attestations of an image (its provenance) beside it.
       annotations?.['vnd.docker.reference.type'] === undefined,
   );
   if (images.length === 0) {
@@ -143,27 +116,20 @@ function choose(descriptors: readonly Descriptor[], platform: Platform, name: st
       reference: name,
     });
   }
-  let best: Descriptor | undefined;
-  let bestMatch = 0;
-  for (const image of images) {
-    // Without a platform the configuration tells it, later.
-    const match =
-      image.platform === undefined ? (images.length === 1 ? 3 : 0.5) : platformMatch(platform, image.platform);
-    if (match > bestMatch) {
-      best = image;
-      bestMatch = match;
-    }
-  }
-  if (best !== undefined) return best;
+  // Without a platform here, the configuration decides later.
+  const matchOf = ({ platform: offered }: Descriptor) =>
+    offered !== undefined ? platformMatch(platform, offered) : images.length === 1 ? 3 : 0.5;
+  const best = images.reduce((before, image) => (matchOf(image) > matchOf(before) ? image : before));
+  if (matchOf(best) > 0) return best;
   throw wrongPlatform(
     name,
     platform,
-    images.flatMap((image) => (image.platform === undefined ? [] : [image.platform])),
+    images.flatMap((image) => image.platform ?? []),
   );
 }
 
 function wrongPlatform(name: string, wanted: Platform, offered: readonly Platform[]): BabelhostError {
-  // An index may list any number of any length.
+  // Bounded: an index may list any number, of any length.
   const platforms = [...new Set(offered.map((one) => formatPlatform(one).slice(0, 100)))].slice(0, 20);
   return new BabelhostError(
     'imageNotFound',

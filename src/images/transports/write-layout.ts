@@ -3,25 +3,24 @@ import { constants, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { exists } from '../exists.ts';
 import { hexOf, type Digest } from '../digest.ts';
-import { formatIndex, refNameAnnotation, type Descriptor } from '../documents.ts';
+import { formatIndex, mediaTypes, refNameAnnotation, type Descriptor } from '../documents.ts';
 import type { LayoutReference } from '../reference.ts';
-import { blobPath, checkLayoutMarker, layoutMarker, replaceFile } from '../store/layout.ts';
+import type { IndexEntry } from '../store/index-file.ts';
+import { blobPath, checkLayoutMarker, exists, layoutMarker, replaceFile } from '../store/layout.ts';
 import { writeTar, type WrittenEntry } from '../tar/writer.ts';
-import { readLayoutIndex, readMarker } from './oci-directory.ts';
+import { directoryFiles, readLayoutIndex, readMarker } from './oci-layout.ts';
 
 /** An image whose blobs are files of this machine. */
 export interface LocalImage {
-  /** Of its manifest. */
-  readonly descriptor: Descriptor;
+  readonly entry: Pick<IndexEntry, 'digest' | 'size' | 'platform'>;
   readonly blobs: readonly Digest[];
   readonly blob: (digest: Digest) => string;
 }
 
 /**
- * Writes the image to where the reference says. A directory keeps what else is in it; an image of the same name is
- * replaced. An archive is written anew.
+ * Writes the image to the reference's path. In a directory it replaces an image of the same name, and the rest stays. An
+ * archive is replaced whole.
  * @param maxIndexBytes - of the index that the directory has.
  */
 export async function writeLayout(
@@ -30,14 +29,13 @@ export async function writeLayout(
   maxIndexBytes: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { mediaType, digest, size, platform } = image.descriptor;
-  const annotations = reference.name === undefined ? {} : { annotations: { [refNameAnnotation]: reference.name } };
+  const { digest, size, platform } = image.entry;
   const descriptor: Descriptor = {
-    mediaType,
+    mediaType: mediaTypes.manifest,
     digest,
     size,
     ...(platform === undefined ? {} : { platform }),
-    ...annotations,
+    ...(reference.name === undefined ? {} : { annotations: { [refNameAnnotation]: reference.name } }),
   };
   const target = path.resolve(reference.path);
   if (reference.transport === 'oci') await writeDirectory(target, descriptor, image, maxIndexBytes, signal);
@@ -52,7 +50,7 @@ async function writeDirectory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   await mkdir(path.join(target, 'blobs', 'sha256'), { recursive: true });
-  const present = await readMarker(target);
+  const present = await readMarker(directoryFiles(target));
   if (present !== undefined) checkLayoutMarker(present, target);
   const work = await mkdtemp(path.join(target, '.babelhost-'));
   try {
@@ -65,7 +63,7 @@ async function writeDirectory(
       await rename(beside, place);
     }
     const index = path.join(target, 'index.json');
-    const before = (await readLayoutIndex(target, target, maxIndexBytes)) ?? [];
+    const before = (await readLayoutIndex(directoryFiles(target), target, maxIndexBytes)) ?? [];
     const name = descriptor.annotations?.[refNameAnnotation];
     const others = before.filter((other) => {
       const otherName = other.annotations?.[refNameAnnotation];

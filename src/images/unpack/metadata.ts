@@ -1,56 +1,61 @@
 // Modes, owners and times of what is unpacked.
-import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync } from 'node:fs';
-import { hostId, type FileOwners } from '../file-owners.ts';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  openSync,
+} from 'node:fs';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { entryError, type RootDirectory } from './root-directory.ts';
 import { TimeSlice } from './time-slice.ts';
 
+/**
+ * Whom an image's files belong to on this machine. `mapped`: as root, the container's id n is the host's id base + n, for
+ * ids below size. `single`: an ordinary user, who cannot give files away, owns all of them.
+ */
+export type FileOwners =
+  { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
+
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /**
- * Permissions and sticky bit. Set-user-id and set-group-id are dropped: nothing in a container may gain rights by
- * running a file, and on the host such files would lie around with an owner of their own.
+ * Permissions and sticky bit. Set-user-id and set-group-id are dropped: nothing in a container may gain rights by executing
+ * a file, and on the host nobody should have such files of other owners.
  */
 export const modeMask = 0o1777;
 
 /** What a directory's inode gets once nothing changes in it any more. */
-export interface DirectoryMetadata {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtime: number;
-}
+export type DirectoryMetadata = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime'>;
 
-/** A directory that entries lie in without one of its own. */
+/** A directory that entries lie in, but that has no entry itself. */
 export const impliedDirectory: DirectoryMetadata = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
 
-/** What a directory's entry says of it. */
 export function metadataOf({ mode, uid, gid, mtime }: TarEntry): DirectoryMetadata {
   return { mode, uid, gid, mtime };
 }
 
-/** The host's ids of an entry's owner; undefined where all belongs to one user, as nothing has to be changed then. */
+/**
+ * The host's ids of an entry's owner; undefined for `single`, where nothing has to be changed.
+ * @throws BabelhostError `imageInvalid` if an id is outside of the map.
+ */
 export function ownerOf(
   owners: FileOwners,
-  entry: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly name: string;
-  },
+  { uid, gid, name }: Pick<TarEntry, 'uid' | 'gid' | 'name'>,
 ): { uid: number; gid: number } | undefined {
   if (owners.kind === 'single') return undefined;
-  const uid = hostId(owners, entry.uid);
-  const gid = hostId(owners, entry.gid);
-  if (uid === undefined || gid === undefined) {
-    throw entryError(
-      entry.name,
-      `it belongs to ${entry.uid}:${entry.gid}, but the container has ids below ${owners.size} only`,
-    );
-  }
-  return { uid, gid };
+  const { base, size } = owners;
+  if (uid < size && gid < size) return { uid: base + uid, gid: base + gid };
+  throw entryError(name, `it belongs to ${uid}:${gid}, but the container has ids below ${size} only`);
 }
 
-/** Gives the directories their modes, owners and times, deepest first: a folder may not let its owner in any more. */
+/** Gives the directories their modes, owners and times, deepest first: a folder's mode may then shut out its owner. */
 export async function finishDirectories(
   root: RootDirectory,
   directories: ReadonlyMap<string, DirectoryMetadata>,
@@ -62,19 +67,48 @@ export async function finishDirectories(
   for (const path of paths) {
     await turn.pass();
     const metadata = directories.get(path);
-    // Removed since, or replaced by something else that is not to be followed.
+    // Undefined if it was removed, or replaced by something that must not be followed.
     const directory = root.existing(path);
     if (metadata === undefined || directory === undefined) continue;
     const fd = openSync(`/proc/self/fd/${directory.fd}/.`, directoryFlags);
     try {
       const owner = ownerOf(owners, { ...metadata, name: path });
       if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
-      // An ordinary user can move a folder (from where it was unpacked to its place) only while it is writable.
+      // An ordinary user can move a folder, as the root to its place, only while it is writable.
       const kept = path === '' && owners.kind === 'single' ? 0o700 : 0;
       fchmodSync(fd, (metadata.mode & modeMask) | kept);
       futimesSync(fd, metadata.mtime, metadata.mtime);
     } finally {
       closeSync(fd);
     }
+  }
+}
+
+/**
+ * Makes a hard link, or a copy where the file system allows no more links to the file.
+ * @param onCopy - called with the bytes that a copy will take; may throw to refuse it.
+ */
+export function linkOrCopy(
+  from: string | Buffer,
+  to: string | Buffer,
+  owners: FileOwners,
+  onCopy?: (size: number) => void,
+): void {
+  try {
+    linkSync(from, to);
+    return;
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EMLINK') throw error;
+  }
+  const { uid, gid, mode, mtime, size } = lstatSync(from);
+  onCopy?.(size);
+  copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  if (owners.kind === 'mapped') lchownSync(to, uid, gid);
+  const fd = openSync(to, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    fchmodSync(fd, mode & modeMask);
+    futimesSync(fd, mtime, mtime);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -1,13 +1,13 @@
-// Counts what an image unpacks to, against its bounds: what is refused is refused before it is made.
+// Counts what an image unpacks to, and throws before it is over a limit.
 import { overLimit, type ImageLimits } from '../limits.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { printable } from './root-directory.ts';
 
-/** How many different names of extended attributes are noted: an image may have as many as it likes. */
+/** How many different names of extended attributes are noted, as an image may have any number. */
 const notedAttributes = 16;
 const otherAttributes = 'others';
 
-/** What one image came to so far. */
+/** What one image has unpacked to so far. */
 export class UnpackQuota {
   /** Device nodes and FIFOs: a container gets its devices from the runtime, and needs no right to make any. */
   devices = 0;
@@ -22,7 +22,7 @@ export class UnpackQuota {
     this.#limits = limits;
   }
 
-  /** Entries, and the folders that they lie in without one of their own. */
+  /** Entries, and folders without one. */
   get entries(): number {
     return this.#entries;
   }
@@ -32,7 +32,7 @@ export class UnpackQuota {
     return this.#bytes;
   }
 
-  /** Counts an entry, as its archive says it is. */
+  /** Counts an entry of an archive. */
   entry({ name, link, size, attributes }: TarEntry): void {
     this.#addEntry();
     this.content(size);
@@ -45,18 +45,18 @@ export class UnpackQuota {
     }
   }
 
-  /** Counts a folder that an entry lies in and that nothing else has made: one entry can lie in a thousand of them. */
+  /** Counts a folder without an entry: one entry can be in a thousand of them. */
   implied(path: string): void {
     this.#addEntry();
     this.place(path);
   }
 
-  /** Counts where an entry lies, which links can make much longer than its name, and which is remembered. */
+  /** Counts an entry's path, which is kept, and can be much longer than its name through links. */
   place(path: string): void {
     this.#addNames(path.length);
   }
 
-  /** Counts a file's content, which is there or is about to be. */
+  /** Counts a file's content. */
   content(size: number): void {
     this.#bytes += size;
     const { unpackedBytes } = this.#limits;

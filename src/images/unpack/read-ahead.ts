@@ -1,18 +1,17 @@
-// Reads a stream before it is asked for: while one layer is unpacked, the next one is decompressed on another thread.
+// Reads a stream ahead: while one layer is unpacked, the next one is decompressed on another thread.
 
-/** What has been read and not yet been asked for, at most, in bytes; and one chunk more. */
+/** Bytes that are read ahead at most, and one chunk more. */
 const bound = 4 * 1024 * 1024;
 
-/** Chunks that are read ahead. Disposing lets go of the source, also if nobody has asked for anything. */
+/** Reads chunks ahead. Disposing closes the source, also if nothing was read. */
 export class ReadAhead implements AsyncIterable<Buffer>, Disposable {
   readonly #source: AsyncGenerator<Buffer>;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
-  #state: { readonly ended: false } | { readonly ended: true; readonly failure?: { readonly error: unknown } } = {
-    ended: false,
-  };
+  #ended = false;
+  #failure: Error | undefined;
   #disposed = false;
-  /** Something has changed: there is a chunk, there is room, or that was all. */
+  /** Resolves when there is a chunk, or room for one, or the source has ended. */
   #changed = Promise.withResolvers<undefined>();
 
   /** @param source - each of its chunks must have memory of its own. Read from now on. */
@@ -26,37 +25,36 @@ export class ReadAhead implements AsyncIterable<Buffer>, Disposable {
       for await (const chunk of this.#source) {
         this.#chunks.push(chunk);
         this.#bytes += chunk.length;
-        this.#tell();
+        this.#change();
         while (this.#bytes > bound && !this.#disposed) await this.#changed.promise;
         if (this.#disposed) return;
       }
-      this.#state = { ended: true };
     } catch (error) {
-      this.#state = { ended: true, failure: { error } };
+      this.#failure = error instanceof Error ? error : new Error(String(error));
     } finally {
-      this.#tell();
+      this.#ended = true;
+      this.#change();
     }
   }
 
-  #tell(): void {
+  #change(): void {
     this.#changed.resolve(undefined);
     this.#changed = Promise.withResolvers<undefined>();
   }
 
-  /** All chunks, once; then what the source fails with is thrown. */
+  /** All chunks, once; then throws what the source failed with. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
         this.#bytes -= chunk.length;
-        this.#tell();
+        this.#change();
         yield chunk;
-        giveBack(chunk);
+        free(chunk);
         continue;
       }
-      const state = this.#state;
-      if (!state.ended) await this.#changed.promise;
-      else if (state.failure !== undefined) throw state.failure.error;
+      if (!this.#ended) await this.#changed.promise;
+      else if (this.#failure !== undefined) throw this.#failure;
       else return;
     }
   }
@@ -64,18 +62,17 @@ export class ReadAhead implements AsyncIterable<Buffer>, Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#chunks.length = 0;
-    this.#tell();
-    // Not waited for: more of the blob may have to come before the source is done with what it is at.
+    this.#change();
+    // Not awaited, as that may need more of the blob to come.
     this.#source.return(undefined).catch(() => undefined);
   }
 }
 
 /**
- * Frees the memory of a chunk that is done with, rather than leave that to the garbage collector: it would run again and
- * again only for these. The decoder puts several chunks into one piece of memory, and nothing more behind the last. Small
- * chunks that a stream has joined lie in Node's pool, which is everybody's and cannot be freed.
+ * Frees a chunk's memory, for which the garbage collector would run again and again. Node's decoders put several chunks into
+ * one piece of memory, and nothing behind the last. Small chunks are in Node's shared pool, which must not be freed.
  */
-function giveBack({ buffer, byteOffset, byteLength }: Buffer): void {
+function free({ buffer, byteOffset, byteLength }: Buffer): void {
   if (!(buffer instanceof ArrayBuffer) || buffer.byteLength <= Buffer.poolSize) return;
   if (byteOffset + byteLength === buffer.byteLength) buffer.transfer(0);
 }

@@ -1,10 +1,10 @@
-// Reads one file of an unpacked image, without ever leaving it.
+// Reads one file of an unpacked image; links are resolved inside it.
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { components, entryError, insidePath, O_PATH, readLink, RootDirectory } from './root-directory.ts';
 
 /**
- * The content of the file at `path` inside the unpacked image at `root`, links resolved inside it.
+ * The content of the file at `path` inside the unpacked image at `root`.
  * @throws BabelhostError `notFound` if there is no file; `imageInvalid` if it is longer than `maxBytes` or no file.
  */
 export function readInside(root: string, path: string, maxBytes: number): Buffer {
@@ -27,7 +27,7 @@ export function readInside(root: string, path: string, maxBytes: number): Buffer
 }
 
 /**
- * What kind of file there is at `path` inside the unpacked image at `root`, links resolved inside it.
+ * Size and kind of the file at `path` inside the unpacked image at `root`.
  * @throws BabelhostError `notFound` if there is no file; `imageInvalid` if it is no file.
  */
 export function statInside(root: string, path: string): FileInside {
@@ -40,7 +40,7 @@ export interface FileInside {
   readonly executable: boolean;
 }
 
-/** Opens for reading what an O_PATH descriptor stands for. */
+/** Opens the file of an O_PATH descriptor for reading. */
 function openHandle(handle: number, path: string): number {
   try {
     return openSync(`/proc/self/fd/${handle}`, constants.O_RDONLY);
@@ -51,8 +51,8 @@ function openHandle(handle: number, path: string): number {
 }
 
 /**
- * Holds the file at `path` for as long as `use` takes, by an O_PATH descriptor: only what is known to be a file is opened,
- * because opening a FIFO waits and opening a device may do anything.
+ * Calls `use` with an O_PATH descriptor of the file at `path`. Only what is known to be a file is opened: opening a FIFO
+ * waits, and opening a device may do anything.
  */
 function withFileInside<T>(root: string, path: string, use: (handle: number, found: Stats) => T): T {
   using inside = new RootDirectory(root, 8);

@@ -1,11 +1,10 @@
-// The inside of a directory, as if it were the root of the file system: every path is resolved component by component
-// in it, and symbolic links on the way lead to places in it (as chroot would have it). The kernel never follows a link
-// for us: each step opens one name, with O_NOFOLLOW, in a directory that is already open. Node has no openat(2), but
-// `/proc/self/fd/N/name` is the same: the kernel begins at the open directory N itself, not at the path it once had.
+// A directory as the root of a file system, as chroot(2) has it: paths are resolved component by component inside it, symbolic
+// links too. The kernel never follows a link for us: each step opens one name, with O_NOFOLLOW, in a directory that is open.
+// Node has no openat(2), but `/proc/self/fd/N/name` is the same: the kernel begins at the open directory N, not at its path.
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 
-/** Linux's O_PATH, which Node does not list: a handle to walk through, without permission to read. */
+/** Linux's O_PATH, which Node does not list: opens without permission to read. */
 export const O_PATH = 0o10000000;
 const walkFlags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -13,8 +12,8 @@ const walkFlags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const linksLimit = 40;
 
 /**
- * How many names there may be on the way to an entry, those of links included. Each takes system calls: without a bound,
- * forty links with as many names as fit into them make a tenth of a second's work of an entry.
+ * How many names there may be on the way to an entry, those in links included. Each takes system calls: without a limit,
+ * forty links of as many names as fit into them take a tenth of a second for one entry.
  */
 export const namesLimit = 1024;
 
@@ -22,8 +21,8 @@ export const namesLimit = 1024;
 const componentLimit = 255;
 
 /**
- * How long a path may get inside: links on the way can lead deeper than an entry's own name is long. What is deeper than
- * PATH_MAX (4096) cannot be removed by its path any more; the rest is room for the root's own path.
+ * How long a path inside may be: through links it can be longer than an entry's name. What is deeper than PATH_MAX (4096)
+ * cannot be removed by its path; the rest is room for the root's own path.
  */
 export const depthLimit = 3584;
 
@@ -34,16 +33,13 @@ export interface Directory {
   readonly path: string;
 }
 
-/** Told of each directory that has to be made on the way to an entry, before it is; may throw to refuse it. */
+/** Called before a directory is made on the way to an entry; may throw to refuse it. */
 export type OnMade = (path: string) => void;
 
-/**
- * One root, with a bounded number of open directories for the paths that were asked for last: archives come folder
- * by folder.
- */
+/** One root. Keeps a bounded number of directories open, as archives go folder by folder. */
 export class RootDirectory implements Disposable {
   readonly #root: Directory;
-  /** Directories by the path they were asked for; Map's order is that of use. */
+  /** By the path that was asked for, in the order of opening. */
   readonly #open = new Map<string, Directory>();
   readonly #capacity: number;
 
@@ -54,7 +50,7 @@ export class RootDirectory implements Disposable {
 
   /**
    * Finds the directory at `path`, following links inside.
-   * @param make - if given, what is missing is made (with mode 0700), and told; otherwise missing gives undefined.
+   * @param make - called for each missing directory, which is then made, with mode 0700; without it, missing is undefined.
    * @throws BabelhostError `imageInvalid` for a loop of links, a name too long, or something in the way that is no folder.
    */
   directory(path: string, make?: OnMade): Directory | undefined {
@@ -66,19 +62,19 @@ export class RootDirectory implements Disposable {
     return this.#keep(path, found);
   }
 
-  /** The directory at `path` if each part of that is a directory, and no link among them. */
+  /** The directory at `path`, if no part of that is a link. */
   existing(path: string): Directory | undefined {
     if (path === '') return this.#root;
     const known = this.#open.get(path);
     if (known !== undefined) return known.path === path ? known : undefined;
-    const slash = path.lastIndexOf('/');
-    const parent = this.existing(path.slice(0, Math.max(0, slash)));
+    const [folder, name] = splitPath(path);
+    const parent = this.existing(folder);
     if (parent === undefined) return undefined;
-    const fd = openDirectory(insidePath(parent, path.slice(slash + 1)));
+    const fd = openDirectory(insidePath(parent, name));
     return typeof fd === 'number' ? this.#keep(path, { fd, path }) : undefined;
   }
 
-  /** Remembers an open directory, and closes the one that was opened first if there are too many. */
+  /** Keeps a directory open, and closes the oldest if there are too many. */
   #keep(path: string, directory: Directory): Directory {
     this.#open.set(path, directory);
     if (this.#open.size > this.#capacity) {
@@ -91,12 +87,11 @@ export class RootDirectory implements Disposable {
     return directory;
   }
 
-  /** One step down from a directory that is likely open already; undefined if that is not all there is to it. */
+  /** One step down from a directory that is probably open; undefined if that is not enough. */
   #step(path: string, make: OnMade | undefined): Directory | undefined {
-    const slash = path.lastIndexOf('/');
-    const name = path.slice(slash + 1);
-    if (slash <= 0 || name === '' || name === '.' || name === '..' || name.length > componentLimit) return undefined;
-    const parent = this.directory(path.slice(0, slash), make);
+    const [folder, name] = splitPath(path);
+    if (folder === '' || name === '' || name === '.' || name === '..' || name.length > componentLimit) return undefined;
+    const parent = this.directory(folder, make);
     if (parent === undefined) return undefined;
     const target = insidePath(parent, name);
     let next = openDirectory(target);
@@ -104,14 +99,14 @@ export class RootDirectory implements Disposable {
     return typeof next === 'number' ? { fd: next, path: joined(parent, name) } : undefined;
   }
 
-  /** Forgets all open directories: to be called when one of them, or a link on the way to one, was removed. */
+  /** Closes all directories: needed after the removal of one of them, or of a link on the way to one. */
   forget(): void {
     for (const directory of this.#open.values()) closeSync(directory.fd);
     this.#open.clear();
   }
 
   #walk(path: string, make: OnMade | undefined): Directory | undefined {
-    // What is still to be walked, nearest last; and the directories walked, to go back to for '..'.
+    // The names still to be walked, the next one last; and the directories walked, for '..'.
     const ahead = components(path).reverse();
     const behind: Directory[] = [];
     let here = this.#root;
@@ -125,7 +120,7 @@ export class RootDirectory implements Disposable {
     try {
       for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
         if (name === '..') {
-          // Only out of links: an entry's own name with '..' was refused before. Above the root is the root.
+          // In links only: an entry's own name with '..' was refused before. Above the root is the root.
           const parent = behind.pop();
           if (parent !== undefined) {
             if (here !== this.#root) closeSync(here.fd);
@@ -133,14 +128,15 @@ export class RootDirectory implements Disposable {
           }
           continue;
         }
-        if (name.length > componentLimit) throw tooLong(path);
+        checkName(path, name);
         const target = insidePath(here, name);
         let next = openDirectory(target);
         if (next === 'notDirectory') {
           const link = readLink(target);
           if (link === undefined) throw inTheWay(path, name);
           links += 1;
-          if (links > linksLimit) throw tooManyLinks(path);
+          if (links > linksLimit)
+            throw entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
           if (link.startsWith('/')) {
             close();
             behind.length = 0;
@@ -176,18 +172,24 @@ export class RootDirectory implements Disposable {
   }
 }
 
+/** The folder and the last name of a path without links; '' is the root. */
+export function splitPath(path: string): [folder: string, name: string] {
+  const slash = path.lastIndexOf('/');
+  return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
+}
+
 /** A path's names, without empty ones and '.'. */
 export function components(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
 }
 
-/** Names are strings of one character a byte; only those that are not plain ASCII need a Buffer for the kernel. */
+/** A name (one character a byte) for the kernel: all but ASCII needs a Buffer. */
 export function bytesOf(text: string): string | Buffer {
   // eslint-disable-next-line no-control-regex -- all of ASCII, control characters included, is the same in both forms
   return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'latin1');
 }
 
-/** The path by which the kernel reaches `name` in an open directory. `name` is one component, never '..'. */
+/** The kernel's path of `name` in an open directory. `name` is one component, never '..'. */
 export function insidePath(directory: Directory, name: string): string | Buffer {
   return bytesOf(`/proc/self/fd/${directory.fd}/${name}`);
 }
@@ -234,22 +236,19 @@ function inTheWay(path: string, name: string): BabelhostError {
   return entryError(path, `'${printable(name)}' on the way to it is not a folder`);
 }
 
-function tooManyLinks(path: string): BabelhostError {
-  return entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
-}
-
 /** The error of an entry that too many names lead to. */
 export function tooManyNames(path: string): BabelhostError {
   return entryError(path, `there are more than ${namesLimit} names on the way to it, those of links included`);
 }
 
-/** The error of an entry that lies too deep. */
-export function tooDeep(path: string): BabelhostError {
-  return entryError(path, `it lies deeper than a path of ${depthLimit} bytes`);
+/** Refuses a name that no file system takes. */
+export function checkName(path: string, name: string): void {
+  if (name.length > componentLimit) throw entryError(path, `a part of its name has more than ${componentLimit} bytes`);
 }
 
-function tooLong(path: string): BabelhostError {
-  return entryError(path, `a part of its name has more than ${componentLimit} bytes`);
+/** The error of an entry that is too deep. */
+export function tooDeep(path: string): BabelhostError {
+  return entryError(path, `it lies deeper than a path of ${depthLimit} bytes`);
 }
 
 /** The error of one entry of a layer, which cannot be unpacked. */

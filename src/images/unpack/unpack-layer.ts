@@ -1,4 +1,4 @@
-// One layer from its blob: decompresses, verifies the archive's own digest, and hands the entries to the unpacker.
+// Unpacks one layer: decompresses its blob, verifies the archive's own digest, and passes the entries to a sink.
 import { createHash } from 'node:crypto';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { digestMismatch, finish, type Digest } from '../digest.ts';
@@ -6,16 +6,15 @@ import { invalid, type Compression } from '../documents.ts';
 import { overLimit, type ImageLimits } from '../limits.ts';
 import { ArchiveError, type TarSink } from '../tar/entry.ts';
 import { TarReader } from '../tar/reader.ts';
-import { decompressGzip } from './gzip.ts';
+import { decompress } from './decompress.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { TimeSlice } from './time-slice.ts';
-import { decompressZstd } from './zstd.ts';
 
-/** How many bytes go through at a time: large enough that calls do not count, small enough not to hold up others. */
+/** Bytes at a time: enough that calls do not count, and few enough not to hold up others. */
 const chunkSize = 256 * 1024;
 
 export interface LayerBlob {
-  /** The blob's bytes, which may be still on their way. Each chunk is done with when the next is asked for. */
+  /** The blob's bytes, which may be still arriving. Each chunk is valid until the next is asked for. */
   readonly chunks: AsyncIterable<Buffer>;
   readonly compression: Compression;
   /** The blob's size in bytes. */
@@ -26,16 +25,15 @@ export interface LayerBlob {
   readonly what: string;
 }
 
-/** A layer that is being decompressed. Disposing lets go of its blob. */
+/** A layer that is being decompressed. Disposing closes its blob. */
 export interface OpenLayer extends Disposable {
   readonly blob: LayerBlob;
-  /** The archive in it. */
   readonly archive: AsyncIterable<Buffer>;
 }
 
 /**
- * Begins to decompress a layer, a bounded part of it before anybody asks.
- * @param onBytes - told of the blob's bytes that are read.
+ * Begins to decompress a layer, a bounded part of it ahead of the reader.
+ * @param onBytes - called with the number of the blob's bytes that are read.
  */
 export function openLayer(blob: LayerBlob, limits: ImageLimits, onBytes?: (done: number) => void): OpenLayer {
   const counted = (async function* () {
@@ -46,32 +44,18 @@ export function openLayer(blob: LayerBlob, limits: ImageLimits, onBytes?: (done:
       onBytes?.(read);
     }
   })();
-  const archive = decompressed(counted, blob.compression, limits);
+  const { compression } = blob;
+  // Uncompressed, there is nothing to do ahead, and all chunks lie in the same memory.
+  const archive = compression === 'none' ? counted : new ReadAhead(decompress(counted, compression, chunkSize, limits));
   return {
     blob,
     archive,
     [Symbol.dispose]: () => {
       if (archive instanceof ReadAhead) archive[Symbol.dispose]();
-      // Lets go of the blob's file. Not waited for, as more of the blob may have to come before that is done.
+      // Closes the blob's file. Not awaited, as that may need more of the blob to come.
       counted.return(undefined).catch(() => undefined);
     },
   };
-}
-
-function decompressed(
-  chunks: AsyncIterable<Buffer>,
-  compression: Compression,
-  { entries }: ImageLimits,
-): AsyncIterable<Buffer> {
-  switch (compression) {
-    case 'none':
-      // Nothing to do ahead, and all chunks lie in the same memory.
-      return chunks;
-    case 'gzip':
-      return new ReadAhead(decompressGzip(chunks, chunkSize));
-    case 'zstd':
-      return new ReadAhead(decompressZstd(chunks, chunkSize, entries));
-  }
 }
 
 export interface UnpackLayerOptions {
@@ -81,8 +65,8 @@ export interface UnpackLayerOptions {
 
 /**
  * Unpacks a layer into `sink`.
- * @throws BabelhostError `imageInvalid` for what is no archive or goes over a limit, `digestMismatch` if the archive is
- * not the one that the configuration names.
+ * @throws BabelhostError `imageInvalid` if it is no archive or over a limit, `digestMismatch` if the archive is not the one
+ * that the configuration names.
  */
 export async function unpackLayer(
   { blob: layer, archive }: OpenLayer,
@@ -95,7 +79,7 @@ export async function unpackLayer(
   let unpacked = 0;
   const most = Math.max(limits.ratioFreeBytes, layer.size * limits.ratio);
   try {
-    // Not a stream's pipeline: that would say that it has failed while the rest of a chunk still goes to the sink.
+    // Not a stream's pipeline, which would reject while the rest of a chunk still goes to the sink.
     for await (const chunk of archive) {
       signal?.throwIfAborted();
       unpacked += chunk.length;
@@ -104,7 +88,7 @@ export async function unpackLayer(
           compressed: layer.size,
         });
       }
-      // The archive's own bytes count too: a sparse file, or a header after another, takes no room but time.
+      // Bytes that unpack to nothing, such as headers, take time all the same.
       if (unpacked > limits.unpackedBytes * 2)
         throw overLimit('unpackedBytes', limits.unpackedBytes, `${layer.what}: its archive`);
       hash.update(chunk);

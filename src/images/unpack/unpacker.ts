@@ -1,9 +1,8 @@
 // Puts the entries of layers into a root directory, lowest layer first. OCI image spec, "Image Layer Filesystem
-// Changeset"; where that is silent, what umoci and containerd do. Everything goes through RootDirectory: nothing is
-// written, linked, changed or read outside of the root, whatever the entries say.
+// Changeset"; where that says nothing, as umoci and containerd do. Everything goes through RootDirectory: nothing is written,
+// linked, changed or read outside of the root, whatever the entries say.
 //
-// The calls are synchronous on purpose: each takes microseconds, and whoever hands on the entries lets the event loop run
-// between them (turn.ts).
+// The calls are synchronous: each takes microseconds, and callers let the event loop run between entries (time-slice.ts).
 import {
   closeSync,
   constants,
@@ -21,20 +20,20 @@ import {
 } from 'node:fs';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { ImageLimits } from '../limits.ts';
-import type { FileOwners } from '../file-owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
-import { linkOrCopy } from './link-or-copy.ts';
 import {
   finishDirectories,
   impliedDirectory,
+  linkOrCopy,
   metadataOf,
   modeMask,
   ownerOf,
   type DirectoryMetadata,
+  type FileOwners,
 } from './metadata.ts';
-import { Removal } from './removal.ts';
 import {
   bytesOf,
+  checkName,
   components,
   depthLimit,
   entryError,
@@ -47,14 +46,14 @@ import {
   type Directory,
 } from './root-directory.ts';
 import { UnpackQuota } from './quota.ts';
-import { isWhiteout, Whiteouts } from './whiteouts.ts';
+import { isWhiteout, Removal, Whiteouts } from './whiteouts.ts';
 
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** A file beside the root that an entry's content is kept in; the root has a hard link of it. */
+/** A file beside the root that keeps an entry's content; the root has a hard link to it. */
 export interface SharedFile {
   readonly file: string;
-  /** Whether the content, and mode, owner and time, are in it already. */
+  /** Whether it has its content, mode, owner and time already. */
   readonly filled: boolean;
 }
 
@@ -64,9 +63,9 @@ interface OpenFile {
   readonly entry: TarEntry;
 }
 
-/** Unpacks one image: a TarSink for the entries of layer after layer. */
+/** Unpacks one image: receives the entries of layer after layer. */
 export class Unpacker implements TarSink, Disposable {
-  /** What it came to. */
+  /** What has been unpacked. */
   readonly tally: UnpackQuota;
   readonly #root: RootDirectory;
   readonly #removal: Removal;
@@ -77,7 +76,7 @@ export class Unpacker implements TarSink, Disposable {
 
   /**
    * @param root - an empty folder.
-   * @param aside - a folder beside it, for what the image removes again.
+   * @param aside - a folder beside it, for what later layers remove.
    */
   constructor(root: string, aside: string, owners: FileOwners, limits: ImageLimits) {
     this.tally = new UnpackQuota(limits);
@@ -88,7 +87,7 @@ export class Unpacker implements TarSink, Disposable {
     this.#directories.set('', impliedDirectory);
   }
 
-  /** Says that the entries which follow are those of the next layer up. */
+  /** Begins the next layer up. */
   beginLayer(): void {
     this.#whiteouts.beginLayer();
   }
@@ -103,7 +102,7 @@ export class Unpacker implements TarSink, Disposable {
       this.#directories.set('', metadataOf(entry));
       return;
     }
-    if (name.length > 255) throw entryError(entry.name, 'a part of its name has more than 255 bytes');
+    checkName(entry.name, name);
     if (names.length > namesLimit) throw tooManyNames(entry.name);
     const folder = names.join('/');
     if (isWhiteout(name)) {
@@ -167,7 +166,7 @@ export class Unpacker implements TarSink, Disposable {
     }
   }
 
-  /** Gives the directories what their entries say, once nothing changes in them any more. */
+  /** Gives the directories their metadata, after all layers. */
   async finish(): Promise<void> {
     await finishDirectories(this.#root, this.#directories, this.#owners);
   }
@@ -188,7 +187,7 @@ export class Unpacker implements TarSink, Disposable {
     return directory;
   }
 
-  /** Does what makes an entry; if something is there already, removes that and does it again. */
+  /** Calls `make`; if something is in its place already, removes that and calls it again. */
   #place<Result>(folder: string, name: string, make: (target: string | Buffer) => Result): Result {
     try {
       return make(insidePath(this.#parent(folder), name));
@@ -216,7 +215,7 @@ export class Unpacker implements TarSink, Disposable {
       mkdirSync(target, 0o700);
     } catch (error) {
       if (systemErrorCode(error) !== 'EEXIST') throw error;
-      // A directory over a directory keeps what is in it; over a link or a file it takes the place of that.
+      // A directory over a directory keeps what is in it; a link or a file is replaced.
       if (!lstatSync(target).isDirectory()) {
         this.#removal.remove(folder, name);
         mkdirSync(insidePath(this.#parent(folder), name), 0o700);
@@ -242,7 +241,7 @@ export class Unpacker implements TarSink, Disposable {
     try {
       if (lstatSync(found.target).isDirectory()) throw entryError(entry.name, 'it is a hard link to a folder');
       this.#place(folder, name, (target) => {
-        // Looked up again: what was removed to make place may have lain on the way.
+        // Looked up again, as what was removed to make place may have been on the way.
         linkOrCopy(source().target, target, this.#owners, (size) => {
           this.tally.content(size);
         });

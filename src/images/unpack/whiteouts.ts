@@ -1,22 +1,70 @@
-// What a layer hides of those below it: whiteouts and opaque whiteouts. OCI image spec, "Whiteouts".
-import { lstatSync } from 'node:fs';
+// Removes things from a root directory: what entries replace, and what whiteouts hide of lower layers (OCI image spec,
+// "Whiteouts").
+import { lstatSync, mkdirSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../base/errors.ts';
 import type { TarEntry } from '../tar/entry.ts';
-import type { Removal } from './removal.ts';
-import { entryError, insidePath, joined, type RootDirectory } from './root-directory.ts';
+import { entryError, insidePath, joined, splitPath, type RootDirectory } from './root-directory.ts';
 
 const whiteoutPrefix = '.wh.';
 const opaqueWhiteout = '.wh..wh..opq';
 
-/** Whether an entry is one that hides others. */
+/**
+ * Removes from one root. Folders are moved aside, and removed with the workspace: doing that here would keep the event loop
+ * for as long as an image likes.
+ */
+export class Removal {
+  readonly #root: RootDirectory;
+  readonly #aside: string;
+  #moved = 0;
+
+  /** @param aside - a folder of the same file system, made when needed; its removal is the caller's. */
+  constructor(root: RootDirectory, aside: string) {
+    this.#root = root;
+    this.#aside = aside;
+  }
+
+  /** Removes one name in a folder with all below it, if it is there. */
+  remove(folder: string, name: string): void {
+    const parent = this.#root.directory(folder);
+    if (parent === undefined) return;
+    const target = insidePath(parent, name);
+    let found;
+    try {
+      found = lstatSync(target);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    if (found.isDirectory()) {
+      mkdirSync(this.#aside, { recursive: true, mode: 0o700 });
+      this.#moved += 1;
+      renameSync(target, join(this.#aside, String(this.#moved)));
+    } else unlinkSync(target);
+    // Open directories may have been in it, or found through it.
+    if (found.isDirectory() || found.isSymbolicLink()) this.#root.forget();
+  }
+
+  /** Empties the directory at `path`, a path without links. */
+  empty(path: string): void {
+    const [folder, name] = splitPath(path);
+    this.remove(folder, name);
+    const parent = this.#root.directory(folder);
+    // Its metadata is set in the end, as that of every directory.
+    if (parent !== undefined) mkdirSync(insidePath(parent, name), 0o700);
+  }
+}
+
+/** Whether an entry hides others. */
 export function isWhiteout(name: string): boolean {
   return name.startsWith(whiteoutPrefix);
 }
 
-/** Applies whiteouts, and knows what the current layer has itself, which they spare. */
+/** Applies whiteouts, which spare what their own layer has. */
 export class Whiteouts {
   readonly #root: RootDirectory;
   readonly #removal: Removal;
-  /** Paths that the current layer put there, and the folders above them; none are noted in the lowest layer. */
+  /** The current layer's paths, and the folders above them; undefined in the lowest layer, where whiteouts do nothing. */
   #upper: Set<string> | undefined;
   #layers = 0;
 
@@ -25,9 +73,8 @@ export class Whiteouts {
     this.#removal = removal;
   }
 
-  /** Says that what follows is of the next layer up. */
+  /** Begins the next layer up. */
   beginLayer(): void {
-    // Whiteouts hide what lower layers have, never what their own layer has: in the lowest one they do nothing.
     this.#upper = this.#layers === 0 ? undefined : new Set();
     this.#layers += 1;
   }
@@ -40,7 +87,7 @@ export class Whiteouts {
   }
 
   /**
-   * Hides what the whiteout `name` in `folder` stands for.
+   * Removes what the whiteout `name` in `folder` hides.
    * @throws BabelhostError `imageInvalid` if that is outside of the folder.
    */
   apply(entry: TarEntry, folder: string, name: string): void {
@@ -51,7 +98,7 @@ export class Whiteouts {
       if (hidden === '' || hidden === '.' || hidden === '..') {
         throw entryError(entry.name, 'it is a whiteout of something outside its folder');
       }
-      // AUFS's own records (.wh..wh.plnk and such), which old Docker images carry along.
+      // AUFS's own records (.wh..wh.plnk and others), which old Docker images contain.
       if (hidden.startsWith(whiteoutPrefix)) return;
     }
     const parent = this.#root.directory(folder);
@@ -60,11 +107,9 @@ export class Whiteouts {
     else this.#removeLower(joined(parent, hidden));
   }
 
-  /** Removes what lies at `path`, a path without links, except what this layer put there. */
+  /** Removes what is at `path`, a path without links, except what this layer has. */
   #removeLower(path: string): void {
-    const slash = path.lastIndexOf('/');
-    const folder = path.slice(0, Math.max(0, slash));
-    const name = path.slice(slash + 1);
+    const [folder, name] = splitPath(path);
     if (this.#upper?.has(path) !== true) {
       this.#removal.remove(folder, name);
       return;
@@ -77,7 +122,8 @@ export class Whiteouts {
   #removeLowerIn(path: string): void {
     const directory = this.#root.directory(path);
     if (directory === undefined) return;
-    const found = this.#removal.namesIn(directory).map((name) => joined(directory, name));
+    const names = readdirSync(`/proc/self/fd/${directory.fd}/.`, { encoding: 'buffer' });
+    const found = names.map((name) => joined(directory, name.toString('latin1')));
     if (path !== '' && !found.some((below) => this.#upper?.has(below))) this.#removal.empty(path);
     else for (const below of found) this.#removeLower(below);
   }
