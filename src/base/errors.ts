@@ -1,9 +1,8 @@
-// The errors that babelhost promises: kinds, codes, and the one class that carries them. Every room makes its errors
-// here, where the cause is known; the protocol sends them as they are. Imports nothing.
+// The kinds of errors that clients get, their codes, and their class. Imports nothing.
 
 /**
- * Each kind with its JSON-RPC code. JSON-RPC 2.0 (section 5.1) reserves -32768 to -32000 and LSP's own codes lie in
- * that range too; these stand outside it and never change their number.
+ * Each kind with its JSON-RPC code, which never changes. JSON-RPC 2.0 (section 5.1) reserves -32768 to -32000, where LSP's own
+ * codes are too.
  */
 export const errorCodes = {
   driverNotInstalled: 1001,
@@ -35,12 +34,12 @@ export const errorCodes = {
 
 export type ErrorKind = keyof typeof errorCodes;
 
-/** What an error carries for a program to act on. Sizes in bytes, times in milliseconds, named so. */
+/** For programs to act on. Sizes in bytes, times in milliseconds, named so. */
 export type ErrorData = Readonly<Record<string, unknown>>;
 
 /**
- * An error that a client may see: a kind from the table, a sentence that says what happened and what to do, and data.
- * The message is a full sentence for a person; data repeats its figures and names for a program.
+ * An error for clients. The message is a sentence for a person that says what happened and what to do; data repeats its
+ * figures and names for a program.
  */
 export class BabelhostError extends Error {
   override readonly name = 'BabelhostError';

@@ -1,5 +1,4 @@
-// Values that are made when they are first asked for: a schema takes about 0.1 ms to make, a host has a hundred, and most
-// hosts use few of them. Imports nothing.
+// Values that are made at their first use: a schema takes 0.1 ms to make, and most hosts use few of a hundred. Imports nothing.
 
 /** @returns a function that returns what `make` made when it was first called */
 export function lazy<Value>(make: () => Value): () => Value {

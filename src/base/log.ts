@@ -5,9 +5,9 @@ import { pino, type Logger as PinoLogger, type LoggerOptions } from 'pino';
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** What this program uses of pino's loggers; any of those is one. */
+/** The part of pino's loggers that is used here. */
 export interface Logger extends Readonly<Pick<PinoLogger, Exclude<LogLevel, 'silent'>>> {
-  /** A logger whose lines have these members, too. */
+  /** A logger whose lines also have these members. */
   child(bindings: Record<string, unknown>): Logger;
 }
 
@@ -17,7 +17,7 @@ export interface LogLine {
   readonly message: string;
 }
 
-/** Hands lines of the log to whoever asks for them, besides writing them: a client may want them as notifications. */
+/** Passes lines of the log to subscribers too: clients may want them as notifications. */
 export class LogRelay {
   readonly #listeners = new Set<(line: LogLine) => void>();
 
@@ -53,15 +53,15 @@ export async function createLogger(level: LogLevel, relay?: LogRelay): Promise<L
   return logger;
 }
 
-/** A logger that drops everything: the default of the library's parts. */
+/** A logger that drops everything. */
 export function silentLogger(): Logger {
   return pino({ level: 'silent' }, { write: () => undefined });
 }
 
-/** What JSON leaves as it is, and a terminal obeys: DEL, C1 controls, and the marks that reverse the direction of text. */
+/** Characters that JSON does not escape and a terminal obeys: DEL, C1 controls, and marks of text direction. */
 const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A line of JSON in which nothing moves a terminal: it may quote drivers. */
+/** Escapes them in a line of JSON, which may quote drivers. */
 function escapeUnsafe(line: string): string {
   return line.replaceAll(unsafe, (character) => `\\\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
