@@ -1,4 +1,4 @@
-// What bounds parsing, with the defaults. Each has an option of the command line, and an error that names it.
+// The limits of parsing, with their defaults. Each has an option of the command line, and an error that names it.
 import { availableParallelism, totalmem } from 'node:os';
 import type { PoolLimits } from './pool/options.ts';
 
@@ -18,7 +18,7 @@ const minute = 60_000;
 export const defaultDriverLimits: DriverLimits = {
   contentBytes: 32 * MiB,
   responseBytes: 512 * MiB,
-  // Deeper than any parser's own recursion goes; a scanner needs a byte for each level.
+  // Deeper than any parser recurses; a scanner needs a byte for each level.
   responseDepth: 1_000_000,
   timeoutMs: 30_000,
   queueLength: 10_000,
@@ -31,7 +31,7 @@ export const defaultDriverLimits: DriverLimits = {
   increase: 1,
   decrease: 0.25,
   idleMs: 15 * minute,
-  // A new driver's parser runs unoptimised at first, which costs as much as a thousand requests.
+  // A new driver runs unoptimised at first, which costs as much as a thousand requests.
   retireRequests: 100_000,
   retireAgeMs: 60 * minute,
   retireMemoryBytes: 1024 * MiB,

@@ -1,28 +1,27 @@
-// What may look on while sources are parsed: metrics and traces. Both are off unless asked for, and then cost nothing: the
-// rooms that do the work know these types only.
+// The types of metrics and traces, both of which are off unless asked for: the rooms that do the work know no more of them.
 
-/** Told of each parse and each detection of a language; must not throw. */
+/** Observes each parse and each detection of a language; must not throw. */
 export interface ParseObserver {
   parsed(parse: ObservedParse): void;
   /** @param language undefined where none was found */
   detected(language: string | undefined, milliseconds: number): void;
 }
 
-/** Told of drivers that come and go. */
+/** Observes installations and removals. */
 export interface DriverObserver {
   installed(language: string, image: string): void;
   removed(language: string, image: string): void;
 }
 
 export interface ObservedParse {
-  /** The driver's language; undefined where it did not come to a driver: what a client asks for is anything. */
+  /** The driver's language; undefined where no driver was found: a client may ask for anything. */
   readonly language: string | undefined;
   /** The digest of the driver's image. */
   readonly image: string | undefined;
   readonly milliseconds: number;
-  /** Of the source, where it was parsed. */
+  /** Of the source; only where it was parsed. */
   readonly contentBytes?: number;
-  /** Whether it failed: a source with faults of its own does not. */
+  /** A source with syntax errors has not failed. */
   readonly failed: boolean;
 }
 
@@ -32,11 +31,11 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 export interface TraceSpan {
   child(name: string, attributes?: SpanAttributes): TraceSpan;
   annotate(attributes: SpanAttributes): void;
-  /** @param error why the work failed, where it did: its kind is told, its message is not */
+  /** @param error why the work failed, where it did: its kind goes into the trace, its message does not */
   end(error?: unknown): void;
 }
 
-/** What a request says of the trace that it belongs to (W3C Trace Context). */
+/** The trace that a request belongs to (W3C Trace Context). */
 export interface TraceContext {
   readonly traceparent?: string | undefined;
   readonly tracestate?: string | undefined;
@@ -45,6 +44,6 @@ export interface TraceContext {
 export interface Tracer {
   /** Begins the span of a request. */
   start(method: string, context: TraceContext | undefined): TraceSpan;
-  /** Sends what has not been sent yet. */
+  /** Sends the spans that are left. */
   close(): Promise<void>;
 }

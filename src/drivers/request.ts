@@ -1,7 +1,7 @@
-// What bounds one request on its way through a pool and an instance: the client's patience and its deadline.
+// What bounds one request on its way through a pool and an instance: its cancellation and its deadline.
 import { BabelhostError } from '../base/errors.ts';
 
-/** Thrown when the client took its request back; the protocol answers RequestCancelled. */
+/** Thrown when the client has cancelled its request; the protocol answers RequestCancelled. */
 export class CancelledError extends Error {
   override readonly name = 'CancelledError';
 
@@ -10,7 +10,7 @@ export class CancelledError extends Error {
   }
 }
 
-/** The error of a request whose time is over. */
+/** The error of a request whose deadline has passed. */
 export function timeoutError(
   timeoutMs: number,
   phase: 'waiting for other files' | 'waiting for an instance' | 'being parsed',
@@ -26,6 +26,6 @@ export function timeoutError(
 export interface RequestTiming {
   /** In milliseconds of performance.now(). */
   readonly deadline: number;
-  /** The time allowed in all, for the message. */
+  /** All the time that it has, for the message. */
   readonly timeoutMs: number;
 }

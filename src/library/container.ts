@@ -1,4 +1,4 @@
-// A container of the library's runtime: a command that is started once, and waited for or stopped.
+// A container of the library's runtime.
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -128,7 +128,7 @@ export class Container implements AsyncDisposable {
       const booted = await this.#runtime.boot({ id: this.id, rootfs: lease.rootfs, ...this.config }, signal);
       this.#status = 'running';
       const { stdin, stdout, stderr } = this.#process;
-      // A stream of the caller's that breaks is the caller's to hear of; the container's side of it is closed then.
+      // An error of the caller's stream is the caller's to handle; pipeline closes the container's side.
       const streams = [
         stdin === undefined ? undefined : pipeline(stdin, booted.stdin),
         stdout === undefined ? undefined : pipeline(booted.stdout, stdout, { end: false }),
@@ -136,7 +136,7 @@ export class Container implements AsyncDisposable {
       ].map((stream) => stream?.catch(() => undefined));
       this.#ended = booted.exited.then(async (exit) => {
         await booted.kill();
-        // What it wrote last is still on its way. What it was to read may never end, and is not waited for.
+        // Its last output is still on its way. Its input may never end, and is not waited for.
         for (const stream of streams.slice(1)) await stream;
         await lease.release();
         this.#status = 'stopped';

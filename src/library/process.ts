@@ -1,11 +1,11 @@
-// What a container of the library's runtime is configured by: the image's words and the process's, put together by a
-// factory that can be replaced.
+// The configuration of a container of the library's runtime: the image's and the process's, put together by a factory that
+// can be replaced.
 import type { Readable, Writable } from 'node:stream';
 import type { ContainerOptions, Limits } from '../container/index.ts';
 import { BabelhostError } from '../base/errors.ts';
 import { environmentOf, type ImageConfig } from '../images/index.ts';
 
-/** What to execute in a container. What is left out is as the image has it. */
+/** What to execute in a container. Members that are not given are the image's. */
 export interface Process {
   readonly args?: readonly string[];
   /** Added to the image's environment. */
@@ -14,22 +14,22 @@ export interface Process {
   readonly user?: string;
   /** An absolute path in the container. */
   readonly cwd?: string;
-  /** Where it reads from and writes to; without them, the container's own streams are there to be used. */
+  /** Its streams; where one is not given, the container's own can be used. */
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
   readonly limits?: Partial<Limits>;
 }
 
-/** How a container is configured: everything of it that is not the same for all. */
+/** What the runtime leaves to the factory. */
 export type ContainerConfig = Pick<ContainerOptions, 'process' | 'limits' | 'hostname'>;
 
-/** Makes a container's configuration of what the image says and what the process asks for. */
+/** Makes a container's configuration from the image's and the process. */
 export type ConfigFactory = (image: ImageConfig, process: Process) => ContainerConfig;
 
 /**
- * The configuration factory of a Runtime that is given none: the process's words before the image's, Docker's rules for
- * entry point and command, and the limits of the container room.
+ * The default configuration factory: the process's members before the image's, Docker's rules for entry point and command,
+ * and the container room's limits.
  * @throws BabelhostError `containerFailed` where neither names a command
  */
 export const defaultConfigFactory: ConfigFactory = (image, process) => {

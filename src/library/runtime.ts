@@ -1,5 +1,5 @@
-// The library's runtime, as Babelfish's was: a root folder with drivers, and containers made for an image and a process.
-// For programs that want to run an image themselves; whoever wants trees takes a Host and a Client.
+// The library's runtime, like Babelfish's: a root folder with drivers, and containers made for an image and a process. It is
+// for programs that run images themselves; for trees, there are Host and Client.
 import path from 'node:path';
 import { Container } from './container.ts';
 import { defaultConfigFactory, type ConfigFactory, type Process } from './process.ts';
@@ -22,7 +22,7 @@ export interface RuntimeOptions {
   readonly configFactory?: ConfigFactory;
   /** Protections that must be fully in force. */
   readonly require?: readonly string[];
-  /** Whom the store is open to: its owner alone (the default), or everyone, for reading its images with other programs. */
+  /** Who may read the store: its owner (the default), or everyone, for other programs. */
   readonly storeAccess?: StoreAccess;
   readonly logger?: Logger;
 }

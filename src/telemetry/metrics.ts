@@ -1,5 +1,5 @@
-// Metrics for Prometheus, under the names that Babelfish's server had for them, on a port of the loopback interface. What
-// the pools count anyway is read when it is asked for; only what passes by is counted here. Loaded where metrics are on.
+// Metrics for Prometheus, named as in Babelfish's server, on a port of the loopback interface. What pools count is read from
+// them at each scrape; the rest is counted here. Loaded only where metrics are on.
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
@@ -23,27 +23,17 @@ export class Metrics implements ParseObserver, DriverObserver, AsyncDisposable {
   readonly #detectionSeconds: Histogram;
   #server: Server | undefined;
 
-  /** @param pools the pools as they are when it is called */
+  /** @param pools returns the pools there are */
   constructor(pools: () => readonly Pool[]) {
     const registers = [this.#registry];
     const labelNames = ['lang', 'image'] as const;
     const counter = (name: string, help: string) => new Counter({ name, help, labelNames, registers });
+    const histogram = (name: string, help: string, buckets: number[]) =>
+      new Histogram({ name, help, labelNames, buckets, registers });
     this.#parses = counter('bblfshd_parse_total', 'Parse requests.');
     this.#parseErrors = counter('bblfshd_parse_errors', 'Parse requests that failed.');
-    this.#parseSeconds = new Histogram({
-      name: 'bblfshd_parse_seconds',
-      help: 'Time of parse requests, from arrival to answer.',
-      labelNames,
-      buckets: seconds,
-      registers,
-    });
-    this.#parseBytes = new Histogram({
-      name: 'bblfshd_parse_bytes',
-      help: 'Sizes of the sources that were parsed.',
-      labelNames,
-      buckets: bytes,
-      registers,
-    });
+    this.#parseSeconds = histogram('bblfshd_parse_seconds', 'Time of parse requests, from arrival to answer.', seconds);
+    this.#parseBytes = histogram('bblfshd_parse_bytes', 'Sizes of the sources that were parsed.', bytes);
     this.#installs = counter('bblfshd_driver_install_total', 'Drivers installed or updated.');
     this.#removals = counter('bblfshd_driver_remove_total', 'Drivers removed.');
     this.#detections = new Counter({ name: 'bblfshd_enry_total', help: 'Detections of a language.', registers });
@@ -140,7 +130,7 @@ export class Metrics implements ParseObserver, DriverObserver, AsyncDisposable {
         );
       }
     });
-    // A scraper or two, and a person: not a server for everybody.
+    // Enough for a scraper or two, and a person.
     server.maxConnections = 16;
     try {
       await once(server.listen(port, '127.0.0.1'), 'listening');

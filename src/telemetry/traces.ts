@@ -40,14 +40,14 @@ export class OpenTelemetryTracer implements Tracer {
       resource: defaultResource()
         .merge(resourceFromAttributes({ 'service.name': 'babelhost', 'service.version': version }))
         .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] })),
-      // Bounded: where spans come faster than they are sent, some are dropped.
+      // Drops spans where they come faster than they are sent.
       spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
     });
     this.#tracer = this.#provider.getTracer('babelhost', version);
   }
 
   start(method: string, context: TraceContext | undefined): TraceSpan {
-    // W3C Trace Context, section 3.2.2: a traceparent that cannot be understood is as none.
+    // W3C Trace Context, section 3.2.2: a traceparent that cannot be parsed is ignored.
     const parent =
       context === undefined
         ? ROOT_CONTEXT
@@ -100,7 +100,7 @@ class OpenTelemetrySpan implements TraceSpan {
   }
 }
 
-/** What failed in a word: messages may name files, or quote what a driver quoted of a source. */
+/** Without the message, which may name files or quote a source. */
 function errorType(error: unknown): string {
   if (isBabelhostError(error)) return error.kind;
   return error instanceof Error ? error.name : 'unknown';

@@ -1,4 +1,4 @@
-// What all pools may have together: instances and memory. Where it is used up, a pool that has more than its share gives
+// Instances and memory that all pools may have together. Where they are used up, a pool that has more than its share gives
 // an instance to one that has less.
 
 /** A pool as the budget sees it. */
@@ -40,9 +40,8 @@ export class InstanceBudget {
   }
 
   /**
-   * Whether `holder` may start an instance now. Where it may not but has less than its share, the pool that has most is
-   * asked to give one up; what is freed goes to those that want it (see `freed`). A pool without any instance may always
-   * have one: no language must wait for ever for another's memory.
+   * Whether `holder` may start an instance now. Where it may not but has less than its share, the pool that has most ends
+   * one of its own. Memory does not keep a pool from its first instance: no language may wait for ever for another's.
    */
   allows(holder: BudgetHolder): boolean {
     const instances = this.#sum((each) => each.size);
@@ -52,14 +51,14 @@ export class InstanceBudget {
     return false;
   }
 
-  /** An instance has ended: those that want one may start it, the smallest pool first. */
+  /** An instance has ended: pools that want one may start it, the smallest first. */
   freed(): void {
     this.#shedding = false;
     const wanting = [...this.#holders].filter((holder) => holder.wanting).sort((a, b) => a.size - b.size);
     for (const holder of wanting) holder.startMore();
   }
 
-  /** The pool that has so many more than `holder` that one of them is this one's share. */
+  /** The pool with the most instances, where it has so many more than `holder` that one of them is due to that one. */
   #largestBut(holder: BudgetHolder): BudgetHolder | undefined {
     let largest: BudgetHolder | undefined;
     for (const each of this.#holders) if (each !== holder && each.size > (largest?.size ?? 0)) largest = each;

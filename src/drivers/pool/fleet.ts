@@ -104,7 +104,7 @@ export class Fleet implements BudgetHolder {
     return undefined;
   }
 
-  /** Notes that there is work: the time without any starts anew. */
+  /** Notes that there is work: the time without requests starts anew. */
   touch(): void {
     this.#usedAt = performance.now();
   }

@@ -1,5 +1,5 @@
-// The pools of all drivers, one for each installed image that has been asked for. When a driver is updated or removed,
-// its old pool finishes what it has and goes; new requests go to the new image's pool.
+// The pools of all drivers, one for each installed image that was asked for. When a driver is updated or removed, its old
+// pool finishes its requests and goes; new requests go to the new image's pool.
 import { BabelhostError } from '../../base/errors.ts';
 import { InstanceBudget } from './budget.ts';
 import type { Driver } from '../installed/installed-drivers.ts';
@@ -13,16 +13,16 @@ export class Pools {
   readonly #limits: DriverLimits;
   readonly #getReady: () => void;
   readonly #budget: InstanceBudget;
-  /** By language: the pool that takes requests. */
+  /** The pools that take requests, by language. */
   readonly #active = new Map<string, Pool>();
-  /** Pools of images that have been replaced, while they finish. */
+  /** Pools that finish their requests, until they are closed. */
   readonly #retired = new Map<Pool, Promise<void>>();
-  /** Languages whose pools keep their minimum whether they are asked or not. */
+  /** Languages whose pools keep their minimum of instances without requests. */
   readonly #warm = new Set<string>();
   #ready = false;
   #phase: 'open' | 'draining' | 'closed' = 'open';
 
-  /** @param getReady begins what the first instance needs, of whichever driver; it must not throw */
+  /** @param getReady begins what the first instance of any driver needs; must not throw */
   constructor(
     limits: DriverLimits,
     make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>,
@@ -34,7 +34,7 @@ export class Pools {
     this.#budget = new InstanceBudget({ instances: limits.totalInstances, memoryBytes: limits.totalMemoryBytes });
   }
 
-  /** An instance will be wanted, unless there is no driver for what is asked: what they all need is begun meanwhile. */
+  /** Begins what all instances need, while the driver for the first request is looked up. */
   getReady(): void {
     if (this.#ready || this.#phase === 'closed') return;
     this.#ready = true;
@@ -59,15 +59,15 @@ export class Pools {
     return pool;
   }
 
-  /** Keeps the minimum of a driver's instances running from now on, and of what takes its place. */
+  /** Keeps the minimum of a driver's instances running from now on, and of the drivers that replace it. */
   warm(driver: Driver): void {
     this.#warm.add(driver.language);
     this.of(driver).warm();
   }
 
-  /** Another image has taken the place of a language's: its pool is made at once where it is to be warm. */
+  /** A language's image was replaced: the pool of the new one is made now where it is to be warm. */
   replaced(driver: Driver): void {
-    // A request may have been sooner than whoever tells this, and have made the new one's pool already.
+    // A request may have come before this call, and made the new one's pool.
     if (this.#active.get(driver.language)?.digest !== driver.digest) this.retire(driver.language);
     if (this.#warm.has(driver.language)) this.of(driver);
   }
@@ -77,7 +77,7 @@ export class Pools {
     for (const pool of this.all) pool.dispatch();
   }
 
-  /** Lets the pool of a language finish and go: its driver was removed. */
+  /** Lets the pool of a language finish and closes it: its driver was removed. */
   retire(language: string): void {
     const pool = this.#active.get(language);
     if (pool === undefined) return;
@@ -85,13 +85,13 @@ export class Pools {
     this.#retire(pool);
   }
 
-  /** Lets a driver's pool go that fails because its image is gone: should the image come back, it begins anew. */
+  /** Retires a driver's pool that fails because its image is gone: should the image come back, it gets a new one. */
   abandon({ language, digest }: Driver): void {
     const pool = this.#active.get(language);
     if (pool?.digest === digest && pool.state === 'failing') this.retire(language);
   }
 
-  /** All pools, those that are going included. */
+  /** All pools, with those that finish. */
   get all(): readonly Pool[] {
     return [...this.#active.values(), ...this.#retired.keys()];
   }
@@ -100,7 +100,7 @@ export class Pools {
     return this.all.flatMap((pool) => pool.instances);
   }
 
-  /** Whether all are coming to their end, and not one alone whose image was replaced or removed. */
+  /** Whether all are ending, and not one alone whose image was replaced or removed. */
   get ending(): boolean {
     return this.#phase !== 'open';
   }
@@ -119,7 +119,7 @@ export class Pools {
   }
 
   #retire(pool: Pool): void {
-    // Requests have times of their own, which may be longer than those of others.
+    // Without a limit of time: each request has its own.
     const gone = pool.drain().finally(() => {
       this.#retired.delete(pool);
     });

@@ -1,8 +1,7 @@
-// The queue before a pool. Interactive requests go before those of batches, clients take turns, and nobody starves: a
-// batch gets every ninth turn however many interactive requests wait, and a client that fills the queue cannot keep
-// another out of it.
+// The queue of a pool. Interactive requests go before those of batches, and clients take turns. None starves: a batch gets
+// every ninth turn however many interactive requests wait, and a client that fills the queue cannot keep others out of it.
 
-/** Who asks. A client whose stream is full is passed over until it has read what it was sent. */
+/** A client. While its stream is full it is passed over. */
 export interface ClientQueue {
   readonly backedUp: boolean;
 }
@@ -14,15 +13,15 @@ export interface Queued {
   readonly priority: Priority;
 }
 
-/** How many interactive requests may go before one of a batch that waits. */
+/** The most interactive requests in a row while one of a batch waits. */
 const interactiveTurns = 8;
 
 export class RequestQueue<Item extends Queued> {
   readonly #limit: number;
-  /** By client, in the order of their turns; each client's requests in the order they came. */
+  /** By client, in the order of their turns; each client's requests in the order in which they came. */
   readonly #waiting: Record<Priority, Map<ClientQueue, Set<Item>>> = { interactive: new Map(), batch: new Map() };
-  readonly #byClient = new Map<ClientQueue, number>();
   #size = 0;
+  /** Interactive requests that went one after another while one of a batch waited. */
   #inARow = 0;
 
   constructor(limit: number) {
@@ -35,14 +34,21 @@ export class RequestQueue<Item extends Queued> {
 
   /**
    * Adds a request.
-   * @returns what had to leave for it, so that the queue stays within its limit: an item of the client that has most in
-   * it, or the new one itself where that is its own; undefined where there was room
+   * @returns what was evicted for it, where the queue is full: the newest of the client that has most in it, or the new
+   * one itself where that is its own client
    */
   add(item: Item): Item | undefined {
-    this.#insert(item);
+    const byClient = this.#waiting[item.priority];
+    const items = byClient.get(item.client);
+    if (items === undefined) byClient.set(item.client, new Set([item]));
+    else items.add(item);
+    this.#size += 1;
     if (this.#size <= this.#limit) return undefined;
-    const [largest] = [...this.#byClient].reduce((most, each) => (each[1] > most[1] ? each : most));
-    const evicted = this.#byClient.get(item.client) === this.#byClient.get(largest) ? item : this.#newestOf(largest);
+    let largest = item.client;
+    for (const each of Object.values(this.#waiting)) {
+      for (const client of each.keys()) if (this.#count(client) > this.#count(largest)) largest = client;
+    }
+    const evicted = largest === item.client ? item : this.#newestOf(largest);
     if (evicted !== undefined) this.delete(evicted);
     return evicted;
   }
@@ -54,7 +60,7 @@ export class RequestQueue<Item extends Queued> {
 
   /**
    * Takes the request whose turn it is; undefined where none waits that can be answered.
-   * @param suits whether it may be taken now: where it may not, nothing is
+   * @param suits whether it may be taken now; where not, none is taken
    */
   next(suits: (item: Item) => boolean = () => true): Item | undefined {
     const order: readonly Priority[] =
@@ -64,7 +70,7 @@ export class RequestQueue<Item extends Queued> {
       if (item === undefined) continue;
       if (!suits(item)) return undefined;
       this.delete(item);
-      // The client goes to the end of the line, with whatever else it has waiting.
+      // The client goes to the end of the line, with its other requests.
       const rest = this.#waiting[priority].get(item.client);
       if (rest !== undefined) {
         this.#waiting[priority].delete(item.client);
@@ -83,9 +89,6 @@ export class RequestQueue<Item extends Queued> {
     if (items?.delete(item) !== true) return false;
     if (items.size === 0) byClient.delete(item.client);
     this.#size -= 1;
-    const count = (this.#byClient.get(item.client) ?? 1) - 1;
-    if (count === 0) this.#byClient.delete(item.client);
-    else this.#byClient.set(item.client, count);
     return true;
   }
 
@@ -94,13 +97,9 @@ export class RequestQueue<Item extends Queued> {
     for (const byClient of Object.values(this.#waiting)) for (const items of byClient.values()) yield* items;
   }
 
-  #insert(item: Item): void {
-    const byClient = this.#waiting[item.priority];
-    const items = byClient.get(item.client);
-    if (items === undefined) byClient.set(item.client, new Set([item]));
-    else items.add(item);
-    this.#size += 1;
-    this.#byClient.set(item.client, (this.#byClient.get(item.client) ?? 0) + 1);
+  /** How many requests of a client wait. */
+  #count(client: ClientQueue): number {
+    return Object.values(this.#waiting).reduce((sum, byClient) => sum + (byClient.get(client)?.size ?? 0), 0);
   }
 
   #firstOf(priority: Priority): Item | undefined {
@@ -111,7 +110,7 @@ export class RequestQueue<Item extends Queued> {
     return undefined;
   }
 
-  /** What a client asked last, of a batch rather than interactively. */
+  /** The newest request of a client, of a batch where it has any. */
   #newestOf(client: ClientQueue): Item | undefined {
     for (const priority of ['batch', 'interactive'] as const) {
       const items = this.#waiting[priority].get(client);

@@ -1,11 +1,11 @@
-// How many instances a pool should have: Babelfish's policy, as small policies that are composed. Each is asked once a
-// tick and sees only numbers, so that it can be tested as such.
+// How many instances a pool should have: Babelfish's policy, composed of small ones. Each is asked once a tick, and works
+// on numbers alone.
 
 /** A pool at one tick. */
 export interface Load {
   /** Instances that run. */
   readonly total: number;
-  /** Those of them that have nothing to do. */
+  /** Of these. */
   readonly idle: number;
   /** Requests that wait for an instance. */
   readonly waiting: number;
@@ -42,7 +42,6 @@ export function averageTarget(ticks: number, policy: ScalingPolicy): ScalingPoli
   return (load) => Math.ceil(average(policy(load)));
 }
 
-/** The knobs of the default policy. */
 export interface ScalingOptions {
   readonly minimumInstances: number;
   readonly maximumInstances: number;
@@ -52,11 +51,11 @@ export interface ScalingOptions {
   readonly tickMs: number;
   /** By how many instances a pool grows in a tick, at most. */
   readonly increase: number;
-  /** Which part of the idle instances goes in a tick. */
+  /** The part of the idle instances that is ended in a tick. */
   readonly decrease: number;
 }
 
-/** Over how many ticks Babelfish averages the target, whatever the window of the load is: enough not to flicker. */
+/** Babelfish averages the target over so many ticks, whatever the window of the load is. */
 const targetTicks = 5;
 
 /** Babelfish's default: AIMD within the bounds, over averages of load and target. */

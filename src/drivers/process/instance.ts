@@ -5,7 +5,7 @@ import { BabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ContainerExit } from '../../container/index.ts';
 import { driverCrashed, type DriverProcess } from './driver-process.ts';
-import { AnswerReader, unsolicited, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
+import { AnswerReader, unsolicitedError, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { PipelinedRequest } from './pipelining.ts';
 import { CancelledError, timeoutError } from '../request.ts';
 import { StandardErrorLog } from './standard-error.ts';
@@ -205,7 +205,7 @@ export class Instance {
   #take(chunk: Buffer): Buffer | undefined {
     const request = this.#first;
     if (request === undefined) {
-      this.#end(unsolicited());
+      this.#end(unsolicitedError());
       return undefined;
     }
     // Only where two requests are written may an answer end before the piece does: a line of JSON has no other newline.

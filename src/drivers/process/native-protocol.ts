@@ -1,26 +1,25 @@
-// The native protocol: one JSON line in, one JSON line out (see docs/writing-a-driver.md). Requests are encoded here,
-// answers are checked and taken apart without decoding the tree.
-import { isUtf8 as bufferIsUtf8 } from 'node:buffer';
+// The native protocol: a line of JSON in, a line of JSON out (docs/writing-a-driver.md). Encodes requests, and checks answers
+// and takes them apart without decoding the tree.
+import { isUtf8 } from 'node:buffer';
 import { BabelhostError } from '../../base/errors.ts';
 import { JsonLineScanner, type Span } from '../../json/scanner.ts';
 import { hintFeatures, type Manifest } from '../installed/manifest.ts';
 
 export type Encoding = 'utf8' | 'base64';
 
-/** What is asked of a driver. */
 export interface NativeRequest {
   readonly content: string;
   readonly encoding: Encoding;
   readonly filename?: string | undefined;
 }
 
-/** A fault in a source, as a driver tells it: Babelfish's drivers send strings, newer ones objects with a place. */
+/** An error in a source. Babelfish's drivers send strings, newer ones objects with a position. */
 export interface SourceError {
   readonly message: string;
   readonly [detail: string]: unknown;
 }
 
-/** What a driver answers. `ast` is valid JSON in UTF-8, in the pieces that it came in; 'null' where there is no tree. */
+/** A driver's answer. `ast` is valid JSON in UTF-8, in the pieces in which it came; 'null' where there is no tree. */
 export interface NativeAnswer {
   readonly status: 'ok' | 'error' | 'fatal';
   readonly errors: readonly SourceError[];
@@ -34,7 +33,7 @@ export interface AnswerLimits {
   readonly responseDepth: number;
 }
 
-/** The members other than the tree together may be this long: errors are for people, and are decoded. */
+/** The longest member besides the tree, in bytes: these are decoded. */
 const envelopeBytes = 16 * 1024 * 1024;
 
 const nullBytes = Buffer.from('null');
@@ -55,7 +54,7 @@ export function encodeRequest({ content, encoding, filename }: NativeRequest, la
   return Buffer.from(`${JSON.stringify(request)}\n`);
 }
 
-/** The line of a request with an id, for a driver that returns it. It comes first: it is known whatever follows. */
+/** The line of a request with an id, for a driver that returns it. */
 export function withId(line: Buffer, id: string): Buffer {
   const head = `{"id":${JSON.stringify(id)},`;
   const bytes = Buffer.allocUnsafe(head.length + line.length - 1);
@@ -70,6 +69,8 @@ export class AnswerReader {
   readonly #scanner: JsonLineScanner;
   readonly #pieces: Buffer[] = [];
   #length = 0;
+  /** The bytes of a character that is cut by the end of a piece, at most three. */
+  #partial: Buffer = nothing;
 
   /** @param id of the request, where the driver returns it */
   constructor(limits: AnswerLimits, id?: string) {
@@ -78,17 +79,12 @@ export class AnswerReader {
     this.#scanner = new JsonLineScanner(limits.responseDepth);
   }
 
-  /** Bytes taken so far: 0 while the driver has not begun to answer. */
-  get length(): number {
-    return this.#length;
-  }
-
   /**
-   * Takes a piece of output, which the answer has from then on.
-   * @param length as much of it belongs to this answer at most
+   * Takes a piece of output, which must not change from then on.
+   * @param length how much of it may belong to this answer
    * @returns the answer when it is whole, else undefined
-   * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit. The driver's
-   * output can then not be understood any more.
+   * @throws BabelhostError `driverProtocol` for what is no answer, `responseTooLarge` over the limit; the reader is then of
+   * no more use
    */
   feed(chunk: Buffer, length = chunk.length): NativeAnswer | undefined {
     const own = length === chunk.length ? chunk : chunk.subarray(0, length);
@@ -100,37 +96,26 @@ export class AnswerReader {
         { limitBytes: this.#limits.responseBytes },
       );
     }
-    if (!this.#utf8(own)) throw protocolError('its answer is not UTF-8', this.#length);
+    if (!this.#isUtf8(own)) throw protocolError('its answer is not UTF-8', this.#length);
     this.#pieces.push(own);
     const end = this.#scanner.feed(own);
     const { fault } = this.#scanner;
     if (fault !== undefined) throw protocolError(fault.reason, fault.offset);
     if (end < 0) return undefined;
     if (end < length) throw protocolError('it wrote more than one line', this.#length - length + end);
-    this.#end();
-    return this.#open();
+    if (this.#partial.length > 0) throw protocolError('its answer is not UTF-8', this.#length);
+    return this.#decodeAnswer();
   }
-
-  /** The bytes of a character that is cut by the end of a piece, at most three. */
-  #partial: Buffer = nothing;
 
   /** Whether the output is UTF-8 so far: strings in the tree reach the client as they are. */
-  #utf8(chunk: Buffer): boolean {
+  #isUtf8(chunk: Buffer): boolean {
     const joined = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
-    const cut = incompleteTail(joined);
-    if (cut === 0) {
-      this.#partial = nothing;
-      return bufferIsUtf8(joined);
-    }
-    this.#partial = joined.subarray(joined.length - cut);
-    return bufferIsUtf8(joined.subarray(0, joined.length - cut));
+    const whole = joined.length - incompleteTail(joined);
+    this.#partial = joined.subarray(whole);
+    return isUtf8(joined.subarray(0, whole));
   }
 
-  #end(): void {
-    if (this.#partial.length > 0) throw protocolError('its answer is not UTF-8', this.#length);
-  }
-
-  #open(): NativeAnswer {
+  #decodeAnswer(): NativeAnswer {
     const { members } = this.#scanner;
     if (this.#id !== undefined && this.#decode(members.get('id')) !== this.#id) {
       throw protocolError('its answer does not have the id of the request', 0);
@@ -142,11 +127,7 @@ export class AnswerReader {
     if (known !== 'ok' && known !== 'error' && known !== 'fatal') {
       throw protocolError('its answer has no status of "ok", "error" or "fatal"', 0);
     }
-    return {
-      status: known,
-      errors: decodeErrors(errors),
-      ast: ast === undefined ? [nullBytes] : this.#slice(ast),
-    };
+    return { status: known, errors: decodeErrors(errors), ast: ast === undefined ? [nullBytes] : this.#slice(ast) };
   }
 
   #decode(span: Span | undefined): unknown {
@@ -158,7 +139,7 @@ export class AnswerReader {
     return JSON.parse((pieces.length === 1 ? (pieces[0] ?? nothing) : Buffer.concat(pieces)).toString('utf8'));
   }
 
-  /** The pieces that lie in a span, uncopied. */
+  /** The pieces of a span, uncopied. */
   #slice({ start, end }: Span): Buffer[] {
     const pieces: Buffer[] = [];
     let position = 0;
@@ -172,7 +153,7 @@ export class AnswerReader {
   }
 }
 
-/** How many bytes at the end of `bytes` begin a UTF-8 character that is not whole (RFC 3629, section 3). */
+/** The length of an incomplete UTF-8 character at the end of `bytes` (RFC 3629, section 3). */
 function incompleteTail(bytes: Buffer): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
     const byte = bytes[bytes.length - back] ?? 0;
@@ -197,8 +178,8 @@ function decodeErrors(errors: unknown): SourceError[] {
   });
 }
 
-/** The fault of a driver that writes where nothing was asked for. */
-export function unsolicited(): BabelhostError {
+/** The error of a driver that writes without a request. */
+export function unsolicitedError(): BabelhostError {
   return new BabelhostError(
     'driverProtocol',
     'The driver wrote an answer that nothing had been asked for; it was ended.',

@@ -1,6 +1,5 @@
-// What a driver writes to its stderr: its end kept for the error of a crash, and the log told how much there was. The
-// lines themselves are logged only where that was asked for, since they may quote the source: bounded in rate and length,
-// because a driver may write a million lines, or one without end.
+// A driver's stderr: its end is kept for the error of a crash, and its size is logged. The lines are logged only where that
+// was asked for, since they may quote the source; bounded in rate and length, for a driver may write without end.
 import type { Readable } from 'node:stream';
 import type { Logger } from '../../base/log.ts';
 
@@ -19,11 +18,11 @@ export class StandardErrorLog {
   #line = '';
   #periodStart = 0;
   #logged = 0;
-  /** Since the log was last told of them. */
-  #untold = { lines: 0, characters: 0 };
+  /** Since they were last logged. */
+  #unlogged = { lines: 0, characters: 0 };
 
   /**
-   * Reads `stream` to its end, whatever comes: a full pipe would stop the driver.
+   * Reads `stream` to its end: a full pipe would stop the driver.
    * @param logLines whether the lines are logged, and not only their number
    */
   constructor(stream: Readable, logger: Logger, logLines: boolean) {
@@ -35,8 +34,8 @@ export class StandardErrorLog {
     });
     stream.on('error', () => undefined);
     stream.once('end', () => {
-      if (this.#line !== '') this.#ended(this.#line);
-      this.#tell();
+      if (this.#line !== '') this.#logLine(this.#line);
+      this.#logCounts();
     });
   }
 
@@ -50,31 +49,31 @@ export class StandardErrorLog {
     const lines = text.split('\n');
     for (const [index, part] of lines.entries()) {
       if (this.#line.length < lineLength) this.#line += part.slice(0, lineLength - this.#line.length);
-      this.#untold.characters += part.length;
+      this.#unlogged.characters += part.length;
       if (index === lines.length - 1) break;
-      this.#ended(this.#line);
+      this.#logLine(this.#line);
       this.#line = '';
     }
   }
 
-  #ended(line: string): void {
+  #logLine(line: string): void {
     const now = performance.now();
     if (now - this.#periodStart > periodMs) {
-      this.#tell();
+      this.#logCounts();
       this.#periodStart = now;
       this.#logged = 0;
     }
     if (this.#logLines && this.#logged < linesPerPeriod) {
       this.#logged += 1;
       this.#logger.info({ stderr: line }, 'driver stderr');
-    } else this.#untold.lines += 1;
+    } else this.#unlogged.lines += 1;
   }
 
-  #tell(): void {
-    if (this.#untold.lines === 0) return;
-    const { lines, characters } = this.#untold;
-    this.#untold = { lines: 0, characters: 0 };
-    // Where lines are logged, those that are missing are worth a warning; where they are not, nobody misses them.
+  #logCounts(): void {
+    if (this.#unlogged.lines === 0) return;
+    const { lines, characters } = this.#unlogged;
+    this.#unlogged = { lines: 0, characters: 0 };
+    // Lines that are missing are worth a warning only where lines are logged.
     if (this.#logLines) this.#logger.warn({ lines }, 'more lines of the driver’s stderr were not logged');
     else this.#logger.debug({ lines, characters }, 'the driver wrote to its stderr (--log-driver-stderr logs what)');
   }
