@@ -19,7 +19,6 @@ export const parts: Readonly<Record<string, Part>> = {
     roots: [
       'host.ts',
       'base/log.ts',
-      'protocol/interpreted-schemas.ts',
       // With a fault there may be no file descriptor left to load these with.
       'container/diagnose/failures.ts',
       'container/guard/exec-in-guard.ts',

@@ -1,5 +1,4 @@
-// What a command is: a file in commands/ that says how it is called and does it. program.ts loads the file when the
-// command is called and not before. Imports types only.
+// What a command is: how it is called, and its work. Imports types only.
 import type { Command } from 'commander';
 import type { GlobalOptions } from './options.ts';
 import type { Output } from './output.ts';
@@ -15,22 +14,22 @@ export interface Context {
   readonly signal: AbortSignal;
   /** stdout: results. */
   readonly output: Output;
-  /** A line on stderr, for a person: left out with --json, where stderr carries only errors. */
+  /** Writes a result to stdout: as JSON with --json, else as `text` returns it. */
+  readonly print: (result: unknown, text: () => string) => void;
+  /** Writes a line to stderr, for a person; does nothing with --json, where stderr carries only errors. */
   readonly say: (line: string) => void;
-  /** For a command that a signal ends properly, as it does a server: its own exit status then counts. */
+  /** Makes the command's own exit status count after a signal, as for a server, which a signal ends properly. */
   readonly answerSignals: () => void;
-  /** A session with a host: the one that --connect names, or one started in this process. Closed when the program ends. */
+  /** A session with the host that --connect names, or one started in this process. Closed when the program ends. */
   readonly session: () => Promise<Session>;
 }
 
 export interface CommandModule<Options extends object = object> {
-  /** Declares arguments and options. */
-  configure(command: Command): void;
-  /** Does it. Wrong usage that `configure` cannot express is thrown as a UsageError. */
-  run(context: Context, args: readonly string[], options: Options): Promise<ExitStatus>;
-}
-
-/** Ties a command's options to their type. */
-export function command<Options extends object>(module: CommandModule<Options>): CommandModule<Options> {
-  return module;
+  /** Declares arguments and options, if there are any. */
+  configure?(command: Command): void;
+  /**
+   * Does the command's work. Returns the exit status, or undefined where it is done.
+   * @throws UsageError for wrong usage that `configure` cannot express
+   */
+  run(context: Context, args: readonly string[], options: Options): Promise<ExitStatus | undefined>;
 }

@@ -1,11 +1,11 @@
-// The table of commands: their words, a line on each, and the file that does it. One more command is one more line here
-// and one more file. Files are loaded when called: starting must cost nothing for what is not used.
+// The table of commands: their words, a line on each, and the file that has them. Files are loaded when called: starting
+// must cost nothing for what is not used.
 import type { CommandModule } from './command.ts';
 
 export interface CommandEntry {
   /** One line for the list of commands. */
   readonly summary: string;
-  readonly load: () => Promise<{ readonly default: CommandModule }>;
+  readonly load: () => Promise<CommandModule>;
 }
 
 /** A group of commands under one word, such as `driver`. */
@@ -14,45 +14,51 @@ export interface CommandGroup {
   readonly commands: Readonly<Record<string, CommandEntry>>;
 }
 
+function command(summary: string, load: () => Promise<{ readonly default: CommandModule }>): CommandEntry {
+  return { summary, load: async () => (await load()).default };
+}
+
+/** @param load the file that exports each command under its word */
+function group<Word extends string>(
+  summary: string,
+  load: () => Promise<Readonly<Record<Word, CommandModule>>>,
+  summaries: Readonly<Record<Word, string>>,
+): CommandGroup {
+  const words = Object.keys(summaries) as Word[];
+  const entry = (word: Word): CommandEntry => ({ summary: summaries[word], load: async () => (await load())[word] });
+  return { summary, commands: Object.fromEntries(words.map((word) => [word, entry(word)])) };
+}
+
 export const commands: Readonly<Record<string, CommandEntry | CommandGroup>> = {
-  serve: { summary: 'answer requests over stdio or a socket', load: () => import('./commands/serve.ts') },
-  parse: { summary: 'parse files and folders', load: () => import('./commands/parse.ts') },
-  driver: {
-    summary: 'install and manage language drivers',
-    commands: {
-      install: { summary: 'install driver images', load: () => import('./commands/driver-install.ts') },
-      list: { summary: 'list the installed drivers', load: () => import('./commands/driver-list.ts') },
-      inspect: { summary: 'show all of one driver', load: () => import('./commands/driver-inspect.ts') },
-      remove: { summary: 'remove drivers', load: () => import('./commands/driver-remove.ts') },
-    },
-  },
-  image: {
-    summary: 'build, fetch, send and look at images',
-    commands: {
-      build: { summary: 'make an image from a recipe folder', load: () => import('./commands/image-build.ts') },
-      pull: { summary: 'bring images into the store', load: () => import('./commands/image-pull.ts') },
-      push: { summary: 'send an image of the store to a registry', load: () => import('./commands/image-push.ts') },
-      list: { summary: 'list the images in the store', load: () => import('./commands/image-list.ts') },
-      inspect: { summary: 'show all of one image', load: () => import('./commands/image-inspect.ts') },
-      remove: { summary: 'remove images from the store', load: () => import('./commands/image-remove.ts') },
-      prune: { summary: 'remove what nothing refers to', load: () => import('./commands/image-prune.ts') },
-    },
-  },
-  container: {
-    summary: 'look at containers, and run commands in them',
-    commands: {
-      list: { summary: 'list the containers', load: () => import('./commands/container-list.ts') },
-      inspect: { summary: 'show all of one container', load: () => import('./commands/container-inspect.ts') },
-      exec: { summary: 'run a command in a running container', load: () => import('./commands/container-exec.ts') },
-      logs: { summary: 'print what a container wrote last', load: () => import('./commands/container-logs.ts') },
-      kill: { summary: 'send a signal to a container', load: () => import('./commands/container-kill.ts') },
-      destroy: { summary: 'remove stopped containers', load: () => import('./commands/container-destroy.ts') },
-    },
-  },
-  status: { summary: 'show the host and its pools', load: () => import('./commands/status.ts') },
-  instances: { summary: 'list or end the running drivers', load: () => import('./commands/instances.ts') },
-  doctor: {
-    summary: 'tell what this machine can do, and how to mend what it cannot',
-    load: () => import('./commands/doctor.ts'),
-  },
+  serve: command('answer requests over stdio or a socket', () => import('./commands/serve.ts')),
+  parse: command('parse files and folders', () => import('./commands/parse.ts')),
+  driver: group('install and manage language drivers', () => import('./commands/driver.ts'), {
+    install: 'install driver images',
+    list: 'list the installed drivers',
+    inspect: 'show all of one driver',
+    remove: 'remove drivers',
+  }),
+  image: group('build, fetch, send and look at images', () => import('./commands/image.ts'), {
+    build: 'make an image from a recipe folder',
+    pull: 'bring images into the store',
+    push: 'send an image of the store to a registry',
+    list: 'list the images in the store',
+    inspect: 'show all of one image',
+    remove: 'remove images from the store',
+    prune: 'remove what nothing refers to',
+  }),
+  container: group('look at containers, and run commands in them', () => import('./commands/container.ts'), {
+    list: 'list the containers',
+    inspect: 'show all of one container',
+    exec: 'run a command in a running container',
+    logs: 'print what a container wrote last',
+    kill: 'send a signal to a container',
+    destroy: 'remove stopped containers',
+  }),
+  status: command('show the host and its pools', () => import('./commands/status.ts')),
+  instances: command('list or end the running drivers', () => import('./commands/instances.ts')),
+  doctor: command(
+    'tell what this machine can do, and how to mend what it cannot',
+    () => import('./commands/doctor.ts'),
+  ),
 };

@@ -1,4 +1,4 @@
-// How a failure is told: a sentence on stderr with its kind, or all of it as JSON, and the exit status.
+// How a failure is reported: a sentence on stderr with its kind, or all of it as JSON, and the exit status.
 import { BabelhostError, errorCodes, messageOf } from '../base/errors.ts';
 import { harmless, harmlessJson, onOneLine, styleFor } from './text.ts';
 
@@ -25,7 +25,7 @@ export function errorObject(error: unknown): ErrorObject {
   if (error instanceof BabelhostError) {
     return { code: error.code, message: error.message, data: { kind: error.kind, ...error.data } };
   }
-  // ResponseError of vscode-jsonrpc, told by its shape: loading its module for this would slow every start.
+  // ResponseError of vscode-jsonrpc, recognised by its shape: loading its module for this would slow every start.
   const { code, data } = error as { code?: unknown; data?: unknown };
   const message = messageOf(error);
   if (typeof code !== 'number') return { code: internalError, message, data: { kind: 'internalError' } };
@@ -36,30 +36,21 @@ export function errorObject(error: unknown): ErrorObject {
 /** Prints a failure on stderr. */
 export function printFailure(error: unknown, json: boolean): void {
   const failure = errorObject(error);
-  if (json) {
-    process.stderr.write(`${harmlessJson({ error: failure })}\n`);
-    return;
-  }
-  const style = styleFor(process.stderr);
   const { kind } = failure.data;
-  const label = Object.hasOwn(errorCodes, kind) ? ` ${style('dim', `(${kind})`)}` : '';
-  process.stderr.write(`${style('red', 'babelhost:')} ${onOneLine(failure.message)}${label}\n`);
-  if (
-    kind === 'internalError' &&
-    error instanceof Error &&
-    error.stack !== undefined &&
-    process.env['DEBUG'] !== undefined
-  ) {
-    process.stderr.write(`${harmless(error.stack)}\n`);
-  }
+  print(failure, Object.hasOwn(errorCodes, kind) ? ` ${styleFor(process.stderr)('dim', `(${kind})`)}` : '', json);
+  if (json || kind !== 'internalError' || process.env['DEBUG'] === undefined) return;
+  if (error instanceof Error && error.stack !== undefined) process.stderr.write(`${harmless(error.stack)}\n`);
 }
 
 /** Prints what is wrong with how the program was called. */
 export function printUsage(message: string, json: boolean): void {
-  const failure: ErrorObject = { code: -32602, message, data: { kind: 'usage' } };
-  const style = styleFor(process.stderr);
+  print({ code: -32602, message, data: { kind: 'usage' } }, '', json);
+}
+
+function print(failure: ErrorObject, label: string, json: boolean): void {
+  const name = styleFor(process.stderr)('red', 'babelhost:');
   process.stderr.write(
-    json ? `${harmlessJson({ error: failure })}\n` : `${style('red', 'babelhost:')} ${onOneLine(message)}\n`,
+    json ? `${harmlessJson({ error: failure })}\n` : `${name} ${onOneLine(failure.message)}${label}\n`,
   );
 }
 

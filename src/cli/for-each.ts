@@ -1,34 +1,33 @@
-// Commands that take several names: each is done in its turn, and one that fails does not keep the others from it.
+// Commands that take several names: one after another, and one that fails does not stop the others.
 import type { Context, ExitStatus } from './command.ts';
 import { errorObject, printFailure } from './failure.ts';
 
 /**
- * Does a command's work for each of several things, and prints what became of all of them where --json asks for it.
- * @param title of the list in JSON
- * @param nameOf what JSON calls a thing
+ * Does a command's work for each of several names. With --json, prints all results as a list.
+ * @param list the list's name in JSON
+ * @param key the member in JSON that has an element's name
  * @param work does it and prints it for people
  * @returns the exit status: 1 where any failed
  * @throws what `work` throws, once the user has interrupted
  */
-export async function forEachName<Thing>(
-  { global, signal, output }: Pick<Context, 'global' | 'signal' | 'output'>,
-  title: string,
-  things: readonly Thing[],
-  nameOf: (thing: Thing) => object,
-  work: (thing: Thing) => Promise<object>,
+export async function forEachName(
+  { global, signal, output }: Context,
+  { list, key }: { readonly list: string; readonly key: string },
+  names: readonly string[],
+  work: (name: string, index: number) => Promise<object>,
 ): Promise<ExitStatus> {
   const results: object[] = [];
   let status: ExitStatus = 0;
-  for (const thing of things) {
+  for (const [index, name] of names.entries()) {
     try {
-      results.push({ ...nameOf(thing), ...(await work(thing)) });
+      results.push({ [key]: name, ...(await work(name, index)) });
     } catch (error) {
       if (signal.aborted) throw error;
       status = 1;
       printFailure(error, global.json);
-      results.push({ ...nameOf(thing), error: errorObject(error) });
+      results.push({ [key]: name, error: errorObject(error) });
     }
   }
-  if (global.json) output.json({ [title]: results });
+  if (global.json) output.json({ [list]: results });
   return status;
 }

@@ -54,7 +54,7 @@ async function bind(server: Server, file: string, onBound: (file: string) => voi
     process.umask(before);
   }
   try {
-    // Faults of binding are told in the next turn.
+    // Errors of binding are emitted in the next turn.
     if (server.listening) onBound(file);
     await once(server, 'listening');
   } catch (error) {
@@ -70,9 +70,9 @@ async function bind(server: Server, file: string, onBound: (file: string) => voi
   }
 }
 
-/** Nobody else can connect to the socket, but who may write to its folder can put another in its place. */
+/** The socket's mode keeps others from connecting, but not those who may write to its folder from replacing it. */
 async function requireOwnFolder(file: string): Promise<void> {
-  // A folder that is not there, binding tells of.
+  // A missing folder makes binding fail, with its own error.
   const reason = await whyReplaceable(file).catch(() => undefined);
   if (reason === undefined) return;
   throw new BabelhostError(
@@ -82,13 +82,13 @@ async function requireOwnFolder(file: string): Promise<void> {
   );
 }
 
-/** Removes a socket that nobody listens at any more. */
+/** Removes a socket whose host has gone. */
 async function removeStale(file: string): Promise<void> {
   let before;
   try {
     before = await lstat(file);
   } catch {
-    // Nothing there, or nothing to be seen: binding will tell.
+    // Missing, or not accessible: binding fails with its own error.
     return;
   }
   if (!before.isSocket()) throw occupied(file, 'what is there is not a socket');
@@ -103,7 +103,7 @@ async function removeStale(file: string): Promise<void> {
   });
   if (code === undefined || code === 'EAGAIN') throw occupied(file, 'a host listens there already');
   if (code === 'EACCES') throw occupied(file, 'a host of another user listens there');
-  // Another host may have replaced it since: its socket is another file then, and not ours to remove.
+  // Another host may have replaced it since: that socket is another file.
   const now = await lstat(file).catch(() => undefined);
   if (now?.ino === before.ino) await unlink(file);
 }

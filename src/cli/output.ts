@@ -1,5 +1,5 @@
-// stdout: results and nothing else. Whoever writes waits for the reader, so nothing piles up; a reader that has gone ends
-// the work quietly.
+// stdout: results and nothing else. Writers wait for the reader, so nothing piles up; a reader that has gone ends the work
+// quietly.
 import type { Writable } from 'node:stream';
 import { systemErrorCode } from '../base/errors.ts';
 import { harmlessJson, styleFor, type Style } from './text.ts';
@@ -7,7 +7,7 @@ import { harmlessJson, styleFor, type Style } from './text.ts';
 export class Output {
   readonly style: Style;
   readonly isTerminal: boolean;
-  /** Whether the reader has gone (EPIPE): there is nothing more to do, and nobody to tell. */
+  /** Whether the reader has gone (EPIPE). */
   closed = false;
   readonly #stream: NodeJS.WriteStream;
   readonly #onClosed: () => void;
@@ -42,7 +42,7 @@ export class Output {
   /** Resolves when the reader has taken what was written, or has gone. */
   async drained(): Promise<void> {
     if (this.closed || !this.#stream.writableNeedDrain) return;
-    // One wait for all who wait: each write that the reader is behind with may ask for it.
+    // One pair of listeners for all callers: each write that the reader is behind with may call this.
     this.#draining ??= new Promise((resolve) => {
       const done = (): void => {
         this.#stream.off('drain', done).off('close', done);
@@ -54,7 +54,7 @@ export class Output {
     await this.#draining;
   }
 
-  /** Resolves when all that was written is with the reader: call before the process ends. */
+  /** Resolves when the reader has all that was written. Call before the process ends. */
   async flush(): Promise<void> {
     if (this.closed || this.#stream.writableLength === 0) return;
     await new Promise<void>((resolve) => {

@@ -10,7 +10,7 @@ export type Summary = Result<'parse/files'>;
 /** Counts results as they come, for a bar. */
 export class ParseProgress {
   readonly #startedAt = performance.now();
-  /** Of the folders and lists that are through. */
+  /** Results of earlier folders and lists. */
   #before = 0;
   #done = 0;
   #total: number | undefined;
@@ -21,14 +21,13 @@ export class ParseProgress {
     return this.#failed;
   }
 
-  /** A result came. */
   count(fate: 'ok' | 'error' | 'failed'): void {
     this.#done += 1;
     if (fate === 'error') this.#withErrors += 1;
     if (fate === 'failed') this.#failed += 1;
   }
 
-  /** How many files there are in what is being parsed, once the host knows. */
+  /** How many files the current folder or list has, once the host knows. */
   set total(total: number | undefined) {
     this.#total = total;
   }
@@ -58,7 +57,6 @@ export class ParseProgress {
   }
 }
 
-/** The sum of two. */
 export function addSummaries(one: Summary, other: Summary): Summary {
   return {
     files: one.files + other.files,

@@ -1,5 +1,5 @@
-// How parse results are written to stdout, one after another as they come. Trees are handed on as the bytes they came in,
-// unless a person is to read them.
+// How parse results are written to stdout, one after another as they come. Trees are written as the bytes they came in,
+// except on a terminal.
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { encodeJson, RawJson } from '../json/raw-json.ts';
@@ -13,28 +13,39 @@ export type Format = 'tree' | 'json' | 'ndjson' | 'problems';
 export interface ResultWriter {
   /** @returns whether the reader keeps up */
   write(result: FileResult): boolean;
-  /** After the last one. */
-  end(): void;
+  /** To be called after the last result. */
+  end?(): void;
 }
 
 /** @param depth levels of a tree that are shown */
 export function resultWriter(format: Format, output: Output, depth: number): ResultWriter {
   switch (format) {
     case 'ndjson':
-      return { write: (result) => writeJson(output, '', result, '\n'), end: () => undefined };
-    case 'json':
-      return new ArrayWriter(output);
+      return { write: (result) => writeJson(output, '', result, '\n') };
+    case 'json': {
+      let before = '[\n';
+      return {
+        write(result) {
+          const written = writeJson(output, before, result, '');
+          before = ',\n';
+          return written;
+        },
+        end() {
+          output.write(before === '[\n' ? '[]\n' : '\n]\n');
+        },
+      };
+    }
     case 'tree':
-      return new TreeWriter(output, depth);
+      return { write: (result) => writeTree(result, output, depth) };
     case 'problems':
-      return { write: (result) => writeProblems(result, output), end: () => undefined };
+      return { write: (result) => writeProblems(result, output) };
   }
 }
 
 /** One result, for a file that was asked for alone. */
 export function writeOne(result: FileResult, format: 'tree' | 'json', output: Output, depth: number): void {
-  if (format === 'tree') new TreeWriter(output, depth).write(result);
-  else if (output.isTerminal) output.json(decoded(lineOf(result)));
+  if (format === 'tree') writeTree(result, output, depth);
+  else if (output.isTerminal) output.json(lineOf(result));
   else writeJson(output, '', result, '\n');
 }
 
@@ -44,7 +55,7 @@ export function writeOne(result: FileResult, format: 'tree' | 'json', output: Ou
  */
 function lineOf(result: FileResult): object {
   if (!('error' in result)) {
-    // The tree's length is its length in the host's message, which a line need not have.
+    // The length is that in the host's message, where a client needs it.
     return { ...result, uastBytes: undefined };
   }
   const { uri, error } = result;
@@ -61,64 +72,26 @@ function lineOf(result: FileResult): object {
 
 /** Writes a result, between two texts. */
 function writeJson(output: Output, before: string, result: FileResult, after: string): boolean {
-  if (output.isTerminal) return output.write(before, harmlessJson(decoded(lineOf(result))), after);
-  return output.write(before, ...encodeJson(lineOf(result)), after);
+  const line = lineOf(result);
+  return output.write(before, ...(output.isTerminal ? [harmlessJson(line)] : encodeJson(line)), after);
 }
 
-function decoded(line: object): object {
-  const { uast } = line as { uast?: unknown };
-  return uast instanceof RawJson ? { ...line, uast: uast.decode() } : line;
+function writeTree(result: FileResult, output: Output, depth: number): boolean {
+  const { style } = output;
+  if ('error' in result) return writeProblems(result, output);
+  const { uri, language, status, elapsedMs } = result;
+  const fate = status === 'ok' ? style('green', 'ok') : style('yellow', 'with errors');
+  const dot = style('dim', '·');
+  output.write(
+    `${style('bold', displayPath(uri))} ${dot} ${onOneLine(language)} ${dot} ${fate} ${style('dim', `· ${elapsedMs.toFixed(1)} ms`)}\n`,
+  );
+  const tree = result.uast instanceof RawJson ? result.uast.decode() : result.uast;
+  const columns = columnsOf(process.stdout) ?? 160;
+  for (const line of treeLines(tree, { depth, columns, style })) output.write(`${line}\n`);
+  return writeProblems(result, output);
 }
 
-/** A JSON array, an element a line. */
-class ArrayWriter implements ResultWriter {
-  readonly #output: Output;
-  #separator = '[\n';
-
-  constructor(output: Output) {
-    this.#output = output;
-  }
-
-  write(result: FileResult): boolean {
-    const separator = this.#separator;
-    this.#separator = ',\n';
-    return writeJson(this.#output, separator, result, '');
-  }
-
-  end(): void {
-    this.#output.write(this.#separator === '[\n' ? '[]\n' : '\n]\n');
-  }
-}
-
-class TreeWriter implements ResultWriter {
-  readonly #output: Output;
-  readonly #depth: number;
-
-  constructor(output: Output, depth: number) {
-    this.#output = output;
-    this.#depth = depth;
-  }
-
-  write(result: FileResult): boolean {
-    const { style } = this.#output;
-    if ('error' in result) return writeProblems(result, this.#output);
-    const { uri, language, status, elapsedMs } = result;
-    const fate = status === 'ok' ? style('green', 'ok') : style('yellow', 'with errors');
-    this.#output.write(
-      `${style('bold', displayPath(uri))} ${style('dim', '·')} ${onOneLine(language)} ${style('dim', '·')} ${fate} ${style('dim', `· ${elapsedMs.toFixed(1)} ms`)}\n`,
-    );
-    const tree = result.uast instanceof RawJson ? result.uast.decode() : result.uast;
-    const columns = columnsOf(process.stdout) ?? 160;
-    for (const line of treeLines(tree, { depth: this.#depth, columns, style })) this.#output.write(`${line}\n`);
-    return writeProblems(result, this.#output);
-  }
-
-  end(): void {
-    // Each tree stands by itself.
-  }
-}
-
-/** What is wrong with a file, as compilers print it: `file:line:column: message`. Nothing where nothing is. */
+/** The errors of a file, as compilers print them: `file:line:column: message`. */
 function writeProblems(result: FileResult, output: Output): boolean {
   const { style } = output;
   const file = displayPath(result.uri);

@@ -27,7 +27,7 @@ export async function run(args: readonly string[]): Promise<number> {
     if (call === undefined) return exitStatus.done;
     return await perform(readGlobalOptions(program), call);
   } catch (error) {
-    // The options may be what is wrong, so that only the word itself can be looked for.
+    // The options may be what is wrong, so that they cannot be asked.
     const json = args.includes('--json');
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return exitStatus.done;
@@ -65,6 +65,10 @@ async function perform(global: GlobalOptions, { module, args, options }: Call): 
     global,
     signal: stopping.signal,
     output,
+    print: (result, text) => {
+      if (global.json) output.json(result);
+      else output.write(text());
+    },
     say: (line) => {
       if (!global.json) process.stderr.write(`${line}\n`);
     },
@@ -75,15 +79,15 @@ async function perform(global: GlobalOptions, { module, args, options }: Call): 
   };
   let status: ExitStatus = exitStatus.failed;
   try {
-    status = await module.run(context, args, options);
+    status = (await module.run(context, args, options)) ?? exitStatus.done;
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    // Cancelled by the reader's leaving, or by the user: neither needs to be told.
+    // A reader that left, and a user who interrupted, need no message.
     if (output.closed) status = exitStatus.done;
     else if (signals.received === undefined) printFailure(error, global.json);
   } finally {
     await (await session?.catch(() => undefined))?.[Symbol.asyncDispose]();
-    // Whoever interrupts does not wait for the reader.
+    // After an interrupt nobody waits for the reader.
     if (signals.received === undefined) await output.flush();
   }
   signals.raise();
@@ -129,8 +133,8 @@ function addCommand(parent: Command, word: string, entry: CommandEntry, called: 
   const command = parent.command(word).description(entry.summary);
   parent.hook('preSubcommand', async (_parent, subcommand) => {
     if (subcommand !== command) return;
-    const { default: module } = await entry.load();
-    module.configure(command);
+    const module = await entry.load();
+    module.configure?.(command);
     command.addHelpText('after', "\n'babelhost --help' lists the limits, which every command takes too.");
     command.action(() => {
       called({ module, args: command.args, options: command.opts() });
@@ -138,7 +142,7 @@ function addCommand(parent: Command, word: string, entry: CommandEntry, called: 
   });
 }
 
-/** Commander writes `error: …` on one line or two; the program has its own way of writing errors. */
+/** Commander's `error: …`, on one line or two, as a sentence. */
 function sentenceOf(message: string): string {
   const text = message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
   return text.charAt(0).toUpperCase() + text.slice(1).replace(/([^.)?!])$/, '$1.');

@@ -1,7 +1,7 @@
 // Progress on stderr: bars that are redrawn on a terminal, nothing in a pipe. Every drawing fits the terminal's width, as
 // a line that wraps cannot be erased.
 import { createLogUpdate } from 'log-update';
-import type { WorkDoneProgress } from '../protocol/client.ts';
+import type { ProgressDetail, WorkDoneProgress } from '../protocol/client.ts';
 import { formatBytes } from './quantities.ts';
 import type { Session } from './session.ts';
 import { truncate } from './layout.ts';
@@ -26,7 +26,7 @@ export class ProgressDisplay implements Disposable {
     });
   }
 
-  /** Draws what `lines` gives, again and again, until another is shown or the display ends. */
+  /** Draws what `lines` returns, again and again, until the display ends. */
   show(lines: () => readonly string[]): void {
     if (!this.#enabled) return;
     this.#lines = lines;
@@ -35,7 +35,7 @@ export class ProgressDisplay implements Disposable {
     }, intervalMs).unref();
   }
 
-  /** Takes the drawing away, so that a line can be written; it comes back by itself. */
+  /** Erases the drawing, so that a line can be written; the next interval draws it again. */
   clear(): void {
     this.#draw?.clear();
   }
@@ -63,9 +63,7 @@ export function bar(done: number, total: number, width: number): string {
   return style('cyan', '━'.repeat(full)) + style('dim', '─'.repeat(width - full));
 }
 
-type Detail = NonNullable<Extract<WorkDoneProgress, { kind: 'report' }>['detail']>;
-
-/** What each phase is called, in the order in which an item goes through them; one that is not known goes by its own name. */
+/** What each phase is called, in an item's order. An unknown phase is called by its own name. */
 const phases: Readonly<Record<string, string>> = {
   resolve: 'resolving',
   fetch: 'fetching',
@@ -74,32 +72,31 @@ const phases: Readonly<Record<string, string>> = {
   push: 'pushing',
 };
 
-const isGoing = ({ done, total }: Detail): boolean => total === undefined || done < total;
+const isGoing = ({ done, total }: ProgressDetail): boolean => total === undefined || done < total;
 
 /** Bars of work that goes item by item in bytes, as fetching and unpacking of layers does. */
 export class TransferBars {
   /** Of each item, how far each phase is. */
-  readonly #items = new Map<string, Map<string, Detail>>();
+  readonly #items = new Map<string, Map<string, ProgressDetail>>();
   #title = '';
   /** Lines shown at most: an image may have more layers than a terminal has lines. */
   readonly #most = 8;
 
-  /** Takes a report of a host. */
   update(progress: WorkDoneProgress): void {
     if (progress.kind === 'begin') {
       this.#title = progress.title;
       this.#items.clear();
     } else if (progress.kind === 'report' && progress.detail !== undefined) {
       const { phase, item = '' } = progress.detail;
-      // What the work is on is known by then.
+      // The items are known by then.
       if (phase !== 'resolve') this.#items.get('')?.delete('resolve');
-      const amounts = this.#items.get(item) ?? new Map<string, Detail>();
+      const amounts = this.#items.get(item) ?? new Map<string, ProgressDetail>();
       this.#items.set(item, amounts.set(phase, progress.detail));
     }
   }
 
   lines(columns: number): string[] {
-    // A layer is unpacked while it arrives: it is being fetched until all of it is here.
+    // A layer is unpacked while it arrives: it counts as fetching until all of it is here.
     const items = [...this.#items.values()].flatMap((phasesOf) => {
       const inOrder = Object.keys(phases).flatMap((phase) => phasesOf.get(phase) ?? []);
       const others = [...phasesOf.values()].filter(({ phase }) => !Object.hasOwn(phases, phase));

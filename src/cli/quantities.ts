@@ -19,7 +19,7 @@ export function parseBytes(text: string): number {
 
 const timeUnits = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 
-/** What setTimeout can wait for; more would make it return at once. */
+/** The longest that setTimeout can wait; more would make it fire at once. */
 const longest = 2 ** 31 - 1;
 
 /**
@@ -41,6 +41,11 @@ export function parseList(text: string): string[] {
   return text.split(',').flatMap((word) => word.trim() || []);
 }
 
+/** For an option that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 /** @throws InvalidArgumentError */
 export function parseCount(text: string): number {
   const count = Number(text);
@@ -59,7 +64,16 @@ export function parseShare(text: string): number {
   return share;
 }
 
-/** A parser that takes 0 too, for what can be switched off. */
+/** @throws InvalidArgumentError */
+export function parseCpus(text: string): number {
+  const cpus = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || cpus <= 0) {
+    throw new InvalidArgumentError('cpus is a number of processors, such as 0.5 or 2.');
+  }
+  return cpus;
+}
+
+/** A parser that also accepts 0, for limits that can be switched off. */
 export function orNone(parse: (text: string) => number): (text: string) => number {
   return (text) => (text.trim() === '0' ? 0 : parse(text));
 }

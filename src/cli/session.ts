@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { duplexPair, type Duplex } from 'node:stream';
 import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
+import { given } from '../base/given.ts';
 import type { HostOptions } from '../host.ts';
 import type { Client } from '../protocol/client.ts';
 import type { GlobalOptions } from './options.ts';
@@ -11,10 +12,10 @@ import { findSocket } from './socket-path.ts';
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
-  /** Stops taking messages from the host: it then stops making them. For whoever cannot take results any faster. */
+  /** Stops reading messages from the host, which then stops making them. */
   pause(): void;
   resume(): void;
-  /** Called before each line that this process logs to stderr: for whoever draws there. */
+  /** Called before each line that this process logs to stderr, so that a drawing there can be erased. */
   onLogLine(listener: () => void): void;
 }
 
@@ -32,29 +33,12 @@ export async function startHostWith(
   level: 'warn' | 'info',
   more: Pick<HostOptions, 'warm' | 'metricsPort' | 'driverLimits'> = {},
 ) {
-  const [{ Host }, { createLogger, LogRelay }, { interpretSchemas }] = await Promise.all([
-    import('../host.ts'),
-    import('../base/log.ts'),
-    import('../protocol/interpreted-schemas.ts'),
-  ]);
-  interpretSchemas();
+  const [{ Host }, { createLogger, LogRelay }] = await Promise.all([import('../host.ts'), import('../base/log.ts')]);
   const { messageBytes, drainMs, ...limits } = options.limits;
   const relay = new LogRelay();
   const logger = await createLogger(options.logLevel ?? level, relay);
-  const host = await Host.start({
-    logger,
-    relay,
-    limits,
-    ...more,
-    ...(options.root !== undefined && { root: options.root }),
-    ...(options.runtime !== undefined && { runtime: options.runtime }),
-    ...(options.logDriverStderr !== undefined && { logDriverStderr: true }),
-    ...(options.imageLimits !== undefined && { imageLimits: options.imageLimits }),
-    ...(options.storeAccess !== undefined && { storeAccess: options.storeAccess }),
-    ...(options.require !== undefined && { require: options.require }),
-  });
-  const serving = { ...(messageBytes !== undefined && { messageBytes }), ...(drainMs !== undefined && { drainMs }) };
-  return { host, logger, relay, serving };
+  const host = await Host.start({ logger, relay, limits, ...options.host, ...more });
+  return { host, logger, relay, serving: given({ messageBytes, drainMs }) };
 }
 
 async function startHost(options: GlobalOptions): Promise<Session> {
@@ -69,7 +53,7 @@ async function startHost(options: GlobalOptions): Promise<Session> {
     new Client(near, near, { rawTrees: true }),
     async () => {
       near.end();
-      // What is still at work for this session was given up with it; a drain would wait for it.
+      // Requests in flight were given up with the session; a drain would wait for them.
       far.destroy();
       await connection.ended;
       await host.close();

@@ -1,5 +1,5 @@
-// SIGINT, SIGTERM and SIGHUP: the first cancels, and the program cleans up; a second one ends it at once. What a program
-// does that is killed by a signal is to die of it: its shell then knows, and ends a loop that it ran in.
+// SIGINT, SIGTERM and SIGHUP: the first cancels, and the program cleans up; a second one ends it at once. After cleaning up
+// the program kills itself by the signal: its shell then knows, and ends a loop that it ran in.
 import process from 'node:process';
 
 const handled = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -7,7 +7,7 @@ const handled = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export interface SignalWatch {
   /** The signal that came, if any did. */
   readonly received: NodeJS.Signals | undefined;
-  /** Has the process die of the signal that came; does nothing where none did, or where it was `answered`. */
+  /** Kills the process by the signal that came; does nothing where none did, or where it was `answered`. */
   raise(): void;
   /** For a command that ends properly on a signal, as a server does: the exit status is then its own. */
   answered(): void;
@@ -22,7 +22,7 @@ export function watchSignals(controller: AbortController): SignalWatch {
     process.kill(process.pid, signal);
   };
   const onSignal = (signal: NodeJS.Signals): void => {
-    // Containers end with the process, however it ends: nothing is left behind by dying right here.
+    // Containers end with the process, however it ends: dying here leaves nothing behind.
     if (received !== undefined) die(signal);
     received ??= signal;
     controller.abort(signal);

@@ -1,9 +1,9 @@
-// Where a host may listen and be asked: only where nobody but its user, or root, can put a socket in the place of another's.
-// Whoever asks a host gives it sources.
+// Where a host may listen and be reached: only where nobody but its user, or root, can replace the socket. Clients send
+// their sources there.
 import { lstat, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-/** Who owns, in a user namespace, what is nobody's in it: root's files, mostly (user_namespaces(7)). */
+/** The owner, in a user namespace, of files whose owner has no id in it, mostly root's (user_namespaces(7)). */
 const overflowId = 65_534;
 
 const isTrusted = (uid: number): boolean => uid === process.geteuid?.() || uid === 0 || uid === overflowId;
@@ -16,7 +16,7 @@ export async function whyReplaceable(file: string): Promise<string | undefined> 
   for (let folder = await realpath(path.dirname(file)); ; folder = path.dirname(folder)) {
     const { uid, gid, mode } = await stat(folder);
     if (!isTrusted(uid)) return `${folder} belongs to another user (id ${uid})`;
-    // Who is in the group of a user's own (user-private groups) is that user; in a sticky folder, files are their owner's.
+    // A user's private group has no other member; in a sticky folder only the owner of a file can replace it.
     const forGroup = (mode & 0o020) !== 0 && gid !== process.getegid?.() && gid !== 0;
     const forAll = (mode & 0o002) !== 0;
     if ((forGroup || forAll) && (mode & 0o1000) === 0) return `others may write to ${folder}`;

@@ -1,43 +1,49 @@
-// A source from stdin, bounded.
+// What commands read from stdin, bounded: a source, or a password.
 import { isUtf8 } from 'node:buffer';
-import type { Readable } from 'node:stream';
 import { BabelhostError } from '../base/errors.ts';
 
 /** As the host's own default is; a larger one must be allowed by name. */
 const defaultLimit = 32 * 1024 * 1024;
 
-/**
- * Reads all of a stream.
- * @throws BabelhostError `contentTooLarge`, `invalidEncoding`
- */
-export async function readSource(
-  input: Readable,
-  encoding: 'utf8' | 'base64',
-  limitBytes: number = defaultLimit,
+/** @param tooLong makes the error for more than `limitBytes` */
+export async function readStandardInput(
+  limitBytes: number,
+  tooLong: () => Error,
   signal: AbortSignal,
-): Promise<{ content: string; encoding: 'utf8' | 'base64' }> {
+): Promise<Buffer> {
+  const { stdin } = process;
   const chunks: Buffer[] = [];
   let length = 0;
   const stop = (): void => {
-    input.destroy();
+    stdin.destroy();
   };
   signal.addEventListener('abort', stop);
   try {
-    for await (const chunk of input as AsyncIterable<Buffer>) {
+    for await (const chunk of stdin as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       length += chunk.length;
-      if (length > limitBytes) {
-        throw new BabelhostError(
-          'contentTooLarge',
-          `The source on stdin has more bytes than the limit of ${limitBytes}; raise it (--max-content-bytes) or split the source.`,
-          { limitBytes },
-        );
-      }
+      if (length > limitBytes) throw tooLong();
     }
   } finally {
     signal.removeEventListener('abort', stop);
   }
-  const bytes = Buffer.concat(chunks, length);
+  signal.throwIfAborted();
+  return Buffer.concat(chunks, length);
+}
+
+/** @throws BabelhostError `contentTooLarge`, `invalidEncoding` */
+export async function readSource(
+  encoding: 'utf8' | 'base64',
+  limitBytes: number = defaultLimit,
+  signal: AbortSignal,
+): Promise<{ content: string; encoding: 'utf8' | 'base64' }> {
+  const tooLong = (): Error =>
+    new BabelhostError(
+      'contentTooLarge',
+      `The source on stdin has more bytes than the limit of ${limitBytes}; raise it (--max-content-bytes) or split the source.`,
+      { limitBytes },
+    );
+  const bytes = await readStandardInput(limitBytes, tooLong, signal);
   if (encoding === 'utf8' && !isUtf8(bytes)) {
     throw new BabelhostError(
       'invalidEncoding',

@@ -21,7 +21,7 @@ export function harmless(text: string): string {
   });
 }
 
-/** A value as JSON that is harmless to a terminal, and the same value: JSON leaves DEL, C1 and the marks as they are. */
+/** A value as JSON that is harmless to a terminal; JSON.stringify leaves DEL, C1 and the marks as they are. */
 export function harmlessJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, undefined, indent).replaceAll(
     unsafe,
@@ -32,6 +32,11 @@ export function harmlessJson(value: unknown, indent?: number): string {
 /** As `harmless`, with newlines and tabs as escapes too. */
 export function onOneLine(text: string): string {
   return harmless(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
+}
+
+/** Values between quotes, `-` for none. */
+export function quotedList(values: readonly string[]): string {
+  return values.map((value) => JSON.stringify(value)).join(' ') || '-';
 }
 
 /** The columns that a stream shows in a line; none where it is no terminal. */

@@ -1,5 +1,5 @@
-// A tree as lines for a person. Native trees differ from parser to parser, so nothing is known of them but what most
-// have: objects with a type, a place in the source, values and children.
+// A tree as lines for a person. Native trees differ from parser to parser; most have objects with a type, a place in the
+// source, values and children.
 import { truncate } from './layout.ts';
 import { onOneLine, type Style } from './text.ts';
 
@@ -13,7 +13,7 @@ export interface TreeOptions {
 
 type Node = Readonly<Record<string, unknown>>;
 
-/** Where parsers write a node's type, the surest first: Babelfish's, Python's ours, ESTree's, and others'. */
+/** Where parsers write a node's type: Babelfish's, our Python driver's, ESTree's, and others'. */
 const typeKeys = ['@type', '_type', 'type', 'ast_type', 'nodeType', 'kind'];
 
 /** Places in the source are shown as one, and not as values. */
@@ -25,7 +25,7 @@ const placeKeys = new Set([
 /** No value is shown longer than this, in columns. */
 const valueWidth = 60;
 
-/** The lines of a tree, one after another: a large one is never held whole as text. */
+/** The lines of a tree, one by one: a large tree is never held whole as text. */
 export function* treeLines(tree: unknown, options: TreeOptions): Generator<string> {
   yield* linesOf(tree, '', 0, options);
 }
@@ -87,7 +87,7 @@ function scalarText(value: unknown): string {
   return onOneLine(truncate(JSON.stringify(value), valueWidth));
 }
 
-/** `3:1-4:12`: lines and columns from 1, or the offsets where there is no more. */
+/** `3:1-4:12`: lines and columns from 1, or the offsets where there are no lines. */
 function placeOf(node: Node): string {
   const { loc } = node;
   if (isNode(loc)) {

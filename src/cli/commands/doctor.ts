@@ -1,8 +1,8 @@
-// doctor: what this machine can do, what is weaker than it could be, what is missing, what is left in the store, and the
-// command that mends it. The one command that asks no host: it must answer where none can start.
+// doctor: what this machine can do, what is weaker or missing, what is left in the store, and the command that mends it.
+// The only command without a host: it must answer where none can start.
 import path from 'node:path';
 import type { Finding, MachineReport } from '../../host.ts';
-import { command, type Context } from '../command.ts';
+import type { CommandModule, Context } from '../command.ts';
 import { onOneLine, type Style } from '../text.ts';
 
 const looks = {
@@ -11,22 +11,25 @@ const looks = {
   missing: { mark: '✗', format: 'red' },
 } as const;
 
-export default command({
+const command: CommandModule = {
   configure(command) {
     command.addHelpText('after', '\nExit status: 0 where babelhost can run here, if weaker; 1 where it cannot.');
   },
 
   async run({ global, output }) {
     const { defaultRoot, examineMachine, examineStore } = await import('../../host.ts');
-    const { findings, isolation } = await examineMachine(global.runtime, global.require);
-    const store = await examineStore(path.resolve(global.root ?? defaultRoot()), global.runtime);
+    const { root, runtime, require } = global.host;
+    const { findings, isolation } = await examineMachine(runtime, require);
+    const store = await examineStore(path.resolve(root ?? defaultRoot()), runtime);
     const report = { findings: [...findings, ...store], isolation };
     const able = report.findings.every(({ state }) => state !== 'missing');
     if (global.json) output.json({ able, ...report });
     else print(report, able, output);
     return able ? 0 : 1;
   },
-});
+};
+
+export default command;
 
 function print({ findings, isolation }: MachineReport, able: boolean, output: Context['output']): void {
   const { style } = output;

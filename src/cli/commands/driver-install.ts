@@ -3,14 +3,18 @@
 import path from 'node:path';
 import { isBabelhostError } from '../../base/errors.ts';
 import type { Params, Result } from '../../protocol/methods.ts';
-import { command, type Context } from '../command.ts';
-import { declareCredentials, readCredentials, type CredentialOptions } from '../credentials.ts';
-import { driverLimitNames, parseLimit, type DriverLimits } from '../driver-limits.ts';
+import type { CommandModule, Context } from '../command.ts';
 import { errorObject, UsageError } from '../failure.ts';
 import { forEachName } from '../for-each.ts';
-import { absoluteReference } from '../references.ts';
+import { driverLimitNames, parseDriverLimit, type DriverLimits } from '../named-limits.ts';
 import { onOneLine } from '../text.ts';
-import { transfer } from '../transfer.ts';
+import {
+  absoluteReference,
+  declareCredentials,
+  readCredentials,
+  transfer,
+  type CredentialOptions,
+} from '../transfer.ts';
 
 interface Options extends CredentialOptions {
   readonly update?: true;
@@ -28,7 +32,7 @@ interface Wanted {
   readonly params: Params<'driver/install'>;
 }
 
-export default command<Options>({
+export const install: CommandModule<Options> = {
   configure(command) {
     command
       .argument('[arguments...]', '[LANGUAGE] REFERENCE…')
@@ -39,7 +43,7 @@ export default command<Options>({
       .option('--recommended', 'of these, those whose status is at least beta')
       .option('--catalogue <file>', 'the catalogue file, in place of the host’s (env: BABELHOST_CATALOGUE)')
       .option('--platform <platform>', 'os/architecture[/variant] of the image, in place of this machine’s')
-      .option('--limit <limit>', `NAME=VALUE, a limit of its containers: ${driverLimitNames}`, parseLimit)
+      .option('--limit <limit>', `NAME=VALUE, a limit of its containers: ${driverLimitNames}`, parseDriverLimit)
       .addHelpText(
         'after',
         [
@@ -61,26 +65,21 @@ export default command<Options>({
     const given = fromCatalogue ? [] : readArguments(args);
     const credentials = await readCredentials(options, context.signal);
     const wanted = fromCatalogue ? await readCatalogue(context, options) : given;
-    return await forEachName(
-      context,
-      'installed',
-      wanted,
-      ({ called }) => ({ reference: called }),
-      async ({ called, params }) => {
-        try {
-          return await install(context, { ...params, ...credentials }, options);
-        } catch (error) {
-          if (context.signal.aborted) throw error;
-          // Asked for all there are, one that is there is as it should be.
-          const asItShouldBe = options.force === true || fromCatalogue;
-          if (!asItShouldBe || !isBabelhostError(error, 'driverAlreadyInstalled')) throw error;
-          context.say(`${onOneLine(called)}: ${onOneLine(String(error.data['language']))} is installed already`);
-          return { skipped: errorObject(error) };
-        }
-      },
-    );
+    const names = wanted.map(({ called }) => called);
+    return await forEachName(context, { list: 'installed', key: 'reference' }, names, async (called, index) => {
+      try {
+        return await installOne(context, { ...wanted[index]?.params, ...credentials }, options);
+      } catch (error) {
+        if (context.signal.aborted) throw error;
+        // A catalogue's drivers may be installed already.
+        const acceptable = options.force === true || fromCatalogue;
+        if (!acceptable || !isBabelhostError(error, 'driverAlreadyInstalled')) throw error;
+        context.say(`${onOneLine(called)}: ${onOneLine(String(error.data['language']))} is installed already`);
+        return { skipped: errorObject(error) };
+      }
+    });
   },
-});
+};
 
 function checkUsage(args: readonly string[], options: Options, fromCatalogue: boolean): void {
   const { all, recommended, catalogue, username, passwordStdin } = options;
@@ -109,25 +108,17 @@ async function readCatalogue({ session, signal }: Context, options: Options): Pr
     'driver/catalogue',
     {
       select: options.all === true ? 'all' : 'recommended',
-      ...(catalogue !== '' && { file: path.resolve(catalogue) }),
+      file: catalogue === '' ? undefined : path.resolve(catalogue),
     },
     { signal },
   );
-  return drivers.map((driver) => {
-    const { language, reference, recipe, platform } = driver;
-    return {
-      called: reference ?? recipe ?? language,
-      params: {
-        language,
-        ...(reference !== undefined && { reference }),
-        ...(recipe !== undefined && { recipe }),
-        ...(platform !== undefined && { platform }),
-      },
-    };
-  });
+  return drivers.map(({ language, reference, recipe, platform }) => ({
+    called: reference ?? recipe ?? language,
+    params: { language, reference, recipe, platform },
+  }));
 }
 
-async function install(
+async function installOne(
   context: Context,
   params: Params<'driver/install'>,
   { update, platform, limit }: Options,
@@ -135,9 +126,9 @@ async function install(
   const { global, output } = context;
   const installed = await transfer(context, 'driver/install', {
     ...params,
-    ...(update !== undefined && { update }),
-    ...(limit !== undefined && { limits: limit }),
-    ...(platform !== undefined && { platform }),
+    update,
+    limits: limit,
+    platform: platform ?? params.platform,
   });
   const { driver, unchanged, replaced } = installed;
   if (!global.json) {
@@ -153,7 +144,7 @@ function readArguments(args: readonly string[]): Wanted[] {
   const [first = '', ...rest] = args;
   const wanted = (reference: string, language?: string): Wanted => ({
     called: reference,
-    params: { reference: absoluteReference(reference), ...(language !== undefined && { language }) },
+    params: { reference: absoluteReference(reference), language },
   });
   if (rest.length === 0 || /[/:]/.test(first)) return args.map((reference) => wanted(reference));
   if (rest.length > 1) {

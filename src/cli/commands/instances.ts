@@ -1,6 +1,6 @@
 // instances: the drivers that run, or the end of one or all of them.
 import type { InstanceStatus } from '../../protocol/methods.ts';
-import { command } from '../command.ts';
+import type { CommandModule } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { formatBytes, formatCount, formatDuration } from '../quantities.ts';
 import { table, type Column } from '../layout.ts';
@@ -27,7 +27,7 @@ const columns: readonly Column<InstanceStatus>[] = [
   { title: 'IMAGE', value: ({ image }) => image.slice(0, 'sha256:'.length + 12) },
 ];
 
-export default command<Options>({
+const command: CommandModule<Options> = {
   configure(command) {
     command
       .option('--language <language>', 'only those of this language')
@@ -35,24 +35,21 @@ export default command<Options>({
       .option('--kill-all', 'end all');
   },
 
-  async run({ global, signal, output, say, session }, _args, { kill, killAll, language }) {
+  async run({ global, signal, output, print, say, session }, _args, { kill, killAll, language }) {
     if (kill !== undefined && killAll !== undefined) throw new UsageError('Give either --kill or --kill-all.');
     const { client } = await session();
     if (kill !== undefined || killAll !== undefined) {
-      const result = await client.request('host/kill', kill === undefined ? { all: true } : { id: kill }, { signal });
-      if (global.json) output.json(result);
-      else {
-        for (const id of result.killed) output.write(`${id}\n`);
-        say(`${formatCount(result.killed.length, 'instance')} ended.`);
-      }
-      return 0;
+      const result = await client.request('host/kill', { id: kill, all: killAll }, { signal });
+      print(result, () => result.killed.map((id) => `${id}\n`).join(''));
+      say(`${formatCount(result.killed.length, 'instance')} ended.`);
+      return;
     }
-    const result = await client.request('host/instances', language === undefined ? {} : { language }, { signal });
-    if (global.json) output.json(result);
-    else if (result.instances.length > 0) output.write(table(result.instances, columns, output.style));
+    const result = await client.request('host/instances', { language }, { signal });
+    if (global.json || result.instances.length > 0) print(result, () => table(result.instances, columns, output.style));
     else if (global.connect === undefined)
       say('No instance runs: without --connect, this command asks a host of its own.');
     else say('No instance runs.');
-    return 0;
   },
-});
+};
+
+export default command;

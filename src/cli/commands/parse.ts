@@ -5,12 +5,12 @@ import { pathToFileURL } from 'node:url';
 import { Option } from 'commander';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import type { FileResult, Params } from '../../protocol/methods.ts';
-import { command, type Context, type ExitStatus } from '../command.ts';
+import type { CommandModule, Context, ExitStatus } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { addSummaries, ParseProgress, summaryText, type Summary } from '../parse-progress.ts';
 import { resultWriter, writeOne, type Format } from '../parse-results.ts';
 import { ProgressDisplay } from '../progress.ts';
-import { parseCount } from '../quantities.ts';
+import { collect, parseCount } from '../quantities.ts';
 import { readSource } from '../standard-input.ts';
 import { styleFor } from '../text.ts';
 
@@ -26,9 +26,8 @@ interface Options {
   readonly strict?: true;
 }
 
-export default command<Options>({
+const command: CommandModule<Options> = {
   configure(command) {
-    const repeated = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
     command
       .argument('<paths...>', 'files and folders; - is stdin')
       .option('--language <language>', 'in place of detecting it')
@@ -43,8 +42,8 @@ export default command<Options>({
           'base64 hands one file to the driver as bytes that need not be UTF-8',
         ).choices(['utf8', 'base64']),
       )
-      .option('--include <glob>', 'only these files of a folder (may be given again)', repeated)
-      .option('--exclude <glob>', 'none of these (may be given again)', repeated)
+      .option('--include <glob>', 'only these files of a folder (may be given again)', collect)
+      .option('--exclude <glob>', 'none of these (may be given again)', collect)
       .option('--depth <levels>', 'levels of a tree that are shown', parseCount, 12)
       .option('--strict', 'let errors in a source count as failure')
       .addHelpText(
@@ -72,7 +71,9 @@ export default command<Options>({
     if (places.some(({ kind }) => kind === 'stdin')) throw new UsageError('- (stdin) is parsed alone.');
     return await parseMany(context, places, options);
   },
-});
+};
+
+export default command;
 
 type Place = { readonly kind: 'stdin' } | { readonly kind: 'file' | 'folder'; readonly uri: string };
 
@@ -95,36 +96,15 @@ function formatOf({ global, output }: Context, { format }: Options, single: bool
   return global.json || !output.isTerminal ? 'ndjson' : 'problems';
 }
 
-/** What all requests have in common. */
-function common(
-  { global }: Context,
-  { language, mode }: Options,
-): Pick<Params<'parse'>, 'language' | 'mode' | 'timeoutMs'> {
-  const { timeoutMs } = global.limits;
-  return {
-    ...(language !== undefined && { language }),
-    ...(mode !== undefined && { mode }),
-    ...(timeoutMs !== undefined && { timeoutMs }),
-  };
-}
-
-async function parseOne(
-  context: Context,
-  place: { readonly kind: 'stdin' } | { readonly kind: string; readonly uri: string },
-  options: Options,
-): Promise<ExitStatus> {
+async function parseOne(context: Context, place: Place, options: Options): Promise<ExitStatus> {
   const { signal, output, global } = context;
-  const { filename, encoding, depth, strict } = options;
+  const { language, mode, filename, encoding, depth, strict } = options;
+  const { contentBytes, timeoutMs } = global.limits;
   const source =
-    'uri' in place
-      ? { uri: place.uri, ...(encoding !== undefined && { encoding }) }
-      : await readSource(process.stdin, encoding ?? 'utf8', global.limits.contentBytes, signal);
+    'uri' in place ? { uri: place.uri, encoding } : await readSource(encoding ?? 'utf8', contentBytes, signal);
   const { client } = await context.session();
-  const result = await client.request(
-    'parse',
-    { ...source, ...common(context, options), ...(filename !== undefined && { filename }) },
-    { signal },
-  );
+  const params = { ...source, language, mode, filename, timeoutMs };
+  const result = await client.request('parse', params, { signal });
   const format = formatOf(context, options, true) === 'tree' ? 'tree' : 'json';
   writeOne({ uri: 'uri' in place ? place.uri : (filename ?? '-'), ...result }, format, output, depth);
   await output.drained();
@@ -133,6 +113,7 @@ async function parseOne(
 
 async function parseMany(context: Context, places: readonly Place[], options: Options): Promise<ExitStatus> {
   const { signal, output, global } = context;
+  const { language, mode } = options;
   const format = formatOf(context, options, false);
   const session = await context.session();
   const writer = resultWriter(format, output, options.depth);
@@ -144,7 +125,7 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
     signal.addEventListener('abort', resolve, { once: true });
   });
   const take = (results: readonly FileResult[]): void => {
-    // After an interrupt nobody waits for more; and the answer behind these must come through.
+    // After an interrupt results are dropped, so that the final answer behind them is read.
     if (signal.aborted) return;
     for (const result of results) {
       progress.count('error' in result ? 'failed' : result.status);
@@ -170,7 +151,7 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
       progress.next();
       const summary = await session.client.request(
         'parse/files',
-        { ...request, ...common(context, options) },
+        { ...request, language, mode, timeoutMs: global.limits.timeoutMs },
         {
           signal,
           onPartialResult: take,
@@ -182,11 +163,11 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
       summaries.push(summary);
     }
   } catch (error) {
-    // The reader has left: what it has seen decides.
+    // The reader has left: the results that it has seen decide.
     if (output.closed) return progress.failed > 0 ? 1 : 0;
     throw error;
   }
-  writer.end();
+  writer.end?.();
   await output.drained();
   display[Symbol.dispose]();
   // There is at least one: a path is required.
@@ -201,10 +182,6 @@ function requestsFor(places: readonly Place[], { include, exclude }: Options): P
   const folders = places.flatMap((place) => (place.kind === 'folder' ? [place.uri] : []));
   return [
     ...(uris.length > 0 ? [{ uris }] : []),
-    ...folders.map((root) => ({
-      root,
-      ...(include !== undefined && { include: [...include] }),
-      ...(exclude !== undefined && { exclude: [...exclude] }),
-    })),
+    ...folders.map((root) => ({ root, include: include && [...include], exclude: exclude && [...exclude] })),
   ];
 }

@@ -1,10 +1,11 @@
 // serve: a host for other programs. On stdio for one client, whose end ends the host; on a socket for many.
 import type { Socket } from 'node:net';
 import type { Host, ServeOptions } from '../../host.ts';
+import { given } from '../../base/given.ts';
 import type { Logger } from '../../base/log.ts';
 import { InvalidArgumentError } from 'commander';
-import { command, type Context, type ExitStatus } from '../command.ts';
-import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../driver-limits.ts';
+import type { CommandModule, Context, ExitStatus } from '../command.ts';
+import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../named-limits.ts';
 import { UsageError } from '../failure.ts';
 import { listen } from '../listen.ts';
 import { parseSocketAddress } from '../options.ts';
@@ -22,7 +23,7 @@ interface Options {
 
 type Connection = ReturnType<Host['serve']>;
 
-export default command<Options>({
+const command: CommandModule<Options> = {
   configure(command) {
     command
       .option('--stdio', 'one client, on stdin and stdout (the default)')
@@ -41,9 +42,7 @@ export default command<Options>({
     const path = options.listen === undefined ? undefined : parseSocketAddress(options.listen, '--listen');
     context.answerSignals();
     const { host, logger, serving } = await startHostWith(context.global, 'info', {
-      ...(options.warm !== undefined && { warm: options.warm }),
-      ...(options.limit !== undefined && { driverLimits: options.limit }),
-      ...(options.metricsPort !== undefined && { metricsPort: options.metricsPort }),
+      ...given({ warm: options.warm, driverLimits: options.limit, metricsPort: options.metricsPort }),
     });
     try {
       if (path === undefined) return await serveStdio(context, host, serving);
@@ -52,7 +51,9 @@ export default command<Options>({
       await host.close();
     }
   },
-});
+};
+
+export default command;
 
 /** @throws InvalidArgumentError */
 function parsePort(text: string): number {

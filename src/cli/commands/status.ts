@@ -1,6 +1,6 @@
 // status: the host, the protections in force, and its pools.
 import type { PoolStatus } from '../../protocol/methods.ts';
-import { command } from '../command.ts';
+import type { CommandModule } from '../command.ts';
 import { formatBytes, formatDuration } from '../quantities.ts';
 import { definitions, table, type Column } from '../layout.ts';
 
@@ -34,39 +34,36 @@ const columns: readonly Column<PoolStatus>[] = [
   time('P99', ({ p99Ms }) => p99Ms),
 ];
 
-export default command({
-  configure: () => undefined,
-
-  async run({ global, signal, output, session }) {
+const command: CommandModule = {
+  async run({ signal, output, print, session }) {
     const { client } = await session();
     const [info, status, { languages }] = await Promise.all([
       client.request('host/info', {}, { signal }),
       client.request('host/status', {}, { signal }),
       client.request('host/languages', {}, { signal }),
     ]);
-    if (global.json) {
-      output.json({ ...info, ...status, languages });
-      return 0;
-    }
     const weaker = info.isolation.filter(({ enforced }) => enforced !== 'yes').map(({ name }) => name);
-    output.write(
-      definitions(
-        [
-          ['babelhost', `${info.version}, process ${info.pid}, node ${info.node}`],
-          ['root', info.root],
-          ['runtime', `${info.runtime.name} (${info.runtime.path})`],
+    const pools = status.pools.length === 0 ? '' : `\n${table(status.pools, columns, output.style)}`;
+    print(
+      { ...info, ...status, languages },
+      () =>
+        definitions(
           [
-            'isolation',
-            weaker.length === 0 ? 'full' : `weaker or missing: ${weaker.join(', ')} ('babelhost doctor' tells more)`,
+            ['babelhost', `${info.version}, process ${info.pid}, node ${info.node}`],
+            ['root', info.root],
+            ['runtime', `${info.runtime.name} (${info.runtime.path})`],
+            [
+              'isolation',
+              weaker.length === 0 ? 'full' : `weaker or missing: ${weaker.join(', ')} ('babelhost doctor' tells more)`,
+            ],
+            ['languages', languages.map(({ language }) => language).join(', ') || '-'],
+            ['up', formatDuration(status.uptimeMs)],
+            ['memory', formatBytes(status.memoryBytes)],
           ],
-          ['languages', languages.map(({ language }) => language).join(', ') || '-'],
-          ['up', formatDuration(status.uptimeMs)],
-          ['memory', formatBytes(status.memoryBytes)],
-        ],
-        output.style,
-      ),
+          output.style,
+        ) + pools,
     );
-    if (status.pools.length > 0) output.write(`\n${table(status.pools, columns, output.style)}`);
-    return 0;
   },
-});
+};
+
+export default command;

@@ -5,7 +5,7 @@ import type { EntryPoint } from '../../container/index.ts';
 import { BabelhostError } from '../../base/errors.ts';
 import { environmentOf } from '../../images/index.ts';
 import type { containerMethods } from '../methods/container.ts';
-import { given, untilCancelled, type Handlers } from './handler.ts';
+import { untilCancelled, type Handlers } from './handler.ts';
 
 /** How long to wait for a process's output after its end: a child that it left may hold its pipes open for ever. */
 const outputWaitMs = 1000;

@@ -1,6 +1,7 @@
 // The methods that install, list, inspect and remove drivers.
+import { given } from '../../base/given.ts';
 import type { driverMethods } from '../methods/driver.ts';
-import { given, transferOptions, untilCancelled, type Handlers } from './handler.ts';
+import { transferOptions, untilCancelled, type Handlers } from './handler.ts';
 
 export const driverHandlers: Handlers<keyof typeof driverMethods> = {
   'driver/install': async (params, context, services) => {

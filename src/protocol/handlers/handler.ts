@@ -1,4 +1,5 @@
 // What a handler is: a method's work, between the table's types and the rooms below; and what several of them share.
+import { given } from '../../base/given.ts';
 import type { ContainerRegistry, ContainerRuntime } from '../../container/index.ts';
 import type { InstalledDrivers } from '../../drivers/installed/installed-drivers.ts';
 import type { DriverLimits } from '../../drivers/limits.ts';
@@ -68,13 +69,6 @@ export type Handler<Name extends MethodName> = (
 
 /** The handlers of some methods. */
 export type Handlers<Name extends MethodName> = { readonly [Each in Name]: Handler<Each> };
-
-/** The members that are not undefined. */
-export function given<T extends object>(members: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
-    [Name in keyof T]?: Exclude<T[Name], undefined>;
-  };
-}
 
 /** The options with which an image is moved on a client's behalf; progress is reported layer by layer. */
 export function transferOptions(

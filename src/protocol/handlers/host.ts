@@ -1,11 +1,12 @@
 // The methods about the host itself: what it is, its pools and their instances.
+import { given } from '../../base/given.ts';
 import { BabelhostError } from '../../base/errors.ts';
 import { version } from '../../base/package.ts';
 import type { Pool } from '../../drivers/pool/pool.ts';
 import type { Instance } from '../../drivers/process/instance.ts';
 import type { InstanceStatus, PoolStatus } from '../methods.ts';
 import type { hostMethods } from '../methods/host.ts';
-import { given, type Handlers, type Sent } from './handler.ts';
+import type { Handlers, Sent } from './handler.ts';
 
 export const hostHandlers: Handlers<keyof typeof hostMethods> = {
   'host/info': async (_params, _context, { root, limits, runtime }) => {

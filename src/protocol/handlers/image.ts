@@ -1,4 +1,5 @@
 // The methods about images as such.
+import { given } from '../../base/given.ts';
 import { BabelhostError } from '../../base/errors.ts';
 import {
   formatName,
@@ -12,7 +13,7 @@ import {
 } from '../../images/index.ts';
 import type { Image } from '../methods.ts';
 import type { imageMethods } from '../methods/image.ts';
-import { given, transferOptions, untilCancelled, type Handlers, type Sent } from './handler.ts';
+import { transferOptions, untilCancelled, type Handlers, type Sent } from './handler.ts';
 
 export const imageHandlers: Handlers<keyof typeof imageMethods> = {
   'image/build': async ({ directory, name, output, ...from }, context, services) => {
@@ -79,14 +80,14 @@ function parseLayout(text: string): LayoutReference {
   );
 }
 
-/** Where an image's own name says that it belongs: the name it was asked for by, or the only one that it has. */
+/** The registry reference of an image: the name it was asked for by, or the only one that it has. */
 function nameOf({ digest, names }: StoredImage, asked: string): Reference {
   const full = names.flatMap((name) => {
     try {
       const reference = parseName(name);
       return formatName(reference) === name ? [reference] : [];
     } catch {
-      // A name that an OCI layout gave it, which is none in a registry.
+      // A name from an OCI layout may be none of a registry.
       return [];
     }
   });

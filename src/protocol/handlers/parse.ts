@@ -1,11 +1,12 @@
 // The methods that parse: one source, or many files.
+import { given } from '../../base/given.ts';
 import { parseFiles, type FileOutcome } from '../../drivers/parse/files.ts';
 import type { ParseAnswer } from '../../drivers/parse/parser.ts';
 import { RawJson } from '../../json/raw-json.ts';
 import type { FileResult, Result } from '../methods.ts';
 import type { parseMethods } from '../methods/parse.ts';
 import { errorObject } from '../server/responses.ts';
-import { given, type Handlers, type Sent } from './handler.ts';
+import type { Handlers, Sent } from './handler.ts';
 
 export const parseHandlers: Handlers<keyof typeof parseMethods> = {
   parse: async (params, { client, id, span, signal }, { parser }) => {
