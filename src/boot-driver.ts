@@ -15,8 +15,6 @@ export async function bootDriver(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<DriverProcess> {
-  // The guard is started while the store's lock is taken. A failure is told where the container is booted.
-  runtime.prepare().catch(() => undefined);
   const lease = await store.lease(driver.digest);
   try {
     const container = await runtime.boot(
@@ -32,8 +30,8 @@ export async function bootDriver(
 }
 
 /**
- * Ends a lease. With a lease goes what was removed from the store meanwhile: a store that has been damaged, or taken away,
- * is no reason to stop answering from what runs.
+ * Ends a lease, which also removes what was removed from the store meanwhile. A damaged or missing store is no reason to
+ * stop answering from the drivers that run.
  */
 async function giveBack(lease: Lease, logger: Logger): Promise<void> {
   try {
@@ -43,7 +41,7 @@ async function giveBack(lease: Lease, logger: Logger): Promise<void> {
   }
 }
 
-/** The driver of an image, as its container runs it. */
+/** The process that a driver's container runs. */
 export function driverProcess(config: ImageConfig) {
   return {
     args: [layout.native],

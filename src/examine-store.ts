@@ -1,5 +1,5 @@
-// What is left in a store that could not be removed, and what mends it: `doctor`'s part about a root folder. It opens the
-// store as a host does, which tries to remove it once more.
+// What could not be removed from a store, and how to mend that: `doctor`'s part about a root folder. It opens the store as a
+// host does, which tries the removal again.
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import { ContainerRegistry, ContainerRuntime, type Finding } from './container/index.ts';
@@ -7,14 +7,14 @@ import { messageOf } from './base/errors.ts';
 import { ImageStore } from './images/index.ts';
 import type { Unremoved } from './base/remove-tree.ts';
 
-/** A store that is busy for longer is none that doctor waits for, in milliseconds. */
+/** How long to wait for a busy store, in milliseconds. */
 const lockTimeoutMs = 10_000;
 
-/** Leftovers that are listed; there may be one for each container that was destroyed. */
+/** The most leftovers that are listed; there may be one for each container that was destroyed. */
 const mostListed = 20;
 
 /**
- * Looks at the store at `root`, and makes none where there is none.
+ * Examines the store at `root`, without making one.
  * @param runtime the runtime that hosts are to use
  */
 export async function examineStore(root: string, runtime = 'runc'): Promise<Finding[]> {
@@ -35,7 +35,7 @@ export async function examineStore(root: string, runtime = 'runc'): Promise<Find
   }
 }
 
-/** Opens a store, and with that removes what can be removed. Returns the rest. */
+/** Opens a store, which removes what can be removed. Returns the rest. */
 async function openStore(root: string, runtimeName: string): Promise<Unremoved[]> {
   await using runtime = await ContainerRuntime.open({ directory: path.join(root, 'containers'), runtime: runtimeName });
   await using store = await ImageStore.open(root, { owners: runtime.owners, lockTimeoutMs });
@@ -53,7 +53,7 @@ function leftover({ path: left, reasons }: Unremoved): Finding {
   const found = `${left}, tried again at every start: ${first}${more}`;
   const finding = { name: 'leftover', state: 'weaker' } as const;
   const has = (...codes: string[]) => codes.some((code) => reasons.some((reason) => reason.includes(code)));
-  // The names in it were given by a container: none of them is part of a command.
+  // A container chose the names in it: none of them is part of a command.
   if (has('EPERM')) return { ...finding, found, mend: `sudo chattr -R -i -a ${quoted(left)}` };
   if (has('EBUSY', 'EXDEV')) return { ...finding, found: `${found}. Unmount what is mounted in it` };
   return { ...finding, found };

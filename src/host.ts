@@ -13,13 +13,14 @@ import { Parser } from './drivers/parse/parser.ts';
 import { Pools } from './drivers/pool/pools.ts';
 import { runLimits, type ConfiguredRunLimits } from './drivers/installed/run-limits.ts';
 import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess } from './images/index.ts';
+import { given } from './base/given.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
 import { packageFile } from './base/package.ts';
 import type { HostServices } from './protocol/handlers/handler.ts';
 import { ServerConnection } from './protocol/server/server.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
-// What `doctor` tells needs no host: it may be what keeps one from starting.
+// `doctor` needs no host, which may be unable to start.
 export { examineMachine, type Finding, type MachineReport } from './container/index.ts';
 export { examineStore } from './examine-store.ts';
 
@@ -69,8 +70,8 @@ export function defaultRoot(): string {
   );
 }
 
-function catalogueFile({ catalogueFile: given }: HostOptions): string | undefined {
-  const file = given ?? process.env['BABELHOST_CATALOGUE'];
+function catalogueFile(options: HostOptions): string | undefined {
+  const file = options.catalogueFile ?? process.env['BABELHOST_CATALOGUE'];
   return file === undefined || file === '' ? undefined : path.resolve(file);
 }
 
@@ -84,7 +85,7 @@ export class Host implements AsyncDisposable {
   }
 
   /**
-   * Opens the store and gets ready to boot containers; the first of them is started when it is needed.
+   * Opens the store and prepares to boot containers.
    * @throws BabelhostError `runtimeMissing`, `storageFull`, `containerFailed`
    */
   static async start(options: HostOptions = {}): Promise<Host> {
@@ -96,20 +97,18 @@ export class Host implements AsyncDisposable {
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),
       logger,
-      ...(options.runtime !== undefined && { runtime: options.runtime }),
-      ...(options.require !== undefined && { require: options.require }),
+      ...given({ runtime: options.runtime, require: options.require }),
     });
     let store: ImageStore | undefined;
     try {
       store = await ImageStore.open(root, {
         logger,
         owners: runtime.owners,
-        ...(options.imageLimits !== undefined && { limits: options.imageLimits }),
-        ...(options.storeAccess !== undefined && { access: options.storeAccess }),
+        ...given({ limits: options.imageLimits, access: options.storeAccess }),
       });
       const opened = store;
       const containers = await ContainerRegistry.open({
-        // Not below containers/: whatever lies there belongs to a host, and is swept once that is gone.
+        // Not below containers/, whose content belongs to a host and is swept once that is gone.
         folder: path.join(root, 'container-definitions'),
         runtime,
         roots: { lease: (digest) => opened.lease(parseDigest(digest)) },
@@ -126,14 +125,14 @@ export class Host implements AsyncDisposable {
           requestIds: driver.manifest.features.includes(requestIdFeature),
           pipelining: driver.manifest.features.includes(pipeliningFeature),
           boot: async (signal) => {
-            // Its limits as they are now: an installation may have changed them and nothing else.
+            // An installation may have changed the limits and nothing else.
             const current = await drivers.lookUp([driver.language]);
             const limited = current?.digest === driver.digest ? current : driver;
             return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), logger, signal);
           },
         }),
         () => {
-          // Failures are told where a container is booted.
+          // 5 ms of a first parse: both take processes of their own. Booting a container reports failures.
           runtime.prepare().catch(() => undefined);
         },
       );
@@ -150,8 +149,7 @@ export class Host implements AsyncDisposable {
         drivers,
         pools,
         parser: new Parser(drivers, pools, limits, metrics),
-        ...(metrics !== undefined && { metrics }),
-        ...(tracer !== undefined && { tracer }),
+        ...given({ metrics, tracer }),
         logger,
         relay: options.relay ?? new LogRelay(),
         catalogueFile: catalogueFile(options),
@@ -159,7 +157,7 @@ export class Host implements AsyncDisposable {
         unwinding: new Set(),
         startedAt,
       });
-      // What is required is looked at now, and not at the first request.
+      // Required protections are checked now, not at the first request.
       if ((options.require ?? []).length > 0) await runtime.prepare();
       for (const language of options.warm ?? []) void host.#warm(language);
       return host;
@@ -191,9 +189,9 @@ export class Host implements AsyncDisposable {
   }
 
   /**
-   * Gets ready to listen at a socket: a guard is there before the socket is, so that the socket goes with the host even
-   * after SIGKILL. Where no guard can be started the log says so, and the next host to listen there removes the socket.
-   * @returns to be called with the socket's absolute path in the turn in which it was made
+   * Starts a guard before a socket is made, so that the socket is removed even after SIGKILL. Without a guard, the next host
+   * to listen there removes it.
+   * @returns a function to be called with the socket's absolute path in the turn in which it was made
    */
   async prepareToListen(): Promise<(file: string) => void> {
     const { runtime, logger } = this.#services;
@@ -205,7 +203,7 @@ export class Host implements AsyncDisposable {
     };
   }
 
-  /** Ends all drivers and containers and lets the store go. Resolves when nothing is left. */
+  /** Ends all drivers and containers and closes the store. Resolves when nothing is left. */
   async close(): Promise<void> {
     this.#closing ??= (async () => {
       const { pools, containers, runtime, store, metrics, tracer, unwinding } = this.#services;
@@ -234,7 +232,7 @@ async function startMetrics(port: number | undefined, pools: Pools, logger: Logg
   return metrics;
 }
 
-/** Traces, where OpenTelemetry's variables of the environment ask for them (its specification, "Environment Variables"). */
+/** Traces, if OpenTelemetry's environment variables ask for them (its specification, "Environment Variables"). */
 async function startTracer(logger: Logger): Promise<Tracer | undefined> {
   const { env } = process;
   const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] ?? env['OTEL_EXPORTER_OTLP_ENDPOINT'] ?? '';

@@ -1,5 +1,4 @@
-// The typed client: one method, `request`, whose parameters and result have the types of the method table. The command
-// line uses it, in its own process or over a socket; so can any program.
+// The typed client: one method, `request`, whose parameters and result have the types of the method table.
 import type { Readable, Writable } from 'node:stream';
 import {
   CancellationTokenSource,
@@ -40,9 +39,9 @@ export type WorkDoneProgress =
 export interface RequestOptions {
   /** Aborting sends `$/cancelRequest`; the request then fails with RequestCancelled (-32800). */
   readonly signal?: AbortSignal;
-  /** Reports of how far the work is: a token is made for them. */
+  /** Called with reports of progress; a token is made for them. */
   readonly onProgress?: (progress: WorkDoneProgress) => void;
-  /** What `parse/files` streams: a token is made for it. */
+  /** Called with what `parse/files` streams; a token is made for it. */
   readonly onPartialResult?: (results: readonly FileResult[]) => void;
 }
 
@@ -51,7 +50,7 @@ export interface ClientOptions {
   readonly rawTrees?: boolean;
 }
 
-/** Messages larger than this are not taken from a host: the largest Buffer that a string can be made of is near it. */
+/** The largest message accepted from a host: a larger Buffer can hardly be made a string. */
 const largestMessage = 1024 * 1024 * 1024;
 
 const progressType = new ProgressType<unknown>();
@@ -70,14 +69,14 @@ export class Client implements Disposable {
       },
     });
     this.#connection = createMessageConnection(reader, new FrameWriter(output));
-    // Only disposing rejects the requests that still wait; a host that dies must not leave its clients waiting.
+    // Only disposing rejects the pending requests of a host that has died.
     this.#connection.onClose(() => {
       this.#connection.dispose();
     });
     this.#connection.listen();
   }
 
-  /** Called when the host has gone; requests in flight are rejected by themselves. */
+  /** Called when the host has gone. Requests in flight are rejected anyway. */
   onClose(listener: () => void): void {
     this.#connection.onClose(listener);
   }
@@ -136,7 +135,7 @@ export class Client implements Disposable {
   }
 }
 
-/** The error that a host answered with, as the class that its rooms throw. */
+/** The error that a host answered with, as the class that was thrown there. */
 function errorFromResponse(error: unknown): unknown {
   if (error instanceof ConnectionError) return hostGone(error);
   if (!(error instanceof ResponseError)) return error;

@@ -1,11 +1,11 @@
-// Finds the id of a JSON-RPC message that is too large to be held, while its bytes go by, so that even such a request
-// is answered as itself.
+// Finds the id of a JSON-RPC message that is too large to be kept, while its bytes go by, so that such a request gets an
+// answer of its own.
 import { JsonScanner, type Span } from '../json/scanner.ts';
 
-/** An id longer than this is not one that a client of ours makes. */
+/** The longest id that is found, in bytes. */
 const idLimit = 1024;
 
-/** What is nested deeper is not looked at: it would take memory. */
+/** Deeper nesting would take memory. */
 const depthLimit = 100_000;
 
 /** Scans the bytes of a JSON object for the value of its own `id` member, at any place in it and across any chunks. */
@@ -16,13 +16,13 @@ export class TopLevelIdFinder {
       if (name === 'id' && span.end - span.start <= idLimit) this.#take(span);
     },
   });
-  /** The last bytes that have gone by, and those that do now, with their place in the message. */
+  /** The last bytes before the current ones, the current ones, and their offset in the message. */
   #before = Buffer.alloc(0);
   #bytes: Uint8Array = this.#before;
   #base = 0;
   #id: string | number | null = null;
 
-  /** The id, or null where none has gone by. */
+  /** The id, or null where none was found. */
   get id(): string | number | null {
     return this.#id;
   }

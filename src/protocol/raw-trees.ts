@@ -1,5 +1,5 @@
-// Decodes a host's message but for its trees, which stay bytes: a client that writes them to a file or a pipe need not
-// decode and encode them again.
+// Decodes a host's message except its trees, which stay bytes: a client that writes them to a file or a pipe need not
+// decode and encode them.
 import { RawJson } from '../json/raw-json.ts';
 import { JsonScanner, type Span } from '../json/scanner.ts';
 
@@ -8,12 +8,12 @@ const comma = 0x2c;
 const closingBrace = 0x7d;
 const nothing = Buffer.from('null');
 
-/** Deeper trees, of whose length the host tells nothing, are decoded. */
+/** Deeper trees are decoded, unless the host gives their length. */
 const depthLimit = 1_000_000;
 
 /**
- * How deep in a message a tree stands, by the outermost member that has it: in `result`, or in an element of `params.value`
- * (`parse/files`). What stands deeper may be a driver's, as in `errors`: it must not say where a client goes on.
+ * The depth of a tree by the outermost member that has it: in `result`, or in an element of `params.value`
+ * (`parse/files`). A `uast` that is deeper may be a driver's, as in `errors`, and must not make the client skip anything.
  */
 const treeDepths: ReadonlyMap<string, number> = new Map([
   ['result', 2],
@@ -22,7 +22,7 @@ const treeDepths: ReadonlyMap<string, number> = new Map([
 
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
- * @param content JSON in UTF-8, of a host's making: trees whose length it tells are not checked
+ * @param content JSON in UTF-8, made by a host: trees whose length it gives are not checked
  * @throws SyntaxError where what is decoded is not JSON
  */
 export function decodeWithRawTrees(content: Buffer): unknown {
@@ -37,7 +37,7 @@ export function decodeWithRawTrees(content: Buffer): unknown {
   rest.push(content.subarray(kept));
   const message: unknown = JSON.parse(Buffer.concat(rest).toString('utf8'));
   const holders = holdersOf(message);
-  // A `uast` of something else at the same depth: rare enough to decode the message whole.
+  // Something else at the same depth has a `uast`: rare enough to decode the message whole.
   if (holders.length !== spans.length) return JSON.parse(content.toString('utf8'));
   for (const [index, { start, end }] of spans.entries()) {
     (holders[index] as { uast: unknown }).uast = new RawJson([content.subarray(start, end)]);
@@ -45,7 +45,7 @@ export function decodeWithRawTrees(content: Buffer): unknown {
   return message;
 }
 
-/** Where the trees lie; none where the message is not JSON, which JSON.parse then says. */
+/** Where the trees are; none where the message is not JSON, for which JSON.parse then throws. */
 function findTrees(content: Buffer): Span[] {
   const trees: Span[] = [];
   let treeDepth: number | undefined;
@@ -86,12 +86,12 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** How the host tells a tree's length, right before the tree; no longer than `longestTold`. */
+/** How the host gives a tree's length, right before the tree, in `longestTold` bytes at most. */
 const toldLength = /"uastBytes":(\d{1,10}),"uast"$/;
 const longestTold = 30;
 
 /**
- * The offset behind a tree whose length was told; undefined where none was, or none that can be.
+ * The offset behind a tree whose length was given; undefined where none was, or a wrong one.
  * @param nameEnd behind the quote of the tree's name
  */
 function toldEnd(content: Buffer, nameEnd: number): number | undefined {

@@ -1,18 +1,18 @@
-// When a client is not read from: while it asks for more than is held for it, leaves its answers unread, or is ahead of
-// the host. What a client makes the host keep is bounded by this.
+// When a client is not read from: while its requests hold too much memory, its answers are unread, or it is ahead of the
+// host. This bounds what a client makes the host keep.
 import type { Readable, Writable } from 'node:stream';
 import type { ClientQueue } from '../../drivers/pool/request-queue.ts';
 
-/** A client that has left more than this unread, in bytes, is not served before it reads. */
+/** A client with more than this unread, in bytes, gets no instance before it reads. */
 const unreadBytes = 64 * 1024 * 1024;
 
-/** A client that has left this many messages unread as well is not read from either: it might ask without end. */
+/** A client with this many messages unread as well is not read from either: it might ask without end. */
 const unreadMessages = 1000;
 
-/** Requests of more bytes than this at once, and the client is not read from until some are answered. */
+/** A client whose requests hold more than this, in bytes, is not read from until some are answered. */
 const askedBytes = 256 * 1024 * 1024;
 
-/** What a request costs besides its source, in bytes or nearly so; and one whose source is a file that is yet to be read. */
+/** What a request holds besides its source, in bytes or nearly so; and one whose source is a file that is yet to be read. */
 const requestBytes = 4 * 1024;
 const fileBytes = 256 * 1024;
 
@@ -23,10 +23,10 @@ export class BackPressure implements ClientQueue {
   readonly #output: Writable;
   /** Why the client is not read from now: each reason suffices. */
   readonly #full = new Set<Reason>();
-  /** Of the requests that are being worked on. */
+  /** By the requests in flight. */
   #heldBytes = 0;
 
-  /** @param onRoom called when a client that had left answers unread has read them */
+  /** @param onRoom called when the client has read its unread answers */
   constructor(input: Readable, output: Writable, onRoom: () => void) {
     this.#input = input;
     this.#output = output;
@@ -40,17 +40,17 @@ export class BackPressure implements ClientQueue {
     return this.#output.writableLength > unreadBytes;
   }
 
-  /** Notes a message of the client, who has left so many unread. */
+  /** Notes a message of the client, which has so many messages unread. */
   read(unread: number): void {
     if (this.backedUp && unread > unreadMessages) this.#stopReading('leaves unread', true);
   }
 
-  /** Notes that more messages lie read than are taken up in one turn, or that none do any more. */
+  /** Notes whether more messages were read than one turn of the event loop may have. */
   ahead(is: boolean): void {
     this.#stopReading('is ahead', is);
   }
 
-  /** Notes what a request holds from now on; a negative number, what it holds no more. */
+  /** Notes the bytes that a request holds from now on; a negative number releases them. */
   hold(bytes: number): void {
     this.#heldBytes += bytes;
     this.#stopReading('asks', this.#heldBytes > askedBytes);

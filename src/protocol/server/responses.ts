@@ -1,4 +1,4 @@
-// How errors become JSON-RPC error objects. Every one has a code, a kind, a sentence and data; nothing else leaves.
+// How errors become JSON-RPC error objects, each with a code, a kind, a sentence and data.
 import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
 import type { z } from 'zod';
 import { CancelledError } from '../../drivers/request.ts';
@@ -20,7 +20,7 @@ export function errorObject(error: BabelhostError): ErrorObject {
   return { code: error.code, message: error.message, data: { kind: error.kind, ...error.data } };
 }
 
-/** The answer to a request that failed. What was not foreseen is logged whole and told without its insides. */
+/** The answer to a request that failed. An unexpected error is logged whole; the client gets no detail of it. */
 export function responseError(error: unknown, logger: Logger): ResponseError<unknown> {
   if (error instanceof ResponseError) return error;
   if (isBabelhostError(error)) {
@@ -38,7 +38,7 @@ export function responseError(error: unknown, logger: Logger): ResponseError<unk
   );
 }
 
-/** The answer to parameters that the method's schema refuses: each place with what is wrong there. */
+/** The answer to parameters that the method's schema refuses. */
 export function invalidParams(method: string, error: z.ZodError): ResponseError<unknown> {
   const issues = error.issues.slice(0, 20).map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
   const sentence = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
