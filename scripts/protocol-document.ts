@@ -64,7 +64,8 @@ function table(schema: Schema): string[] {
 function methodSection([name, method]: [string, Method]): string[] {
   const params = schemaOf(method.params(), 'input') as Schema;
   const result = schemaOf(method.result(), 'output') as Schema;
-  const partial = method.partialResult === undefined ? undefined : (schemaOf(method.partialResult(), 'output') as Schema);
+  const partial =
+    method.partialResult === undefined ? undefined : (schemaOf(method.partialResult(), 'output') as Schema);
   const parameters = table(params);
   const results = table(result);
   return [

@@ -3,6 +3,7 @@ import { addAbortListener } from 'node:events';
 import { constants } from 'node:os';
 import type { EntryPoint } from '../../container/index.ts';
 import { BabelhostError } from '../../base/errors.ts';
+import { given } from '../../base/given.ts';
 import { environmentOf } from '../../images/index.ts';
 import type { containerMethods } from '../methods/container.ts';
 import { untilCancelled, type Handlers } from './handler.ts';
