@@ -61,6 +61,7 @@ async function parseAll(
           taken += 1;
           if ('error' in result) throw new Error(`${result.uri}: ${result.error.message}`);
           take(result);
+          (result.uast as RawJson).free();
         }
       },
     },

@@ -43,7 +43,7 @@ export async function measurePython(root: string): Promise<Figure[]> {
   const { through, plain } = await takeTurns(rounds, 2, {
     through: () =>
       timed(async () => {
-        for (let count = 0; count < parses; count += 1) await parse();
+        for (let count = 0; count < parses; count += 1) (await parse()).free();
       }),
     plain: () => timed(() => convert(parses)),
   });

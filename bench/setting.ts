@@ -47,7 +47,7 @@ export function serveHost(root: string, options: readonly string[] = []): Served
 
 /** The same, spoken to by this project's own client, which leaves trees undecoded: as the command line does it. */
 export function serveHostWithRawTrees(root: string, options: readonly string[] = []): ServedHost<Client> {
-  return serve(root, options, (output, input) => new Client(output, input, { rawTrees: true }));
+  return serve(root, options, (output, input) => new Client(output, input, { rawTrees: true, ownsInput: true }));
 }
 
 function serve<Spoken>(

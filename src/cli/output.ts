@@ -39,6 +39,11 @@ export class Output {
     return keepsUp;
   }
 
+  /** Calls `then` when the system has all that was written so far. Never if the reader has gone. */
+  onceWritten(then: () => void): void {
+    if (!this.closed) this.#stream.write('', then);
+  }
+
   /** Resolves when the reader has taken what was written, or has gone. */
   async drained(): Promise<void> {
     if (this.closed || !this.#stream.writableNeedDrain) return;

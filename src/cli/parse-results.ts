@@ -73,7 +73,13 @@ function lineOf(result: FileResult): object {
 /** Writes a result, between two texts. */
 function writeJson(output: Output, before: string, result: FileResult, after: string): boolean {
   const line = lineOf(result);
-  return output.write(before, ...(output.isTerminal ? [harmlessJson(line)] : encodeJson(line)), after);
+  if (output.isTerminal) return output.write(before, harmlessJson(line), after);
+  const { pieces, raw } = encodeJson(line);
+  const keepsUp = output.write(before, ...pieces, after);
+  output.onceWritten(() => {
+    for (const each of raw) each.free();
+  });
+  return keepsUp;
 }
 
 function writeTree(result: FileResult, output: Output, depth: number): boolean {

@@ -83,7 +83,7 @@ async function connectTo(path: string): Promise<Session> {
     if (error instanceof BabelhostError) throw error;
     throw unreachable(systemErrorCode(error) === 'EACCES' ? 'it belongs to another user' : messageOf(error), error);
   }
-  return sessionOver(socket, new Client(socket, socket, { rawTrees: true }), async () => {
+  return sessionOver(socket, new Client(socket, socket, { rawTrees: true, ownsInput: true }), async () => {
     socket.end();
     socket.destroy();
     await Promise.resolve();

@@ -15,9 +15,17 @@ const quotedPlaceholder = JSON.stringify(placeholder);
 /** Valid JSON as UTF-8 bytes, in the pieces that it arrived in. Whoever makes one vouches for its validity. */
 export class RawJson {
   readonly chunks: readonly Uint8Array[];
+  readonly #free: (() => void) | undefined;
 
-  constructor(chunks: readonly Uint8Array[]) {
+  /** @param free frees the memory of the chunks */
+  constructor(chunks: readonly Uint8Array[], free?: () => void) {
     this.chunks = chunks;
+    this.#free = free;
+  }
+
+  /** Frees its memory, once the bytes have been written and nothing reads them any more. It is empty afterwards. */
+  free(): void {
+    this.#free?.();
   }
 
   get byteLength(): number {
@@ -36,14 +44,15 @@ export class RawJson {
   }
 }
 
-/** The JSON text of `value` as UTF-8 pieces, with every RawJson in it spliced in as it is, uncopied. */
-export function encodeJson(value: unknown): Uint8Array[] {
+/** The JSON text of `value` as UTF-8 pieces, with every RawJson in it (`raw`) spliced in as it is, uncopied. */
+export function encodeJson(value: unknown): { readonly pieces: Uint8Array[]; readonly raw: readonly RawJson[] } {
   const raw: RawJson[] = [];
   found = raw;
   try {
     const text = JSON.stringify(value);
     const texts = raw.length === 0 ? [text] : text.split(quotedPlaceholder);
-    return texts.flatMap((part, index) => [Buffer.from(part, 'utf8'), ...(raw[index]?.chunks ?? [])]);
+    const pieces = texts.flatMap((part, index) => [Buffer.from(part, 'utf8'), ...(raw[index]?.chunks ?? [])]);
+    return { pieces, raw };
   } finally {
     found = undefined;
   }

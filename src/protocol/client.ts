@@ -48,6 +48,11 @@ export interface RequestOptions {
 export interface ClientOptions {
   /** Leave each `uast` undecoded, as a RawJson: for programs that hand trees on, at a tenth of the cost. */
   readonly rawTrees?: boolean;
+  /**
+   * Nobody else reads what `input` gives, as with a child's stdout or a socket: its memory is freed once it has been read. That
+   * of a RawJson is when `free` has been called on it, and on all that came with it.
+   */
+  readonly ownsInput?: boolean;
 }
 
 /** The largest message accepted from a host: a larger Buffer can hardly be made a string. */
@@ -63,6 +68,7 @@ export class Client implements Disposable {
   constructor(input: Readable, output: Writable, options: ClientOptions = {}) {
     const reader = new FrameReader(input, {
       messageBytes: largestMessage,
+      ownsChunks: options.ownsInput === true,
       ...(options.rawTrees === true && { decode: decodeWithRawTrees }),
       onFault: () => {
         this.#connection.dispose();

@@ -1,5 +1,6 @@
 // Decodes a host's message except its trees, which stay bytes: a client that writes them to a file or a pipe need not
 // decode and encode them.
+import { freeMemory } from '../base/memory.ts';
 import { RawJson } from '../json/raw-json.ts';
 import { JsonScanner, type Span } from '../json/scanner.ts';
 
@@ -23,6 +24,7 @@ const treeDepths: ReadonlyMap<string, number> = new Map([
 /**
  * The message that `content` is, with a RawJson for each tree of a parse result.
  * @param content JSON in UTF-8, made by a host: trees whose length it gives are not checked
+ * @param content is freed when every tree in it has been (RawJson.free)
  * @throws SyntaxError where what is decoded is not JSON
  */
 export function decodeWithRawTrees(content: Buffer): unknown {
@@ -39,8 +41,13 @@ export function decodeWithRawTrees(content: Buffer): unknown {
   const holders = holdersOf(message);
   // Something else at the same depth has a `uast`: rare enough to decode the message whole.
   if (holders.length !== spans.length) return JSON.parse(content.toString('utf8'));
+  let unread = spans.length;
+  const free = (): void => {
+    unread -= 1;
+    if (unread === 0) freeMemory([content]);
+  };
   for (const [index, { start, end }] of spans.entries()) {
-    (holders[index] as { uast: unknown }).uast = new RawJson([content.subarray(start, end)]);
+    (holders[index] as { uast: unknown }).uast = new RawJson([content.subarray(start, end)], free);
   }
   return message;
 }

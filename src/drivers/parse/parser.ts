@@ -4,7 +4,13 @@ import type { Driver, InstalledDrivers } from '../installed/installed-drivers.ts
 import { detectLanguages } from './detection.ts';
 import { FileBudget, FileReservation } from './file-budget.ts';
 import type { DriverLimits } from '../limits.ts';
-import { encodeRequest, type Encoding, type NativeAnswer, type SourceError } from '../process/native-protocol.ts';
+import {
+  encodeRequest,
+  type AnswerMemory,
+  type Encoding,
+  type NativeAnswer,
+  type SourceError,
+} from '../process/native-protocol.ts';
 import type { ParseObserver, TraceSpan } from '../observer.ts';
 import type { Pools } from '../pool/pools.ts';
 import type { RequestTiming } from '../request.ts';
@@ -38,6 +44,7 @@ export interface ParseAnswer {
   readonly elapsedMs: number;
   /** JSON in UTF-8. */
   readonly ast: readonly Uint8Array[];
+  readonly memory: AnswerMemory;
   /** Of the source, in bytes. */
   readonly contentBytes: number;
 }
@@ -46,7 +53,9 @@ export class Parser {
   readonly #drivers: InstalledDrivers;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
-  readonly #shared = new SharedRequests<NativeAnswer>();
+  readonly #shared = new SharedRequests<NativeAnswer>(({ memory }) => {
+    memory.share();
+  });
   readonly #fileBudgets = new WeakMap<ClientQueue, FileBudget>();
   readonly #observer: ParseObserver | undefined;
 
@@ -95,10 +104,11 @@ export class Parser {
           driver = replacement ?? driver;
         }
       }
+      const { ast, memory } = answer;
       const { status, errors } = judge(answer, driver);
       const { contentBytes } = source;
       const elapsedMs = performance.now() - startedAt;
-      parsed = { language: driver.language, mode, status, errors, driver, elapsedMs, ast: answer.ast, contentBytes };
+      parsed = { language: driver.language, mode, status, errors, driver, elapsedMs, ast, memory, contentBytes };
       return parsed;
     } finally {
       this.#observer?.parsed({

@@ -34,6 +34,12 @@ const clientDoesNotRead = new Error('the client that asked first does not read')
 
 export class SharedRequests<Result> {
   readonly #inFlight = new Map<string, Shared<Result>>();
+  readonly #onShared: ((result: Result) => void) | undefined;
+
+  /** @param onShared called with each result that several requests are about to get */
+  constructor(onShared?: (result: Result) => void) {
+    this.#onShared = onShared;
+  }
 
   /**
    * Does work once for all who ask for the same at the same time.
@@ -71,7 +77,10 @@ export class SharedRequests<Result> {
       if (this.#inFlight.get(key) === shared) this.#inFlight.delete(key);
     };
     // Before any sharer has the result: no request can join any more.
-    result.then(forget, forget);
+    result.then((found) => {
+      forget();
+      if (shared.sharers > 1) this.#onShared?.(found);
+    }, forget);
     giveUp.signal.addEventListener('abort', forget, { once: true });
     return shared;
   }

@@ -1,12 +1,13 @@
 // Sources that requests name by URI: read whole, within the limits. In the place of a file there may also be a folder, a
 // device, or a FIFO that nothing writes to.
 import { isUtf8 } from 'node:buffer';
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { bytesInMemory, type FileReservation } from './file-budget.ts';
 import type { Encoding } from '../process/native-protocol.ts';
+import { isLocal, readLocalFile } from './local-files.ts';
 import { CancelledError } from '../request.ts';
 
 export interface Source {
@@ -80,12 +81,17 @@ async function readIfRoom(
   limitBytes: number,
   reservation: FileReservation,
 ): Promise<Buffer | number> {
+  const hasRoom = (stats: Stats): boolean => {
+    if (!stats.isFile()) throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
+    if (stats.size > limitBytes) throw contentTooLarge(stats.size, limitBytes);
+    return reservation.tryTake(bytesInMemory(stats.size));
+  };
+  const local = (await isLocal(file)) ? readLocalFile(file, hasRoom) : undefined;
+  if (local !== undefined) return local;
   // O_NONBLOCK: opening a FIFO would else wait for a writer.
   await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   const stats = await handle.stat();
-  if (!stats.isFile()) throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
-  if (stats.size > limitBytes) throw contentTooLarge(stats.size, limitBytes);
-  return reservation.tryTake(bytesInMemory(stats.size)) ? await readBytes(handle, stats.size) : stats.size;
+  return hasRoom(stats) ? await readBytes(handle, stats.size) : stats.size;
 }
 
 /** Reads at most `size` bytes: the file may grow meanwhile. */

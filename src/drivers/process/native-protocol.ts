@@ -2,6 +2,7 @@
 // and takes them apart without decoding the tree.
 import { isUtf8 } from 'node:buffer';
 import { BabelhostError } from '../../base/errors.ts';
+import { freeMemory } from '../../base/memory.ts';
 import { JsonLineScanner, type Span } from '../../json/scanner.ts';
 import { hintFeatures, type Manifest } from '../installed/manifest.ts';
 
@@ -24,6 +25,27 @@ export interface NativeAnswer {
   readonly status: 'ok' | 'error' | 'fatal';
   readonly errors: readonly SourceError[];
   readonly ast: readonly Uint8Array[];
+  /** What `ast` lies in. */
+  readonly memory: AnswerMemory;
+}
+
+/** The pieces of an answer, freed once by the only one who has it. */
+export class AnswerMemory {
+  readonly #pieces: Buffer[];
+
+  constructor(pieces: Buffer[]) {
+    this.#pieces = pieces;
+  }
+
+  /** Nothing may read the answer afterwards. */
+  free(): void {
+    freeMemory(this.#pieces.splice(0));
+  }
+
+  /** Several have the answer: its memory is left to the collector. */
+  share(): void {
+    this.#pieces.length = 0;
+  }
 }
 
 export interface AnswerLimits {
@@ -127,7 +149,8 @@ export class AnswerReader {
     if (known !== 'ok' && known !== 'error' && known !== 'fatal') {
       throw protocolError('its answer has no status of "ok", "error" or "fatal"', 0);
     }
-    return { status: known, errors: decodeErrors(errors), ast: ast === undefined ? [nullBytes] : this.#slice(ast) };
+    const tree = ast === undefined ? [nullBytes] : this.#slice(ast);
+    return { status: known, errors: decodeErrors(errors), ast: tree, memory: new AnswerMemory(this.#pieces) };
   }
 
   #decode(span: Span | undefined): unknown {

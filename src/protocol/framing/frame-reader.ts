@@ -3,6 +3,7 @@
 import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
 import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
+import { freeMemory } from '../../base/memory.ts';
 import { TopLevelIdFinder } from '../message-id.ts';
 
 /** No header block needs more than this: two fields are defined, both short. */
@@ -43,6 +44,8 @@ export interface FrameReaderOptions {
   readonly onAhead?: (is: boolean) => void;
   /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
   readonly decode?: (content: Buffer) => unknown;
+  /** Nobody else has the chunks that the stream gives: they are freed once they have been read. */
+  readonly ownsChunks?: boolean;
 }
 
 /** Reads messages from a stream of frames. */
@@ -169,14 +172,8 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return length;
   }
 
-  /** Takes `length` bytes off the front; copies only where they lie in several chunks. */
+  /** Takes a copy of `length` bytes off the front. */
   #take(length: number): Buffer {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length - this.#at >= length) {
-      const taken = first.subarray(this.#at, this.#at + length);
-      this.#skip(length);
-      return taken;
-    }
     const taken = Buffer.allocUnsafe(length);
     for (let filled = 0; filled < length;) {
       const chunk = this.#chunks[0];
@@ -193,8 +190,9 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     this.#at += length;
     this.#buffered -= length;
     if (this.#at < (this.#chunks[0]?.length ?? 0)) return;
-    this.#chunks.shift();
+    const chunk = this.#chunks.shift();
     this.#at = 0;
+    if (chunk !== undefined && this.#options.ownsChunks === true) freeMemory([chunk]);
   }
 
   #decode(content: Buffer): Message | undefined {

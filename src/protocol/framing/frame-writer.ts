@@ -1,5 +1,6 @@
 // Content-Length frames to a byte stream (LSP 3.17, "Base Protocol"), for both ends of a connection, written as the pieces
 // that they consist of: vscode-jsonrpc's own writer joins a message into one buffer.
+import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { AbstractMessageWriter, type Message, type MessageWriter } from 'vscode-jsonrpc/node';
 import { encodeJson } from '../../json/raw-json.ts';
@@ -28,7 +29,7 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
     const stream = this.#stream;
     if (!stream.writable) throw new Error('the stream is closed');
     // Bytes, not strings: answers wait for a client that does not read, and strings may take twice as much memory.
-    const pieces = encodeJson(message);
+    const { pieces, raw } = encodeJson(message);
     const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
     this.#pending += 1;
     try {
@@ -42,6 +43,8 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
         pieces.forEach((piece, index) => stream.write(piece, index === pieces.length - 1 ? onWritten : undefined));
         stream.uncork();
       });
+      // A socket's bytes are in the kernel now; a stream in memory has handed on the very same ones.
+      if (stream instanceof Socket) for (const each of raw) each.free();
     } finally {
       this.#pending -= 1;
     }

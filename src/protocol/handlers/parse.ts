@@ -45,8 +45,10 @@ export const parseHandlers: Handlers<keyof typeof parseMethods> = {
 };
 
 function parseResult(answer: ParseAnswer): Sent<Result<'parse'>> {
-  const { language, mode, status, errors, driver, elapsedMs, ast } = answer;
-  const uast = new RawJson(ast);
+  const { language, mode, status, errors, driver, elapsedMs, ast, memory } = answer;
+  const uast = new RawJson(ast, () => {
+    memory.free();
+  });
   // The tree comes last: a person who looks at the message sees the rest first. Its length comes right before it, where
   // raw-trees.ts looks for it.
   return {

@@ -4,6 +4,7 @@
 // Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes one
 // message in a turn of the event loop, through an emitter, two timers and a dozen promises, which costs a request that takes
 // the driver half a millisecond a quarter more. Here it reaches its handler in the turn in which it was read.
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
@@ -88,6 +89,7 @@ export class ServerConnection {
     this.#writer.onError(close);
     this.#reader = new FrameReader(input, {
       messageBytes: options.messageBytes,
+      ownsChunks: input instanceof Socket,
       onFault: (fault) => {
         this.#pressure.read(this.#writer.pending);
         this.#refuse(fault);

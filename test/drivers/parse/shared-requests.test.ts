@@ -42,6 +42,22 @@ describe('identical requests in flight', () => {
     expect(await later).toBe('three');
   });
 
+  it('say of a result that several are about to get it, before any of them has it', async () => {
+    const told: string[] = [];
+    const shared = new SharedRequests<string>((result) => {
+      told.push(result);
+    });
+    const { begun, start } = works();
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
+    const alone = shared.run(sameLength, sharer(), start);
+    begun[0]?.finish('shared');
+    begun[1]?.finish('of one');
+    const first = both[0]?.then((result) => told.includes(result));
+    expect(await first).toBe(true);
+    await Promise.all([...both, alone]);
+    expect(told).toEqual(['shared']);
+  });
+
   it('are each cancelled alone, and the work is given up with the last of them', async () => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
