@@ -1,4 +1,5 @@
 // What each method does: a thin layer between the table's types and the rooms below, in a file for each group of methods.
+import { lazy } from '../../base/lazy.ts';
 import { openRpcDocument } from '../openrpc.ts';
 import type { MethodName } from '../methods.ts';
 import { containerHandlers } from './container.ts';
@@ -10,7 +11,8 @@ import { parseHandlers } from './parse.ts';
 
 /** All methods but those of a connection's own lifecycle, which the server handles itself. */
 export const handlers: Handlers<Exclude<MethodName, 'initialize' | 'shutdown'>> = {
-  'rpc.discover': () => openRpcDocument(),
+  // Making it takes longer than answering most requests: a client that asks without end would hold up the others.
+  'rpc.discover': lazy(() => openRpcDocument()),
   ...hostHandlers,
   ...driverHandlers,
   ...parseHandlers,
