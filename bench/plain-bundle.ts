@@ -23,6 +23,7 @@ export function plainBundle({ process, rootfs, withoutLimits }: PlainBundle): ob
     initArguments: [],
     oomScoreAdj: 300,
     hostname: 'babelhost',
+    annotations: {},
     writable: false,
     limits: defaultLimits,
     stage: '',

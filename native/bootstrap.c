@@ -4,7 +4,7 @@
  *
  *   bootstrap guard   the namespaces that a host's containers are started in, and their end: guard.c, stage.c, ids.c,
  *                     claim.c, socket-cleanup.c, remove-cgroup.c; starts the containers, through an OCI runtime: start.c,
- *                     connections.c, runtime-jobs.c, request.c, process.c, rootfs.c
+ *                     connections.c, runtime-jobs.c, runtime-copy.c, request.c, process.c, rootfs.c
  *   bootstrap run     a program in those namespaces: run.c
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c
  *   bootstrap remove  a folder with whatever is in it: remove.c

@@ -110,17 +110,26 @@ struct cgroup_parent {
   size_t length;
   int fd;
 };
+/* runtime-copy.c */
+/*
+ * A copy of the runtime in memory that nobody can change, or -1 if it is to be executed by its path. runc and crun copy or
+ * remount themselves and start again, so that no container can overwrite them (CVE-2019-5736), unless they are executed
+ * from such a copy.
+ */
+int copy_runtime(const char *path);
+
 /* What the guard gives to the starter. */
 struct starter {
   const char *stage;
   bool user_namespace, shifts_init;
-  /* The socket that requests come on, and the host's /proc. */
-  int sockets, host_proc;
+  /* The socket that requests come on, the host's /proc, and the copy of the runtime (or -1). */
+  int sockets, host_proc, runtime;
+  const char *runtime_path;
   struct cgroup_parent *cgroups;
   size_t cgroup_count;
 };
-/* The descriptors of a container's process; the starter's own are above the two that request.c needs behind these. */
-enum { GIVEN_DESCRIPTORS = 4, FIRST_OWN_DESCRIPTOR = 6 };
+/* The descriptors of a container's process; the starter's own are above the three that request.c needs behind these. */
+enum { GIVEN_DESCRIPTORS = 4, FIRST_OWN_DESCRIPTOR = 7 };
 struct request {
   /* The starter's channel, and what the container's process has: stdin, stdout, stderr and its own channel. */
   int channel, given[GIVEN_DESCRIPTORS];

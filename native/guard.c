@@ -2,7 +2,7 @@
  * bootstrap guard: one for each host. It makes the namespaces that all containers of the host are started in, so that
  * the kernel ends them all when it ends, and it outlives the host just long enough to remove what the host leaves.
  *
- *   guard --directory DIR --name NAME --stage DIR --init FILE [--cgroup2 DIR] [--cgroup DIR]…
+ *   guard --directory DIR --name NAME --stage DIR --init FILE --runtime FILE [--cgroup2 DIR] [--cgroup DIR]…
  *         [--ids FIRST:COUNT [--shift-init]] [--user-namespace [--uids FIRST:COUNT --gids FIRST:COUNT]] [--owner ID]
  *
  * --owner is the id of the containers' root in the user namespace, if there is one; 0 if it is not given. --ids are
@@ -37,7 +37,7 @@ enum {
 };
 
 struct options {
-  const char *directory, *name, *stage, *init, *cgroup2;
+  const char *directory, *name, *stage, *init, *runtime, *cgroup2;
   char *cgroups[MOST_CGROUPS];
   size_t cgroup_count;
   bool user_namespace, shift_init;
@@ -46,8 +46,9 @@ struct options {
 };
 
 static void require_options(const struct options *options) {
-  if (options->directory == NULL || options->name == NULL || options->stage == NULL || options->init == NULL) {
-    fail_usage("guard needs --directory, --name, --stage and --init");
+  if (options->directory == NULL || options->name == NULL || options->stage == NULL || options->init == NULL ||
+      options->runtime == NULL) {
+    fail_usage("guard needs --directory, --name, --stage, --init and --runtime");
   }
   if ((options->uids.count == 0) != (options->gids.count == 0)) fail_usage("--uids and --gids go together");
 }
@@ -63,6 +64,7 @@ static struct options parse_options(char **arguments) {
       {"--name", .text = &options.name},
       {"--stage", .text = &options.stage},
       {"--init", .text = &options.init},
+      {"--runtime", .text = &options.runtime},
       {"--cgroup2", .text = &options.cgroup2},
       {"--ids", .range = &options.ids},
       {"--uids", .range = &options.uids},
@@ -119,6 +121,8 @@ static struct starter prepare_starter(const struct options *options, int sockets
                             .user_namespace = options->user_namespace,
                             .shifts_init = options->shift_init,
                             .sockets = sockets,
+                            .runtime = copy_runtime(options->runtime),
+                            .runtime_path = options->runtime,
                             .host_proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                             .cgroups = parents,
                             .cgroup_count = options->cgroup_count};

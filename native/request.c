@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 
 /* Behind what the container's process is given (the runtime's --preserve-fds 1), closed when the runtime is executed. */
-enum { OWN_CHANNEL = GIVEN_DESCRIPTORS, ITS_STDERR };
+enum { OWN_CHANNEL = GIVEN_DESCRIPTORS, OWN_RUNTIME, ITS_STDERR };
 _Static_assert((int)ITS_STDERR < (int)FIRST_OWN_DESCRIPTOR, "the starter's descriptors are above");
 
 /* By the descriptors that the guard opened: /sys/fs/cgroup may be something else in its mount namespace. */
@@ -100,9 +100,10 @@ static void move_descriptor(int from, int to, int flags) {
 }
 
 /* stderr is the starter's channel until all else is done. */
-static void give_descriptors(const struct request *request) {
+static void give_descriptors(const struct starter *starter, const struct request *request) {
   move_descriptor(request->channel, OWN_CHANNEL, O_CLOEXEC);
   move_descriptor(request->given[STDERR_FILENO], ITS_STDERR, O_CLOEXEC);
+  if (starter->runtime >= 0) move_descriptor(starter->runtime, OWN_RUNTIME, O_CLOEXEC);
   for (int i = 0; i < GIVEN_DESCRIPTORS; i++) {
     if (i != STDERR_FILENO) move_descriptor(request->given[i], i, 0);
   }
@@ -110,8 +111,12 @@ static void give_descriptors(const struct request *request) {
   move_descriptor(ITS_STDERR, STDERR_FILENO, 0);
 }
 
-_Noreturn static void execute_runtime(char **command) {
-  execv(command[0], command);
+_Noreturn static void execute_runtime(const struct starter *starter, char **command) {
+  if (starter->runtime >= 0 && strcmp(command[0], starter->runtime_path) == 0) {
+    fexecve(OWN_RUNTIME, command, environ);
+  } else {
+    execv(command[0], command);
+  }
   complain(OWN_CHANNEL, errno, "cannot execute %s", command[0]);
   _exit(EXIT_FAILED);
 }
@@ -153,6 +158,6 @@ _Noreturn void serve_request(const struct starter *starter, const struct request
   if (root.bound && (root.layer != NULL || root.shifted > 0)) fail_usage("--bound goes without --layer and --ids");
   if (root.rootfs != NULL) mount_root(&root, starter->stage);
   reset_signals();
-  give_descriptors(request);
-  execute_runtime(arguments + 1);
+  give_descriptors(starter, request);
+  execute_runtime(starter, arguments + 1);
 }

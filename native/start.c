@@ -133,6 +133,7 @@ _Noreturn void start_containers(struct starter starter) {
   static struct pollfd polled[1 + 2 * MOST_JOBS + MOST_CONNECTIONS];
   starter.sockets = move_up(starter.sockets);
   starter.host_proc = move_up(starter.host_proc);
+  if (starter.runtime >= 0) starter.runtime = move_up(starter.runtime);
   for (size_t i = 0; i < starter.cgroup_count; i++) starter.cgroups[i].fd = move_up(starter.cgroups[i].fd);
   for (int fd = STDERR_FILENO + 1; fd < FIRST_OWN_DESCRIPTOR; fd++) {
     if (dup3(STDERR_FILENO, fd, O_CLOEXEC) < 0) fail("cannot reserve a file descriptor");

@@ -33,7 +33,7 @@ afterEach(async () => {
 
 const guardArguments = () => [
   ...['guard', '--directory', directory, '--name', 'host', '--stage', '/mnt'],
-  ...['--init', initProgramPath()],
+  ...['--init', initProgramPath(), '--runtime', '/bin/true'],
 ];
 
 const isThere = (file: string) =>

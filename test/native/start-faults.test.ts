@@ -64,7 +64,7 @@ function startScenario(guardArguments: readonly string[], args: readonly string[
     const runtime = path.join(folder, 'runtime');
     const pidFile = path.join(folder, 'bundles', name, 'pid');
     const [program, ...rest] = [...command, 'guard', '--directory', directory, '--name', name, '--stage', '/mnt'];
-    const child = spawn(program, [...rest, '--init', initProgramPath(), ...guardArguments], {
+    const child = spawn(program, [...rest, '--init', initProgramPath(), '--runtime', runtime, ...guardArguments], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: environment,
       ...hung,

@@ -6,6 +6,7 @@ import type { ContainerId } from '../id.ts';
 import type { Limits } from '../limits.ts';
 import type { IdMapping, IdRanges } from '../oci/id-mapping.ts';
 import type { RuntimeProgram } from '../oci/runtime-program.ts';
+import type { SeccompFilter } from '../oci/seccomp-filter.ts';
 import type { ContainerOptions } from '../options.ts';
 
 /** What all containers of a host have in common. */
@@ -16,6 +17,7 @@ export interface BootContext {
   /** Where each container has ids of its own; undefined where all have the same. */
   readonly ranges: IdRanges | undefined;
   readonly placement: CgroupPlacement;
+  readonly seccompFilter: SeccompFilter;
   readonly bootTimeoutMs: number;
   readonly logger: Logger;
 }

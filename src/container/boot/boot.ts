@@ -6,6 +6,7 @@ import { deleteContainer } from '../guard/exec-in-guard.ts';
 import { launch, LaunchFailure } from './launch.ts';
 import { idMappings, type IdRange } from '../oci/id-mapping.ts';
 import { runArguments } from '../oci/runtime-program.ts';
+import { seccompProfile } from '../oci/seccomp.ts';
 import { containerSpec } from '../oci/spec.ts';
 import type { BootContext, BootOptions } from './boot-context.ts';
 import { filesOf, removeRemains } from './container-files.ts';
@@ -43,6 +44,7 @@ export async function bootContainer(
       timeoutMs: context.bootTimeoutMs,
       signal,
     });
+    void context.seccompFilter.learn(guard.seen(path.join(files.state, options.id)), seccompProfile);
     const container = new Container(context, options, files, launched);
     void container.exited.then(() => ranges?.giveBack(own));
     return container;
@@ -81,6 +83,7 @@ async function makeSpec(context: BootContext, options: BootOptions, own?: IdRang
     writable: options.layer !== undefined,
     limits: options.limits,
     stage: context.guard.stage,
+    annotations: context.seccompFilter.annotations(seccompProfile),
     ...(placement.maker === 'runtime' && {
       cgroup: {
         path: `/${placement.name}/${options.id}`,

@@ -11,6 +11,7 @@ import { checkRequired, reportIsolation, type IsolationReport } from '../diagnos
 import { newContainerId } from '../id.ts';
 import { IdRanges, type IdMapping } from '../oci/id-mapping.ts';
 import { findRuntime } from '../oci/runtime-program.ts';
+import { SeccompFilter } from '../oci/seccomp-filter.ts';
 import type { ContainerRuntimeOptions } from '../options.ts';
 import { Guard } from './guard.ts';
 import { PinnedPrograms } from './pinned-programs.ts';
@@ -116,6 +117,7 @@ export class GuardSupervisor {
       idMapping: this.#idMapping,
       ranges: guard.lacks.ids === undefined ? this.#ranges : undefined,
       placement,
+      seccompFilter: new SeccompFilter(runtime),
       bootTimeoutMs,
       logger: this.#logger,
     };

@@ -201,7 +201,7 @@ export class Guard {
 function guardArguments(options: GuardOptions): string[] {
   const { idMapping } = options;
   const args = ['guard', '--directory', options.directory, '--name', options.name, '--stage', options.stage];
-  args.push('--init', options.init);
+  args.push('--init', options.init, '--runtime', options.runtime.path);
   for (const cgroup of options.cgroups) args.push('--cgroup', cgroup);
   if (options.cgroup2 !== undefined) args.push('--cgroup2', options.cgroup2);
   if (idMapping.kind === 'privileged') {

@@ -27,6 +27,8 @@ export interface ProcessOptions {
 export interface SpecOptions extends ProcessOptions {
   /** Undefined for the name around babelhost, where no other may be set (host-name.ts). */
   readonly hostname: string | undefined;
+  /** What the runtime is told beyond the specification. */
+  readonly annotations: Readonly<Record<string, string>>;
   /** Whether the root file system may be written to (native/rootfs.c). */
   readonly writable: boolean;
   readonly limits: Limits;
@@ -120,6 +122,7 @@ export function containerSpec(options: SpecOptions) {
   return {
     ociVersion: '1.0.2',
     ...(options.hostname !== undefined && { hostname: options.hostname }),
+    annotations: options.annotations,
     root: { path: `${options.stage}/rootfs`, readonly: !options.writable },
     process: processSpec(options),
     mounts: mounts(options),
