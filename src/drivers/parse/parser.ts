@@ -15,6 +15,7 @@ import type { ParseObserver, TraceSpan } from '../observer.ts';
 import type { Pools } from '../pool/pools.ts';
 import type { RequestTiming } from '../request.ts';
 import type { Priority, ClientQueue } from '../pool/request-queue.ts';
+import { LargeSources } from './large-sources.ts';
 import { SharedRequests } from './shared-requests.ts';
 import { contentTooLarge, headOfBase64, readSource, type Source } from './source-file.ts';
 
@@ -53,6 +54,7 @@ export class Parser {
   readonly #drivers: InstalledDrivers;
   readonly #pools: Pools;
   readonly #limits: DriverLimits;
+  readonly #largeSources = new LargeSources();
   readonly #shared = new SharedRequests<NativeAnswer>(({ memory }) => {
     memory.share();
   });
@@ -82,6 +84,7 @@ export class Parser {
       const loaded = await this.#load(request, timing, signal);
       const { source } = loaded;
       using reservation = loaded.reservation;
+      this.#largeSources.count(source.contentBytes);
       request.span?.annotate({ 'babelhost.content_bytes': source.contentBytes });
       const found = await this.#driverFor(request, source);
       driver = found.driver;
