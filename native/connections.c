@@ -36,7 +36,7 @@ void drop_connection(size_t index) {
   forget_connection(index);
 }
 
-void drop_with_mates(size_t index) {
+void drop_with_siblings(size_t index) {
   char id[ID_LENGTH];
   bool known = connections[index].have >= HEADER_LENGTH;
   memcpy(id, connections[index].header, ID_LENGTH);
@@ -105,7 +105,7 @@ void refuse_connections(int sockets, int error) {
   for (size_t i = 0; i < connection_count; i++) {
     struct connection *request = &connections[i];
     if (kind_of(request) != KIND_START || !is_complete(request)) continue;
-    /* The host closes it then, and its mates. */
+    /* The host closes it then, and its siblings. */
     if (!request->refused) refuse(request->fd, error, "cannot take a connection");
     request->refused = refused = true;
   }

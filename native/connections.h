@@ -12,7 +12,7 @@ enum {
   MOST_REQUEST = 16 * 1024 * 1024,
 };
 
-/* A connection whose request is not complete, or waits for the others that belong to it (its mates: of the same id). */
+/* A connection whose request is not complete, or waits for the others that belong to it (its siblings: of the same id). */
 struct connection {
   int fd;
   /* Those that came before it have lower ones. */
@@ -49,6 +49,6 @@ void refuse(int channel, int error, const char *step);
 void forget_connection(size_t index);
 void drop_connection(size_t index);
 /* Drops one with those that belong to it, which are of no use without it. */
-void drop_with_mates(size_t index);
+void drop_with_siblings(size_t index);
 
 #endif

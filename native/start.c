@@ -40,7 +40,7 @@ static char **split(char *strings, size_t length) {
 }
 
 /* Finds the connections that belong to the starter's channel at `index`. False if some are still to come. */
-static bool find_mates(size_t index, struct request *request) {
+static bool find_siblings(size_t index, struct request *request) {
   const struct connection *channel = &connections[index];
   size_t found = 0;
   *request = (struct request){.channel = channel->fd, .given = {-1, -1, -1, -1}};
@@ -55,7 +55,7 @@ static bool find_mates(size_t index, struct request *request) {
   return found == GIVEN_DESCRIPTORS;
 }
 
-/* Begins the start whose channel is at `index`, which takes over that connection and its mates. */
+/* Begins the start whose channel is at `index`, which takes over that connection and its siblings. */
 static void begin_request(const struct starter *starter, size_t index, struct request *request) {
   const struct connection *channel = &connections[index];
   request->arguments = split(channel->body, channel->strings);
@@ -79,7 +79,7 @@ static bool begin_complete(const struct starter *starter) {
     for (size_t i = 0; i < connection_count; i++) {
       if (kind_of(&connections[i]) != KIND_START || !is_complete(&connections[i]) || connections[i].refused) continue;
       if (oldest < connection_count && connections[oldest].order < connections[i].order) continue;
-      if (!find_mates(i, &request)) continue;
+      if (!find_siblings(i, &request)) continue;
       oldest = i;
       oldest_request = request;
     }
@@ -153,7 +153,7 @@ _Noreturn void start_containers(struct starter starter) {
         i++;
         continue;
       }
-      drop_with_mates(i);
+      drop_with_siblings(i);
       i = 0; /* others have taken the places of those that have gone */
     }
     /* From the last to the first, because the last one takes the place of one that goes. */

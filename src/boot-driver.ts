@@ -21,10 +21,10 @@ export async function bootDriver(
       { rootfs: lease.rootfs, process: driverProcess(lease.config), limits },
       signal,
     );
-    void container.exited.then(() => giveBack(lease, logger));
+    void container.exited.then(() => releaseLease(lease, logger));
     return container;
   } catch (error) {
-    await giveBack(lease, logger);
+    await releaseLease(lease, logger);
     throw error;
   }
 }
@@ -33,7 +33,7 @@ export async function bootDriver(
  * Ends a lease, which also removes what was removed from the store meanwhile. A damaged or missing store is no reason to
  * stop answering from the drivers that run.
  */
-async function giveBack(lease: Lease, logger: Logger): Promise<void> {
+async function releaseLease(lease: Lease, logger: Logger): Promise<void> {
   try {
     await lease.release();
   } catch (error) {

@@ -38,7 +38,7 @@ export class LogRelay {
  * Never logs source text: callers pass ids, sizes and names only.
  */
 export async function createLogger(level: LogLevel, relay?: LogRelay): Promise<Logger> {
-  const pretty = isatty(2) ? (await import('pino-pretty')).default : undefined;
+  const pretty = isatty(2) && level !== 'silent' ? (await import('pino-pretty')).default : undefined;
   const hooks: LoggerOptions['hooks'] = {
     logMethod(args, write, number) {
       const message = args.find((argument): argument is string => typeof argument === 'string');

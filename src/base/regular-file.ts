@@ -1,6 +1,6 @@
 // Reads files in folders of unknown origin, such as image layouts: what is in a file's place may be a FIFO, of which opening
 // waits for a writer for ever, or a link to a device that never ends.
-import { constants } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { BabelhostError, systemErrorCode } from './errors.ts';
 
@@ -37,6 +37,18 @@ export async function readRegularFile(file: string, limit: number): Promise<Buff
   const stream = handle.createReadStream({ start: 0, end: limit }) as AsyncIterable<Buffer>;
   for await (const piece of stream) pieces.push(piece);
   return Buffer.concat(pieces);
+}
+
+/** Reads the first `size` bytes of an open file, synchronously; fewer where it has become shorter. */
+export function readDescriptor(descriptor: number, size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  let filled = 0;
+  while (filled < size) {
+    const count = readSync(descriptor, bytes, filled, size - filled, filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return bytes.subarray(0, filled);
 }
 
 function notRegular(file: string): BabelhostError {

@@ -7,7 +7,6 @@ export type { ContainerExit } from './boot/exit.ts';
 export { isContainerId, newContainerId, type ContainerId } from './id.ts';
 export { protections, type IsolationItem, type IsolationReport, type Protection } from './diagnose/isolation.ts';
 export { defaultLimits, type Limits } from './limits.ts';
-export type { FileOwners as OwnerMap } from './oci/id-mapping.ts';
 export { examineMachine, type Finding, type MachineReport } from './diagnose/machine.ts';
 export { ContainerRegistry } from './lifecycle/registry.ts';
 export type { CopiedFile } from './lifecycle/copy.ts';

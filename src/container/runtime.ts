@@ -11,7 +11,8 @@ import { execInGuard, type ExecResult } from './guard/exec-in-guard.ts';
 import type { IsolationReport } from './diagnose/isolation.ts';
 import { checkLimits, defaultLimits, type Limits } from './limits.ts';
 import { makeMountPoints } from './oci/mount-points.ts';
-import { defaultBase, findIdMapping, fileOwnersOf, type IdMapping, type FileOwners } from './oci/id-mapping.ts';
+import type { FileOwners } from '../base/file-owners.ts';
+import { defaultBase, findIdMapping, fileOwnersOf, type IdMapping } from './oci/id-mapping.ts';
 import { findRuntime, type RuntimeProgram } from './oci/runtime-program.ts';
 import type { ContainerOptions, ContainerRuntimeOptions } from './options.ts';
 import { checkStage } from './guard/stage.ts';
@@ -82,7 +83,7 @@ export class ContainerRuntime implements AsyncDisposable {
    * containers' files. It is killed after ten minutes.
    * @throws BabelhostError `runtimeMissing`, `containerFailed` if it cannot be executed
    */
-  async runBeside(command: readonly string[]): Promise<ExecResult> {
+  async execInGuard(command: readonly string[]): Promise<ExecResult> {
     return execInGuard(await this.#host.prepare(), command);
   }
 

@@ -22,7 +22,7 @@ import { hasLeftovers } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
 import { unpackImage } from './store/unpack-image.ts';
 import { openSource } from './transports/open.ts';
-import type { FileOwners } from './unpack/metadata.ts';
+import type { FileOwners } from '../base/file-owners.ts';
 import { readInside } from './unpack/read-inside.ts';
 
 export interface ImageStoreOptions {

@@ -15,9 +15,9 @@ import type {
   ContainerRuntimeOptions,
   ContainerUsage,
   IsolationReport,
-  OwnerMap,
 } from '../../src/container/index.ts';
 import { readCgroupLayout, removeCgroup } from '../../src/container/cgroup/cgroup.ts';
+import type { FileOwners } from '../../src/base/file-owners.ts';
 import type { ErrorKind } from '../../src/base/errors.ts';
 
 export interface Setting {
@@ -286,8 +286,8 @@ export class TestHost {
     return answer.promise;
   }
 
-  owners(): Promise<OwnerMap> {
-    return this.call('owners') as Promise<OwnerMap>;
+  owners(): Promise<FileOwners> {
+    return this.call('owners') as Promise<FileOwners>;
   }
 
   isolation(): Promise<IsolationReport> {

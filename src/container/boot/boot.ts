@@ -46,10 +46,10 @@ export async function bootContainer(
     });
     void context.seccompFilter.learn(guard.seen(path.join(files.state, options.id)), seccompProfile);
     const container = new Container(context, options, files, launched);
-    void container.exited.then(() => ranges?.giveBack(own));
+    void container.exited.then(() => ranges?.release(own));
     return container;
   } catch (error) {
-    ranges?.giveBack(own);
+    ranges?.release(own);
     const explained =
       error instanceof LaunchFailure
         ? await explainLaunch(error, context, options.process.args[0] ?? '', files.log)

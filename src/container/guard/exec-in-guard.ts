@@ -71,7 +71,7 @@ export async function deleteContainer(context: BootContext, files: ContainerFile
   }
 }
 
-/** Executes a command of the bootstrap in the guard's namespaces; see ContainerRuntime.runBeside. */
+/** Executes a command of the bootstrap in the guard's namespaces; see ContainerRuntime.execInGuard. */
 export function execInGuard(context: BootContext, command: readonly string[]): Promise<ExecResult> {
   // The bootstrap has no path in there.
   const whole = ['/proc/self/exe', ...command];

@@ -8,11 +8,12 @@
 // A generation is entered by link(2), which fails if another process has entered it before: commits of several hosts on
 // one store exclude each other without a lock. Unfinished files and folders have names that begin with a dot and tell
 // their process; they are removed once it has ended. A destroyed container is renamed first, then removed.
-import { chmod, chown, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ulid } from 'ulid';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { syncFolder } from '../../base/sync-folder.ts';
 import { logUnremoved, removeTree, unremovedOf, type Unremoved } from '../../base/remove-tree.ts';
 import { isContainerId, type ContainerId } from '../id.ts';
 import type { ContainerRuntime } from '../runtime.ts';
@@ -171,7 +172,7 @@ export class DefinitionStore {
   async #removeTree(folder: string): Promise<Unremoved | undefined> {
     const left = await removeTree(folder);
     if (left === undefined || this.#runtime.owners.kind === 'mapped') return left;
-    return await this.#runtime.runBeside(['remove', folder]).then(
+    return await this.#runtime.execInGuard(['remove', folder]).then(
       ({ status, complaint }) => unremovedOf(folder, status, complaint),
       (error: unknown) => unremovedFor(folder, error),
     );
@@ -226,12 +227,6 @@ function unremovedFor(folder: string, error: unknown): Unremoved {
 async function newestGeneration(folder: string): Promise<number> {
   const names = await namesIn(folder);
   return Math.max(0, ...names.map((name) => Number(/^([1-9]\d{0,14})\.json$/.exec(name)?.[1] ?? 0)));
-}
-
-/** Writes the entries of a folder to the disk. */
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }
 
 export function committedMeanwhile(id: ContainerId): BabelhostError {

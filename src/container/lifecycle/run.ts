@@ -167,7 +167,7 @@ export class Run {
 async function excessOf(runtime: ContainerRuntime, layer: string, { limits }: Definition): Promise<string | undefined> {
   const { layerBytes, layerFiles } = fullLimits(limits);
   const face = ['measure', String(layerFiles), String(layerBytes), path.join(layer, 'upper')];
-  const { status, output, complaint } = await runtime.runBeside(face);
+  const { status, output, complaint } = await runtime.execInGuard(face);
   if (status !== 0) throw new Error(complaint.trim() || 'its measuring was interrupted');
   const [files = NaN, bytes = NaN] = output.split(' ').map(Number);
   if (bytes > layerBytes) return `${layerBytes} bytes (limit: layerBytes)`;

@@ -2,14 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import type { FileOwners } from '../../base/file-owners.ts';
 import { readOrEmpty } from '../sync-fs.ts';
-
-/**
- * Which owners the files of an image have on this machine. `mapped`: container id n is host id base + n, for ids below
- * size; `single`: all files belong to the user who unpacks, who cannot give files away.
- */
-export type FileOwners =
-  { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
 
 /** Consecutive ids, in the host's numbers. */
 export interface IdRange {
@@ -194,7 +188,7 @@ export class IdRanges {
     return { first: this.#first + slot * containerIds, count: containerIds };
   }
 
-  giveBack(range: IdRange | undefined): void {
+  release(range: IdRange | undefined): void {
     if (range !== undefined) this.#taken.delete((range.first - this.#first) / containerIds);
   }
 }

@@ -3,7 +3,7 @@
 import { access, chmod, chown, constants, lstat, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
-import type { FileOwners } from './id-mapping.ts';
+import type { FileOwners } from '../../base/file-owners.ts';
 
 const mountPoints = [
   { name: 'dev', mode: 0o755 },

@@ -1,5 +1,6 @@
 // Limits of a driver's containers: from the image's manifest ([limits]), the host's configuration and the installation.
 // An image is not trusted, so its manifest can only lower the defaults.
+import { given } from '../../base/given.ts';
 import { z } from 'zod';
 import { lazy } from '../../base/lazy.ts';
 import { defaultLimits, type Limits } from '../../container/index.ts';
@@ -27,11 +28,6 @@ export type RunLimitsTable = z.output<ReturnType<typeof runLimitsSchema>>;
 
 /** Limits that a host gives the drivers of a language, or of all of them under `*`. */
 export type ConfiguredRunLimits = Readonly<Record<string, RunLimitsTable>>;
-
-/** Removes what is set to undefined, as checked tables may have it. */
-function given(table: RunLimitsTable): Partial<Limits> {
-  return Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined));
-}
 
 /**
  * The limits in force: those given at the installation, before the host's for the language, before the host's for all,

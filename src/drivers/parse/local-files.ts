@@ -1,11 +1,12 @@
 // Small files of local file systems, read synchronously. The thread pool takes four wake-ups for a file that the kernel has
 // in memory, which was a fifth of the time of `parse/files`. A network file system may block for as long as it likes while
 // every client waits, so its files, and what links lead to, are left to the thread pool.
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { systemErrorCode } from '../../base/errors.ts';
+import { readDescriptor } from '../../base/regular-file.ts';
 
 /** Larger files are left to the thread pool, in bytes. */
 const largestBytes = 1024 * 1024;
@@ -44,14 +45,7 @@ export function readLocalFile(file: string, accept: (stats: Stats) => boolean): 
   try {
     const stats = fstatSync(descriptor);
     if (stats.size > largestBytes || !accept(stats)) return undefined;
-    const bytes = Buffer.allocUnsafe(stats.size);
-    let filled = 0;
-    while (filled < bytes.length) {
-      const count = readSync(descriptor, bytes, filled, bytes.length - filled, filled);
-      if (count === 0) break;
-      filled += count;
-    }
-    return bytes.subarray(0, filled);
+    return readDescriptor(descriptor, stats.size);
   } finally {
     closeSync(descriptor);
   }

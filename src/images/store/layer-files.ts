@@ -7,7 +7,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { systemErrorCode } from '../../base/errors.ts';
 import { hexOf, type Digest } from '../digest.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
-import type { FileOwners } from '../unpack/metadata.ts';
+import type { FileOwners } from '../../base/file-owners.ts';
 import { TimeSlice } from '../unpack/time-slice.ts';
 import type { Unpacker } from '../unpack/unpacker.ts';
 

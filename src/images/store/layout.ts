@@ -1,7 +1,8 @@
 // Where things lie under a store's root. The root itself is an OCI image layout (image-spec, "Image Layout").
 import { statSync } from 'node:fs';
-import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { syncFolder } from '../../base/sync-folder.ts';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import { formatIndex } from '../documents.ts';
 import { hexOf, type Digest } from '../digest.ts';
@@ -153,10 +154,4 @@ export async function replaceFile(file: string, bytes: Buffer, beside: string, m
   await writeFile(written, bytes, { mode, flush: true });
   await rename(written, file);
   await syncFolder(path.dirname(file));
-}
-
-/** Makes what was created, renamed or removed in a folder durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder);
-  await handle.sync();
 }

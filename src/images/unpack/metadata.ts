@@ -12,16 +12,10 @@ import {
   openSync,
 } from 'node:fs';
 import { systemErrorCode } from '../../base/errors.ts';
+import type { FileOwners } from '../../base/file-owners.ts';
 import type { TarEntry } from '../tar/entry.ts';
 import { entryError, type RootDirectory } from './root-directory.ts';
 import { TimeSlice } from './time-slice.ts';
-
-/**
- * Whom an image's files belong to on this machine. `mapped`: as root, the container's id n is the host's id base + n, for
- * ids below size. `single`: an ordinary user, who cannot give files away, owns all of them.
- */
-export type FileOwners =
-  { readonly kind: 'mapped'; readonly base: number; readonly size: number } | { readonly kind: 'single' };
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 

@@ -1,6 +1,7 @@
 // Reads one file of an unpacked image; links are resolved inside it.
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
+import { readDescriptor } from '../../base/regular-file.ts';
 import { components, entryError, insidePath, O_PATH, readLink, RootDirectory } from './root-directory.ts';
 
 /**
@@ -12,14 +13,7 @@ export function readInside(root: string, path: string, maxBytes: number): Buffer
     if (size > maxBytes) throw entryError(path, `it has ${size} bytes, more than ${maxBytes}`);
     const fd = openHandle(handle, path);
     try {
-      const content = Buffer.alloc(size);
-      let length = 0;
-      while (length < content.length) {
-        const count = readSync(fd, content, length, content.length - length, length);
-        if (count === 0) break;
-        length += count;
-      }
-      return content.subarray(0, length);
+      return readDescriptor(fd, size);
     } finally {
       closeSync(fd);
     }

@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { ImageLimits } from '../limits.ts';
+import type { FileOwners } from '../../base/file-owners.ts';
 import type { TarEntry, TarSink } from '../tar/entry.ts';
 import {
   finishDirectories,
@@ -29,7 +30,6 @@ import {
   modeMask,
   ownerOf,
   type DirectoryMetadata,
-  type FileOwners,
 } from './metadata.ts';
 import {
   bytesOf,
