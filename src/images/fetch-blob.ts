@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { link, open, rm, stat } from 'node:fs/promises';
 import { systemErrorCode } from '../base/errors.ts';
+import { freeMemory } from '../base/memory.ts';
 import { digestMismatch, finish } from './digest.ts';
 import { invalid, type Descriptor } from './documents.ts';
 import { exists } from './store/layout.ts';
@@ -42,7 +43,9 @@ export async function fetchBlob(
     let gathered: Uint8Array[] = [];
     let written = 0;
     const flush = async () => {
-      await handle.writeFile(Buffer.concat(gathered));
+      const joined = Buffer.concat(gathered);
+      await handle.writeFile(joined);
+      freeMemory([joined]);
       gathered = [];
       written = length;
       onBytes?.(length);

@@ -1,5 +1,5 @@
 // What the operations of a store share: paths, session, leases, limits, and the one way to change the index.
-import { lstatSync } from 'node:fs';
+import { lstatSync, renameSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
@@ -112,7 +112,7 @@ export class StoreCore {
     if (change.moves !== undefined) {
       for (const [from, to] of change.moves) {
         // Content is named by its digest: what is there already is the same, and may be in use.
-        if (ownerOf(to) === undefined) await rename(from, to);
+        if (ownerOf(to) === undefined) renameSync(from, to);
       }
       // Together: a file system with a journal then writes it once.
       await Promise.all([layout.blobs, layout.rootfs, layout.layers].map(syncFolder));
