@@ -1,5 +1,6 @@
 // `npm run bench`: how much babelhost adds to its drivers. Each figure stands beside a baseline of the same run. `--help`
 // tells the options and the measurements.
+import { measureColdFolder } from './cold-folder.ts';
 import { measureContainers } from './containers.ts';
 import { measureDrivers } from './drivers.ts';
 import { measureFiles } from './files.ts';
@@ -20,6 +21,7 @@ const measurements: ReadonlyMap<string, (root: string) => Promise<Figure[]>> = n
   ['latency', measureLatency],
   ['throughput', measureThroughput],
   ['files', measureFiles],
+  ['cold-folder', measureColdFolder],
   ['python', measurePython],
   ['processor-time', measureProcessorTime],
   ['pool', measurePool],

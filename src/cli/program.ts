@@ -87,8 +87,8 @@ async function perform(global: GlobalOptions, { module, args, options }: Call): 
     else if (signals.received === undefined) printFailure(error, global.json);
   } finally {
     await (await session?.catch(() => undefined))?.[Symbol.asyncDispose]();
-    // After an interrupt nobody waits for the reader.
-    if (signals.received === undefined) await output.flush();
+    // After an interrupt nobody waits for a reader; a file gets whole lines.
+    if (signals.received === undefined || output.isFile) await output.flush();
   }
   signals.raise();
   return status;

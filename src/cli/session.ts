@@ -1,5 +1,5 @@
-// A session with a host, always through the protocol: over the socket of one that runs, or over a pair of streams in
-// memory to one started in this process.
+// A session with a host, always through the protocol: over the socket of one that runs, or, message by message, in the
+// memory of this process to one started here.
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { duplexPair, type Duplex } from 'node:stream';
@@ -46,11 +46,12 @@ async function startHost(options: GlobalOptions): Promise<Session> {
     import('../protocol/client.ts'),
     startHostWith(options, 'warn'),
   ]);
-  const [near, far] = duplexPair();
+  // Of one message at a time: the host makes the next when the command has taken this one.
+  const [near, far] = duplexPair({ objectMode: true, highWaterMark: 1 });
   const connection = host.serve(far, far, serving);
   return sessionOver(
     near,
-    new Client(near, near, { rawTrees: true }),
+    new Client(near, near),
     async () => {
       near.end();
       // Requests in flight were given up with the session; a drain would wait for them.

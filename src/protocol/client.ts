@@ -12,6 +12,7 @@ import {
 import { BabelhostError, errorCodes, type ErrorKind } from '../base/errors.ts';
 import { FrameReader } from './framing/frame-reader.ts';
 import { FrameWriter } from './framing/frame-writer.ts';
+import { ObjectReader, ObjectWriter } from './framing/object-messages.ts';
 import type { FileResult, MethodName, Params, Result } from './methods.ts';
 import { decodeWithRawTrees } from './raw-trees.ts';
 
@@ -64,8 +65,22 @@ export class Client implements Disposable {
   readonly #connection: MessageConnection;
   #tokens = 0;
 
-  /** A client that speaks over a pair of byte streams: a child's stdout and stdin, or a socket twice. */
+  /**
+   * A client that speaks over a pair of byte streams: a child's stdout and stdin, or a socket twice. Streams in object mode
+   * are those of a host in this process (Host.serve), whose trees are a RawJson each.
+   */
   constructor(input: Readable, output: Writable, options: ClientOptions = {}) {
+    this.#connection = input.readableObjectMode
+      ? createMessageConnection(new ObjectReader(input), new ObjectWriter(output))
+      : this.#framed(input, output, options);
+    // Only disposing rejects the pending requests of a host that has died.
+    this.#connection.onClose(() => {
+      this.#connection.dispose();
+    });
+    this.#connection.listen();
+  }
+
+  #framed(input: Readable, output: Writable, options: ClientOptions): MessageConnection {
     const reader = new FrameReader(input, {
       messageBytes: largestMessage,
       ownsChunks: options.ownsInput === true,
@@ -74,12 +89,7 @@ export class Client implements Disposable {
         this.#connection.dispose();
       },
     });
-    this.#connection = createMessageConnection(reader, new FrameWriter(output));
-    // Only disposing rejects the pending requests of a host that has died.
-    this.#connection.onClose(() => {
-      this.#connection.dispose();
-    });
-    this.#connection.listen();
+    return createMessageConnection(reader, new FrameWriter(output));
   }
 
   /** Called when the host has gone. Requests in flight are rejected anyway. */

@@ -1,11 +1,14 @@
 // parse: a file, stdin, several files and folders, on a terminal and in a pipe.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { buildScriptDriver, cataloguedImage } from '../support/driver-images.ts';
 import { collect, runOnTerminal, runProgram, startProgram } from '../support/program.ts';
+import { mainProgram } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
 /** A driver whose trees are large, and which hangs or dies where the source says so. */
@@ -169,6 +172,20 @@ describe('parse of folders and several files', () => {
     expect(stderr).toMatch(
       /^4 files \(.*\) in .*: 2 ok, 1 with errors, 1 failed \(invalidEncoding 1\); 1 skipped \([\w-]+ 1\)\n$/,
     );
+  });
+
+  it('writes to a file what it writes to a pipe, after what the file has', async () => {
+    const file = path.join(folder, 'trees.ndjson');
+    await writeFile(file, 'before\n');
+    const command = [process.execPath, mainProgram, 'parse', source(), '--root', root];
+    // One of the files fails.
+    await promisify(execFile)('sh', ['-c', '"$@" >>"$0" || test $? = 1', file, ...command]);
+    const [first, ...lines] = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    expect(first).toBe('before');
+    const piped = linesOf((await run([source()])).stdout);
+    const ofFile = lines.map((line) => JSON.parse(line) as Line);
+    const trees = (all: readonly Line[]) => new Map(all.map(({ uri, uast }) => [uri, uast]));
+    expect(trees(ofFile)).toEqual(trees(piped));
   });
 
   it('takes --include and --exclude, and several paths', async () => {

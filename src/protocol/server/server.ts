@@ -23,6 +23,7 @@ import { version } from '../../base/package.ts';
 import { BackPressure, heldBytes } from './back-pressure.ts';
 import { FrameReader, type FrameFault } from '../framing/frame-reader.ts';
 import { FrameWriter } from '../framing/frame-writer.ts';
+import { ObjectReader, ObjectWriter } from '../framing/object-messages.ts';
 import type { HostServices, RequestContext } from '../handlers/handler.ts';
 import { handlers } from '../handlers/handlers.ts';
 import type { Method } from '../methods/method.ts';
@@ -51,8 +52,8 @@ export class ServerConnection {
   readonly #services: HostServices;
   readonly #options: ServerOptions;
   readonly #logger: Logger;
-  readonly #reader: FrameReader;
-  readonly #writer: FrameWriter;
+  readonly #reader: FrameReader | ObjectReader;
+  readonly #writer: FrameWriter | ObjectWriter;
   readonly #pressure: BackPressure;
   readonly #listening: Listening;
   readonly #name: string;
@@ -83,24 +84,27 @@ export class ServerConnection {
     const close = (): void => {
       this.#end({ by: 'close' });
     };
-    this.#writer = new FrameWriter(output);
+    this.#writer = output.writableObjectMode ? new ObjectWriter(output) : new FrameWriter(output);
     // Nobody reads the answers any more: the client's requests may stop.
     output.once('close', close);
     this.#writer.onError(close);
-    this.#reader = new FrameReader(input, {
-      messageBytes: options.messageBytes,
-      ownsChunks: input instanceof Socket,
-      onFault: (fault) => {
-        this.#pressure.read(this.#writer.pending);
-        this.#refuse(fault);
-      },
-      onAhead: (is) => {
-        this.#pressure.ahead(is);
-      },
-      onEnd: () => {
-        void this.#drain().then(close);
-      },
-    });
+    const onEnd = (): void => {
+      void this.#drain().then(close);
+    };
+    this.#reader = input.readableObjectMode
+      ? new ObjectReader(input, onEnd)
+      : new FrameReader(input, {
+          messageBytes: options.messageBytes,
+          ownsChunks: input instanceof Socket,
+          onFault: (fault) => {
+            this.#pressure.read(this.#writer.pending);
+            this.#refuse(fault);
+          },
+          onAhead: (is) => {
+            this.#pressure.ahead(is);
+          },
+          onEnd,
+        });
     this.#reader.onError((error) => {
       this.#logger.debug({ err: error }, 'connection error');
     });
