@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { isRoot, needRoot } from './test/support/privileges.ts';
 
@@ -14,5 +15,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
+    // Vitest leaves one processor free by default: of two, half of the time would be lost.
+    maxWorkers: availableParallelism(),
   },
 });

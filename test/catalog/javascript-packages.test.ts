@@ -1,19 +1,21 @@
-// The javascript driver on every JavaScript and TypeScript file of large npm packages.
+// The javascript driver on the JavaScript and TypeScript files of large npm packages: every eighth, or all in the full round.
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { checkJavaScriptTree, countJavaScriptNodes, plainBabel } from '../real-input/javascript.ts';
 import { NativeDriver } from './native-driver.ts';
+import { sample } from '../support/storm.ts';
 
 const modules = fileURLToPath(new URL('../../node_modules/', import.meta.url));
 
 describe('the javascript driver', () => {
   it.each(['typescript', 'vite', 'zod', 'prettier', '@babel', 'vitest', 'eslint', 'vscode-languageserver-protocol'])(
-    'gives every file of %s that Babel accepts a tree with right places and as many nodes',
+    'gives files of %s that Babel accepts a tree with right places and as many nodes',
     async (name) => {
-      const files = globSync('**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx}', { cwd: path.join(modules, name) });
-      expect(files.length).toBeGreaterThan(10);
+      const all = globSync('**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx}', { cwd: path.join(modules, name) });
+      expect(all.length).toBeGreaterThan(10);
+      const files = sample(8, all);
       await using driver = new NativeDriver('javascript');
       const problems: string[] = [];
       const found = { ok: 0, names: 0, strings: 0 };
@@ -36,8 +38,8 @@ describe('the javascript driver', () => {
       }
       expect(problems).toEqual([]);
       expect(found.ok).toBeGreaterThan(files.length * 0.9);
-      expect(found.names).toBeGreaterThan(1000);
-      expect(found.strings).toBeGreaterThan(100);
+      expect(found.names).toBeGreaterThan(100);
+      expect(found.strings).toBeGreaterThan(10);
       expect(await driver.end()).toBe(0);
       expect(driver.stderr).toBe('');
     },

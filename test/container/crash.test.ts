@@ -7,9 +7,10 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapPath } from '../../src/base/native.ts';
 import { eventually, leftovers, settings, Workplace, type TestHost } from './settings.ts';
+import { stormOf } from '../support/storm.ts';
 
 /** How many instants of each kind, in each setting. */
-const instants = Number(process.env['BABELHOST_TEST_INSTANTS'] ?? 3);
+const instants = stormOf(1, 3);
 
 async function die(host: TestHost): Promise<void> {
   const ended = once(host.child, 'exit');

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { initProgramPath } from '../../src/base/native.ts';
-import { eventually, HostError, settings, Workplace, type TestHost } from './settings.ts';
+import { eventually, HostError, runcSettings, settings, Workplace, type TestHost } from './settings.ts';
+import { isLong, stormOf } from '../support/storm.ts';
 
 const execute = promisify(execFile);
 const source = fileURLToPath(new URL('./fixtures/meddler.c', import.meta.url));
@@ -15,8 +16,10 @@ const isHostError = (error: unknown, kind: HostError['kind']) => error instanceo
 
 /** How long an attack is tried where it can work: it takes luck. */
 const attackMs = 60_000;
+/** How often it is tried where it must not work. */
+const attempts = stormOf(8, 20);
 
-describe.each(settings)('a hostile neighbour ($name)', (setting) => {
+describe.each(isLong ? settings : runcSettings)('a hostile neighbour ($name)', (setting) => {
   let place: Workplace;
   let host: TestHost;
 
@@ -52,7 +55,7 @@ describe.each(settings)('a hostile neighbour ($name)', (setting) => {
     const read = async (how: 'execute' | 'executeInit', ...program: string[]) =>
       (await container[how]([...program, 'get', '5', '/small'])).stdout;
     await eventually(async () => (await read('execute', '/bin/init')) === '644\nlarge', attackMs);
-    for (let times = 0; times < 20; times += 1) expect(await read('executeInit')).toBe('644\nsmall');
+    for (let times = 0; times < attempts; times += 1) expect(await read('executeInit')).toBe('644\nsmall');
     await container.kill();
   });
 
@@ -64,7 +67,7 @@ describe.each(settings)('a hostile neighbour ($name)', (setting) => {
       async () => (await container.execute(unprotected)).stdout.startsWith('process 1 999999 1\nstarted\n'),
       attackMs,
     );
-    for (let times = 0; times < 20; times += 1) {
+    for (let times = 0; times < attempts; times += 1) {
       const { pid, exit } = await container.execute(['true']);
       expect(pid).not.toBe(1);
       expect(exit).toEqual({ reason: 'exited', code: 0 });

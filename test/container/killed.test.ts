@@ -1,7 +1,6 @@
 // A host killed with SIGKILL at random instants of a boot, a parse, a commit, a copy and a stop: within two seconds
 // nothing of it is left on the machine, and another host on the same store has noticed nothing. The instants come from a
-// seed, which the test's name has: BABELHOST_TEST_SEED tries the same again. There are two hundred in continuous
-// integration and fifty elsewhere; BABELHOST_TEST_INSTANTS sets how many there are of each kind.
+// seed, which the test's name has: BABELHOST_TEST_SEED tries the same again.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
@@ -12,11 +11,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { mainProgram } from '../support/served-host.ts';
+import { stormOf } from '../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 import { inSetting, runcSettings } from './settings.ts';
 
 /** How many instants of each kind, with root and without. */
-const instants = Number(process.env['BABELHOST_TEST_INSTANTS'] ?? (process.env['CI'] === 'true' ? 20 : 5));
+const instants = stormOf(3, 20);
 const seed = Number(process.env['BABELHOST_TEST_SEED'] ?? Date.now() % 2 ** 31);
 /** Hosts that are started, killed and looked for together. */
 const atOnce = 5;

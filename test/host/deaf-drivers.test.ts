@@ -10,6 +10,7 @@ import { buildScriptDriver } from '../support/driver-images.ts';
 import { startListening } from '../support/listening-host.ts';
 import { runProgram } from '../support/program.ts';
 import { uriOf } from '../support/served-host.ts';
+import { stormOf } from '../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
 const answer = (ast: string): string => `printf '{"status":"ok","errors":[],"ast":%s}\\n' ${ast}`;
@@ -111,8 +112,8 @@ describe('a driver that does not read', () => {
     const asking = await client();
     const before = await residentBytes();
     const startedAt = performance.now();
-    // 720 MB, of which a client may have 256 with the host at once.
-    const requests = Array.from({ length: 24 }, (_, index) =>
+    // 720 MB in the full round, of which a client may have 256 with the host at once.
+    const requests = Array.from({ length: stormOf(14, 24) }, (_, index) =>
       asking.request('parse', { content: large(index), language: 'deaf', timeoutMs: 1000 }).then(
         () => 'answered',
         (error: unknown) => (error as { kind?: string }).kind,

@@ -8,6 +8,7 @@ import { checkJavaScriptTree, countJavaScriptNodes, plainBabel } from '../real-i
 import { checkPythonTree, countPythonNodes, plainPython } from '../real-input/python.ts';
 import { cataloguedImage } from '../support/driver-images.ts';
 import { serveHost, uriOf, type ServedHost } from '../support/served-host.ts';
+import { isLong } from '../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
 const modules = fileURLToPath(new URL('../../node_modules/', import.meta.url));
@@ -100,7 +101,7 @@ describe('every file of the Python standard library', () => {
 });
 
 describe('every JavaScript and TypeScript file', () => {
-  it.each(['typescript', 'zod', 'prettier', 'vite'])(
+  it.each(isLong ? ['typescript', 'zod', 'prettier', 'vite'] : ['zod', 'vite'])(
     'of %s gets an answer, with right places and as many nodes as Babel itself counts',
     { timeout: 600_000 },
     async (name) => {

@@ -13,10 +13,11 @@ import { ImageStore } from '../../src/images/index.ts';
 import { file, folder, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
 import { leftovers, own } from './support/stores.ts';
+import { stormOf } from '../support/storm.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const program = fileURLToPath(new URL('support/store-process.ts', import.meta.url));
-const rounds = 100;
+const rounds = stormOf(20, 100);
 
 it(`leaves one whole state, ${rounds} times`, async () => {
   const scratch = await temporaryFolder();

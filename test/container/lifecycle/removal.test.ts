@@ -10,6 +10,7 @@ import { buildScriptDriver } from '../../support/driver-images.ts';
 import { makeImmutable } from '../../support/immutable.ts';
 import { collect } from '../../support/program.ts';
 import { mainProgram } from '../../support/served-host.ts';
+import { stormOf } from '../../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
 import { DelegatedCgroup, inSetting, runcSettings, type Setting } from '../settings.ts';
 
@@ -26,7 +27,7 @@ const makeClosed = `name=$(busybox printf '\\377\\n\\200')
 busybox mkdir -p /closed/inner/"$name" && echo x > /closed/inner/"$name"/"$name" &&
 busybox chmod 000 /closed/inner/"$name" && busybox chmod 000 /closed/inner /closed`;
 
-const makeWide = 'busybox mkdir /wide && cd /wide && busybox seq 1 100000 | busybox xargs busybox touch';
+const makeWide = `busybox mkdir /wide && cd /wide && busybox seq 1 ${stormOf(10_000, 100_000)} | busybox xargs busybox touch`;
 
 let folder: string;
 let image: string;
