@@ -130,8 +130,11 @@ describe('an archive that is wrong', () => {
     ['an entry of an unknown type', archived({ name: 'x', type: 'Q' }), {}],
     ['an entry without a name', archived({ name: '' }), {}],
     ['a loop of links on the way', archived(symlink('a', 'b'), symlink('b', 'a'), file('a/x')), {}],
-    ['a file on the way', archived(file('a'), file('a/x')), {}],
     ['a hard link to a folder', archived(folder('a'), hardlink('b', 'a')), {}],
+    ['a hard link to its own folder, which was a file', archived(file('a'), hardlink('a/x', 'a')), {}],
+    ['a hard link to something below a file', archived(file('a'), hardlink('b', 'a/x')), {}],
+    ['a folder of the V7 form that has content', archived(file('d/', 'content', { type: '\0' }), file('after')), {}],
+    ['a root that is a file with a slash', archived(file('./', 'content')), {}],
     ['a symbolic link to nothing', archived(symlink('a', '')), {}],
     ['a root that is a file', archived(file('.')), {}],
     ['text instead of an archive', [{ archive: Buffer.from('hello\n'.repeat(1000)) }], {}],
@@ -371,6 +374,53 @@ describe('what tools write', () => {
         expect((await lstat(path.join(root, 's'))).isDirectory()).toBe(true);
       },
     );
+  });
+
+  it('a file that a later entry lies below gives way to a folder, as in umoci since 0.5', async () => {
+    const later = [
+      file('one/x', '1'),
+      symlink('link', 'two'),
+      file('link/deep/x', '2'),
+      symlink('up', 'three/../beside'),
+      file('up/x', '3'),
+      file('three/.wh.x'),
+      file('three/.wh..wh..opq'),
+      file('four', 'f'),
+      file('four/x', '4'),
+    ];
+    await unpacked([[file('one'), file('two'), file('three', 'kept'), file('four')], later], async (root) => {
+      expect(await filesIn(root)).toEqual([
+        ...['beside', 'beside/x', 'four', 'four/x', 'link', 'one', 'one/x'],
+        ...['three', 'two', 'two/deep', 'two/deep/x', 'up'],
+      ]);
+      expect(await readlink(path.join(root, 'link'))).toBe('two');
+      expect(await readFile(path.join(root, 'three'), 'utf8')).toBe('kept');
+      expect(await readFile(path.join(root, 'two/deep/x'), 'utf8')).toBe('2');
+      expect((await stat(path.join(root, 'one'))).mode & 0o7777).toBe(0o755);
+    });
+  });
+
+  it('a file that gives way to a folder stays where it has other names, outside of the root too', async () => {
+    const entries = [file('a', 'kept'), hardlink('b', 'a'), file('a/x'), symlink('out', outside), file('out/file/x')];
+    await unpacked([entries], async (root) => {
+      expect(await readFile(path.join(root, 'b'), 'utf8')).toBe('kept');
+      expect((await lstat(path.join(root, 'a'))).isDirectory()).toBe(true);
+      expect((await lstat(path.join(root, outside, 'file'))).isDirectory()).toBe(true);
+      expect(await readFile(path.join(outside, 'file'), 'utf8')).toBe('untouched');
+    });
+  });
+
+  it('a slash at the end of a name makes a folder in the V7 form only, and content is not taken for headers', async () => {
+    const v7 = file('v7/', '', { type: '\0' });
+    const files = [file('file/', 'content'), file('empty/'), file('seven/', 'x'.repeat(600), { type: '7' })];
+    await unpacked([[v7, ...files, folder('sized/', { size: 512 }), file('after', 'a')]], async (root) => {
+      expect(await filesIn(root)).toEqual(['after', 'empty', 'file', 'seven', 'sized', 'v7']);
+      expect(await readFile(path.join(root, 'file'), 'utf8')).toBe('content');
+      expect((await stat(path.join(root, 'empty'))).isFile()).toBe(true);
+      expect((await stat(path.join(root, 'seven'))).size).toBe(600);
+      for (const name of ['v7', 'sized']) expect((await stat(path.join(root, name))).isDirectory()).toBe(true);
+      expect(await readFile(path.join(root, 'after'), 'utf8')).toBe('a');
+    });
   });
 
   it('hard links are one file, also over layers and to links', async () => {

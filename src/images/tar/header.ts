@@ -7,7 +7,7 @@ export const blockSize = 512;
 
 /** A header's fields, extended headers not yet applied. */
 export interface RawHeader {
-  /** The type flag, one character; NUL is '0'. */
+  /** The type flag, one character; NUL is a file of the V7 form. */
   readonly type: string;
   readonly name: string;
   readonly link: string;
@@ -26,11 +26,10 @@ export function decodeHeader(block: Buffer, at: number): RawHeader | undefined {
   if (!checksumHolds(block, at)) return undefined;
   const magic = block.toString('latin1', at + 257, at + 263);
   const name = field(block, at, 100);
-  const typeByte = block[at + 156] ?? 0;
   // Only in POSIX's form: GNU's has times there, V7's nothing.
   const prefix = magic === 'ustar\0' ? field(block, at + 345, 155) : '';
   return {
-    type: typeByte === 0 ? '0' : String.fromCharCode(typeByte),
+    type: block.toString('latin1', at + 156, at + 157),
     name: prefix === '' ? name : `${prefix}/${name}`,
     link: field(block, at + 157, 100),
     mode: number(block, at + 100, 8, 'mode') & 0o7777,
@@ -43,6 +42,7 @@ export function decodeHeader(block: Buffer, at: number): RawHeader | undefined {
 
 const kinds: Readonly<Record<string, EntryKind>> = {
   '0': 'file',
+  '\0': 'file',
   '7': 'file',
   S: 'file',
   '1': 'hardLink',
@@ -79,8 +79,9 @@ export function describeEntry(header: RawHeader, extension: Extension, maxPathBy
   if (name.length > maxPathBytes || link.length > maxPathBytes) {
     throw new ArchiveError(`an entry has a name of more than ${maxPathBytes} bytes (the limit 'pathBytes')`);
   }
-  // V7 had no type for directories.
-  if (kind === 'file' && name.endsWith('/')) kind = 'directory';
+  // V7 had no type for directories. Of all other types a slash at the end says nothing, as in Go's reader, which other
+  // programs read images with: what is a file has its content.
+  if (header.type === '\0' && name.endsWith('/')) kind = 'directory';
   // Of a link, the header's size is its target's, and nothing is stored.
   const stored = kind === 'file' ? (extension.size ?? header.size) : 0;
   const entry: TarEntry = {

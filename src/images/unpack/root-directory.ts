@@ -1,7 +1,7 @@
 // A directory as the root of a file system, as chroot(2) has it: paths are resolved component by component inside it, symbolic
 // links too. The kernel never follows a link for us: each step opens one name, with O_NOFOLLOW, in a directory that is open.
 // Node has no openat(2), but `/proc/self/fd/N/name` is the same: the kernel begins at the open directory N, not at its path.
-import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync, unlinkSync } from 'node:fs';
 import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 
 /** Linux's O_PATH, which Node does not list: opens without permission to read. */
@@ -50,8 +50,9 @@ export class RootDirectory implements Disposable {
 
   /**
    * Finds the directory at `path`, following links inside.
-   * @param make - called for each missing directory, which is then made, with mode 0700; without it, missing is undefined.
-   * @throws BabelhostError `imageInvalid` for a loop of links, a name too long, or something in the way that is no folder.
+   * @param make - called for each missing directory, which is then made, with mode 0700, in the place of a file too; without
+   *   it, missing is undefined.
+   * @throws BabelhostError `imageInvalid` for a loop of links, or a name too long.
    */
   directory(path: string, make?: OnMade): Directory | undefined {
     if (path === '') return this.#root;
@@ -133,20 +134,29 @@ export class RootDirectory implements Disposable {
         let next = openDirectory(target);
         if (next === 'notDirectory') {
           const link = readLink(target);
-          if (link === undefined) throw inTheWay(path, name);
-          links += 1;
-          if (links > linksLimit)
-            throw entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
-          if (link.startsWith('/')) {
-            close();
-            behind.length = 0;
-            here = this.#root;
+          if (link !== undefined) {
+            links += 1;
+            if (links > linksLimit)
+              throw entryError(path, `there are more than ${linksLimit} symbolic links on the way to it`);
+            if (link.startsWith('/')) {
+              close();
+              behind.length = 0;
+              here = this.#root;
+            }
+            const more = components(link);
+            names += more.length;
+            if (names > namesLimit) throw tooManyNames(path);
+            ahead.push(...more.reverse());
+            continue;
           }
-          const more = components(link);
-          names += more.length;
-          if (names > namesLimit) throw tooManyNames(path);
-          ahead.push(...more.reverse());
-          continue;
+          // In a link only: umoci resolves links by their text, where `file/..` is the folder that the file lies in.
+          if (ahead.at(-1) === '..') {
+            ahead.pop();
+            continue;
+          }
+          // As umoci since 0.5: a file that an entry lies below gives way to a folder.
+          if (make !== undefined) unlinkSync(target);
+          next = 'missing';
         }
         if (next === 'missing') {
           if (make === undefined) {
