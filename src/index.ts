@@ -1,7 +1,15 @@
 // The library's face: what a program that embeds babelhost imports.
-export { Container, type ContainerStatus } from './library/container.ts';
+export { Container, type ContainerState, type ContainerStatus } from './library/container.ts';
 export { defaultConfigFactory, type ConfigFactory, type ContainerConfig, type Process } from './library/process.ts';
-export { isContainerId, newContainerId, type ContainerExit, type ContainerId, type Limits } from './container/index.ts';
+export {
+  isContainerId,
+  newContainerId,
+  type ContainerExit,
+  type ContainerId,
+  type Limits,
+  type NamespaceType,
+  type RuntimeState,
+} from './container/index.ts';
 export type { Driver, Installed, InstallOptions } from './drivers/installed/installed-drivers.ts';
 export { BabelhostError, errorCodes, isBabelhostError, type ErrorData, type ErrorKind } from './base/errors.ts';
 export { defaultRoot, Host, type HostOptions, type ServeOptions } from './host.ts';

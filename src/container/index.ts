@@ -2,6 +2,7 @@
 export { ContainerRuntime } from './runtime.ts';
 export type { ContainerOptions, ContainerRuntimeOptions } from './options.ts';
 export type { Container, ContainerUsage } from './boot/container.ts';
+export type { NamespaceType, RuntimeState } from './boot/state.ts';
 export type { ExecutedProcess } from './boot/execute.ts';
 export type { ContainerExit } from './boot/exit.ts';
 export { isContainerId, newContainerId, type ContainerId } from './id.ts';

@@ -9,11 +9,17 @@ import {
   type ContainerExit,
   type ContainerId,
   type ContainerRuntime,
+  type RuntimeState,
 } from '../container/index.ts';
 import { BabelhostError } from '../base/errors.ts';
 import type { Lease } from '../images/index.ts';
 
 export type ContainerStatus = 'created' | 'running' | 'stopped';
+
+/** The state of a container. What only the runtime knows is there while the container runs. */
+export type ContainerState = { readonly id: ContainerId } & (
+  { readonly status: Exclude<ContainerStatus, 'running'> } | RuntimeState
+);
 
 /** A container as a command: started once, and waited for or stopped. */
 export class Container implements AsyncDisposable {
@@ -37,6 +43,17 @@ export class Container implements AsyncDisposable {
 
   get status(): ContainerStatus {
     return this.#status;
+  }
+
+  /**
+   * Its OCI state, with the paths of its cgroups and namespaces, as its runtime tells it; before it runs and when it has
+   * ended, no runtime knows it.
+   * @throws BabelhostError `containerFailed` if the runtime does not tell it
+   */
+  async state(): Promise<ContainerState> {
+    const told = this.#status === 'running' ? await (await this.#booted()).state() : undefined;
+    if (told !== undefined) return { id: this.id, ...told };
+    return { id: this.id, status: this.#status === 'created' ? 'created' : 'stopped' };
   }
 
   /** Host process ids of all that runs in it, its process 1 first; none when it does not run. */

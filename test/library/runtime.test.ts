@@ -1,6 +1,6 @@
 // The library's runtime: images as commands, with real containers.
 import { once } from 'node:events';
-import { stat } from 'node:fs/promises';
+import { readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import path from 'node:path';
@@ -16,6 +16,7 @@ import {
   type Container,
   type ImageConfig,
 } from '../../src/index.ts';
+import { isRoot } from '../support/privileges.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
@@ -126,6 +127,62 @@ it('starts, stops, and is waited for', async () => {
   expect((await container.processes()).length).toBeGreaterThan(1);
   expect(await container.stop()).toEqual({ reason: 'signaled', signal: 15 });
   expect(await container.processes()).toEqual([]);
+});
+
+it.each(['runc', 'crun'])(
+  'tells its OCI state, as %s has it, with the paths of its cgroups and namespaces',
+  async (name) => {
+    await using other = await Runtime.open({ root: path.join(folder, 'root'), runtime: name });
+    // crun is given its filter again in an annotation from the second container on.
+    await using first = await other.container(image, { args: forever });
+    await first.start();
+    const container = await other.container(image, { args: forever });
+    expect(await container.state()).toEqual({ id: container.id, status: 'created' });
+    const before = Date.now();
+    await container.start();
+    const state = await container.state();
+    if (state.status !== 'running') throw new Error(`it is ${state.status}`);
+    const [pid = 0] = await container.processes();
+    expect(state).toMatchObject({ id: container.id, status: 'running', pid });
+    expect(state.annotations).toEqual({});
+    expect(state.ociVersion).toMatch(/^1\.\d+\.\d+/);
+    expect(state.bundle).toMatch(new RegExp(`^${path.join(folder, 'root')}/.*/${container.id}$`));
+    expect(Date.parse(state.created)).toBeGreaterThanOrEqual(before - 1000);
+    expect(Date.parse(state.created)).toBeLessThanOrEqual(Date.now() + 1000);
+    const types = ['cgroup', 'ipc', 'mount', 'network', 'pid', 'user', 'uts'];
+    expect(Object.keys(state.namespacePaths).sort()).toEqual(types);
+    for (const file of Object.values(state.namespacePaths)) {
+      expect(path.dirname(file)).toBe(`/proc/${pid}/ns`);
+      expect(await readlink(file)).not.toBe(await readlink(`/proc/self/ns/${path.basename(file)}`));
+    }
+    const lines = (await readFile(`/proc/${pid}/cgroup`, 'utf8'))
+      .split('\n')
+      .filter((line) => line.endsWith(container.id));
+    const controllers = lines.flatMap((line) => (line.split(':')[1] ?? '').split(','));
+    expect(Object.keys(state.cgroupPaths).sort()).toEqual(controllers.sort());
+    if (isRoot) expect(controllers.length).toBeGreaterThan(0);
+    for (const cgroup of Object.values(state.cgroupPaths)) {
+      expect((await readFile(path.join(cgroup, 'cgroup.procs'), 'utf8')).split('\n')).toContain(String(pid));
+    }
+    await container.kill();
+    expect(await container.state()).toEqual({ id: container.id, status: 'stopped' });
+  },
+);
+
+it('says why its runtime does not tell its state', async () => {
+  const program = path.join(folder, 'runc');
+  await writeFile(
+    program,
+    '#!/bin/sh\ncase " $* " in *" state "*) echo "no state today" >&2; exit 1;; esac\nexec runc "$@"\n',
+    { mode: 0o755 },
+  );
+  await using other = await Runtime.open({ root: path.join(folder, 'root'), runtime: program });
+  await using container = await other.container(image, { args: forever });
+  await container.start();
+  await expect(container.state()).rejects.toMatchObject({
+    kind: 'containerFailed',
+    message: expect.stringContaining('no state today') as unknown,
+  });
 });
 
 it('is cancelled by its signal, with the reason of that', async () => {

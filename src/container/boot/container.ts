@@ -11,6 +11,7 @@ import type { BootContext, BootOptions } from './boot-context.ts';
 import { removeRemains, type ContainerFiles } from './container-files.ts';
 import { executeInContainer, type ExecutedProcess } from './execute.ts';
 import { exitOf, type ContainerExit, type End } from './exit.ts';
+import { readState, type RuntimeState } from './state.ts';
 import { SupervisedProcess, type ExecutionKind } from './supervised-process.ts';
 
 export interface ContainerUsage {
@@ -77,6 +78,22 @@ export class Container implements AsyncDisposable {
     // Everything in a container descends from its process 1, which adopts orphans; the list grows as it is walked.
     for (const pid of found) found.push(...(await childrenOf(pid)));
     return this.#process.isReaped() ? [] : found;
+  }
+
+  /**
+   * Its state, as the runtime tells it; undefined when it has ended.
+   * @throws BabelhostError `containerFailed` if the runtime does not tell it
+   */
+  async state(): Promise<RuntimeState | undefined> {
+    if (this.#process.isReaped() || this.pid === 0) return undefined;
+    try {
+      const state = await readState(this.#context, this.#files, this.id, this.pid);
+      return this.#process.isReaped() ? undefined : state;
+    } catch (error) {
+      // Ended meanwhile: the runtime's files of it may be gone, and its id may be another process's.
+      if (this.#process.isReaped()) return undefined;
+      throw error;
+    }
   }
 
   usage(): Promise<ContainerUsage> {

@@ -109,6 +109,11 @@ export function deleteArguments(runtime: RuntimeProgram, files: { state: string;
   return [...globalArguments(runtime, files), 'delete', '--force', id];
 }
 
+/** `state`: what the runtime knows of a container, as JSON. */
+export function stateArguments(runtime: RuntimeProgram, files: { state: string; log: string }, id: string): string[] {
+  return [...globalArguments(runtime, files), 'state', id];
+}
+
 /** How much of a runtime's log is read, in bytes: its beginning tells what failed. */
 const mostLog = 64 * 1024;
 

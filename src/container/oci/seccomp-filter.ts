@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { RuntimeProgram } from './runtime-program.ts';
 
 /** crun.1: "ignore the seccomp section … and use the specified data as the raw data to the seccomp syscall". */
-const annotation = 'run.oci.seccomp_bpf_data';
+export const filterAnnotation = 'run.oci.seccomp_bpf_data';
 
 /** Sizes of struct sock_filter, and of the longest filter (BPF_MAXINSNS), in bytes (linux/filter.h, linux/bpf_common.h). */
 const instruction = 8;
@@ -23,7 +23,7 @@ export class SeccompFilter {
 
   /** The annotations of a configuration with this list of system calls: none where no filter of it is known. */
   annotations(profile: object): Readonly<Record<string, string>> {
-    return this.#learned?.profile === profile ? { [annotation]: this.#learned.data } : {};
+    return this.#learned?.profile === profile ? { [filterAnnotation]: this.#learned.data } : {};
   }
 
   /**
