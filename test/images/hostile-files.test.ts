@@ -235,7 +235,9 @@ describe('a program of this machine that goes into an image', () => {
     for (const loader of [secret, fifo, '/dev/zero', '/etc', '/nowhere']) {
       const name = await program(elf([3, Buffer.from(`${loader}\0`)]));
       expect(await readElf(name)).toMatchObject({ interpreter: loader });
-      await expect(new LibraryFinder().librariesOf(name)).rejects.toThrow(MissingLibraryError);
+      await expect(new LibraryFinder().librariesOf({ to: '/program', source: name })).rejects.toThrow(
+        MissingLibraryError,
+      );
     }
   });
 

@@ -1,4 +1,5 @@
 // Collects the files of a recipe's layer into a sorted list of entries, which is the same on every machine.
+import { isUtf8 } from 'node:buffer';
 import { access, constants, glob, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import picomatch from 'picomatch';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { WrittenEntry } from '../tar/writer.ts';
 import { LibraryFinder, MissingLibraryError } from './libraries.ts';
+import type { PlacedFile } from './search-folders.ts';
 import { recipeError, type Recipe, type RecipeFiles, type RecipeLayer } from './recipe.ts';
 
 /** Folders within folders: more is a link that leads in a circle. */
@@ -18,6 +20,8 @@ export class FileCollector {
   readonly #libraries = new LibraryFinder();
   /** Folders of earlier layers: another entry would undo their metadata. */
   readonly #folders = new Set<string>();
+  /** What lies at each absolute path in the image, earlier layers included: the file of this machine. */
+  readonly #placed = new Map<string, string>();
   readonly #hasBase: boolean;
 
   constructor(folder: string, recipe: Recipe) {
@@ -29,8 +33,13 @@ export class FileCollector {
   /** The entries of a layer, folders before what is in them. Of two with one name the later one counts. */
   async collect(layer: RecipeLayer, directories: readonly string[]): Promise<WrittenEntry[]> {
     const entries = new Map<string, WrittenEntry>();
-    const add = (entry: WrittenEntry) => {
+    const wanting: PlacedFile[] = [];
+    const add: Add = (entry, { source, wantsLibraries = false } = {}) => {
       entries.set(entry.name, entry);
+      const to = `/${entry.name}`;
+      if (source === undefined) this.#placed.delete(to);
+      else this.#placed.set(to, source);
+      if (source !== undefined && wantsLibraries) wanting.push({ to, source });
     };
     for (const directory of directories) {
       const name = nameInArchive(directory);
@@ -38,6 +47,8 @@ export class FileCollector {
     }
     for (const files of layer.files) await this.#files(files, add);
     for (const { name, to } of layer.executables) await this.#executable(name, to, add);
+    // Once all is collected, as the libraries of one file may be among the others.
+    for (const file of wanting) await this.#addLibraries(file, add);
     // With a base, the folders above are as it has them.
     if (!this.#hasBase) {
       for (const name of [...entries.keys()]) {
@@ -51,7 +62,7 @@ export class FileCollector {
     return sorted;
   }
 
-  async #files(files: RecipeFiles, add: (entry: WrittenEntry) => void): Promise<void> {
+  async #files(files: RecipeFiles, add: Add): Promise<void> {
     const excluded = excluder(files.exclude);
     const addAll = async (source: string, to: string, relative: string) => {
       await this.#tree({ files, excluded, add, source, to, relative, depth: 0, within: source });
@@ -99,14 +110,16 @@ export class FileCollector {
     const name = nameInArchive(to);
     if (found.isDirectory()) {
       if (name !== '') add({ name, kind: 'directory', mode: 0o755 });
-      for (const child of await readdir(source, { withFileTypes: true })) {
-        const relative = path.posix.join(walk.relative, child.name);
+      for (const child of await readdir(source, { withFileTypes: true, encoding: 'buffer' })) {
+        const childName = child.name.toString();
+        const relative = path.posix.join(walk.relative, childName);
         if (walk.excluded(relative)) continue;
         if (files.module !== undefined && relative === 'node_modules') continue;
+        this.#checkText(child.name, `${source} has a file whose name`);
         const below = {
           ...walk,
-          source: path.join(source, child.name),
-          to: path.posix.join(to, child.name),
+          source: path.join(source, childName),
+          to: path.posix.join(to, childName),
           relative,
           depth: walk.depth + 1,
         };
@@ -118,13 +131,14 @@ export class FileCollector {
     if (!found.isFile()) throw this.#error(`${source} is neither a file nor a folder`);
     if (name === '') throw this.#error(`${source} is a file and cannot be the root`);
     const mode = files.mode ?? ((found.mode & 0o111) === 0 ? 0o644 : 0o755);
-    add({ name, kind: 'file', mode, content: { path: source, size: found.size } });
-    if (files.libraries) await this.#addLibraries(source, add);
+    const content = { path: source, size: found.size };
+    add({ name, kind: 'file', mode, content }, { source, wantsLibraries: files.libraries });
   }
 
   /** Keeps a link whose target is collected too, or is missing; others are followed. True if it was kept. */
   async #link({ source, within, to, add }: Walk): Promise<boolean> {
-    const link = await readlink(source);
+    const bytes = await readlink(source, 'buffer');
+    const link = bytes.toString();
     let target: string | undefined;
     try {
       target = await realpath(source);
@@ -134,11 +148,21 @@ export class FileCollector {
     const inside = path.relative(await realpath(within), target ?? '/');
     const goesAlong = !path.isAbsolute(link) && inside !== '' && !inside.startsWith('..') && !path.isAbsolute(inside);
     if (target !== undefined && !goesAlong) return false;
-    add({ name: nameInArchive(to), kind: 'symbolicLink', mode: 0o777, link });
+    this.#checkText(bytes, `${source} is a link whose target`);
+    add({ name: nameInArchive(to), kind: 'symbolicLink', mode: 0o777, link }, { source });
     return true;
   }
 
-  async #executable(name: string, to: string | undefined, add: (entry: WrittenEntry) => void): Promise<void> {
+  /** Refuses what the writer of archives, which takes text, would write as something else. */
+  #checkText(bytes: Buffer, what: string): void {
+    if (isUtf8(bytes)) return;
+    const shown = bytes
+      .toString('latin1')
+      .replaceAll(/[^\x20-\x7e]/g, (byte) => `\\x${Buffer.from(byte, 'latin1').toString('hex')}`);
+    throw this.#error(`${what} is not UTF-8 (${shown}): rename it, or leave it out with \`exclude\``);
+  }
+
+  async #executable(name: string, to: string | undefined, add: Add): Promise<void> {
     const file = await realpath(await this.#which(name));
     const found = await stat(file);
     if ((await this.#libraries.elf(file)) === undefined) {
@@ -146,8 +170,11 @@ export class FileCollector {
         `the executable '${name}' is ${file}, which is no ELF program but a script: name the real program by its absolute path`,
       );
     }
-    add({ name: nameInArchive(to ?? file), kind: 'file', mode: 0o755, content: { path: file, size: found.size } });
-    await this.#addLibraries(file, add);
+    const content = { path: file, size: found.size };
+    add(
+      { name: nameInArchive(to ?? file), kind: 'file', mode: 0o755, content },
+      { source: file, wantsLibraries: true },
+    );
   }
 
   async #which(name: string): Promise<string> {
@@ -169,17 +196,18 @@ export class FileCollector {
     throw this.#error(`the executable '${name}' is not on PATH`);
   }
 
-  async #addLibraries(file: string, add: (entry: WrittenEntry) => void): Promise<void> {
+  async #addLibraries(file: PlacedFile, add: Add): Promise<void> {
     let libraries;
     try {
-      libraries = await this.#libraries.librariesOf(file);
+      libraries = await this.#libraries.librariesOf(file, this.#placed);
     } catch (error) {
-      if (error instanceof MissingLibraryError) throw this.#error(error.message);
-      throw error;
+      if (!(error instanceof MissingLibraryError)) throw error;
+      const { library, searched } = error;
+      throw recipeError(this.#recipeFile, error.message, { library, searched });
     }
     for (const { to, source } of libraries) {
-      const found = await stat(source);
-      add({ name: nameInArchive(to), kind: 'file', mode: 0o755, content: { path: source, size: found.size } });
+      const { size } = await stat(source);
+      add({ name: nameInArchive(to), kind: 'file', mode: 0o755, content: { path: source, size } }, { source });
     }
   }
 
@@ -197,11 +225,17 @@ export class FileCollector {
   }
 }
 
+/**
+ * Adds an entry to a layer. With `source`, the file of this machine that it is, or that it is a link to, it is found by those that
+ * want libraries.
+ */
+type Add = (entry: WrittenEntry, from?: { readonly source?: string; readonly wantsLibraries?: boolean }) => void;
+
 /** One step of the way through a folder. */
 interface Walk {
   readonly files: RecipeFiles;
   readonly excluded: (relative: string) => boolean;
-  readonly add: (entry: WrittenEntry) => void;
+  readonly add: Add;
   readonly source: string;
   readonly to: string;
   /** From the folder that was named. */
