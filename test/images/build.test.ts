@@ -1,6 +1,18 @@
 // Building images from recipes: what gets in, that it runs, that it is the same each time, and what is refused.
 import { execFileSync } from 'node:child_process';
-import { chmod, lstat, mkdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -245,6 +257,47 @@ to = "/lib/node_modules/picomatch"
       message: expect.stringMatching(message) as unknown,
     });
     expect(await store.list()).toEqual([]);
+  });
+
+  it('is refused for names and targets of links that are not UTF-8, unless they are left out', async () => {
+    const latin1 = (name: string) => Buffer.concat([Buffer.from(`${recipe}/tree/sub/`), Buffer.from(name, 'latin1')]);
+    const whole = files('from = "tree"', 'to = "/tree"');
+    await writeFile(latin1('caf\xe9'), 'latin1');
+    // What the name becomes when it is taken for UTF-8.
+    await writeFile(path.join(recipe, 'tree/sub/caf\uFFFD'), 'another');
+    await expect(build(whole)).rejects.toMatchObject({
+      kind: 'imageInvalid',
+      message: expect.stringMatching(/tree\/sub has a file whose name is not UTF-8 \(caf\\xe9\)/) as unknown,
+    });
+    await build(files('from = "tree"', 'to = "/tree"', 'exclude = ["sub/caf*"]'), async (root) => {
+      expect(await filesIn(path.join(root, 'tree/sub'))).toEqual(['b', 'out', 'test', 'test/c']);
+    });
+    await rm(latin1('caf\xe9'));
+    await symlink(Buffer.from('caf\xe9', 'latin1'), path.join(recipe, 'tree/sub/link'));
+    await expect(build(whole)).rejects.toMatchObject({
+      kind: 'imageInvalid',
+      message: expect.stringMatching(/tree\/sub\/link is a link whose target is not UTF-8 \(caf\\xe9\)/) as unknown,
+    });
+  });
+
+  it('keeps names of every length and script, and links to them', async () => {
+    const names = [
+      ...[99, 100, 101, 255].map((length) => 'n'.repeat(length)),
+      ...['\u00e9', '\u00e9'.repeat(120), '\u{1f600}'.repeat(60), 'a\nb = c', ' x ', 'back\\slash', 'C:x'],
+    ];
+    for (const [index, name] of names.entries()) {
+      await mkdir(path.join(recipe, 'names', name, name), { recursive: true });
+      await writeFile(path.join(recipe, 'names', name, name, name), String(index));
+      await symlink(path.join(name, name), path.join(recipe, 'names', name, 'link'));
+    }
+    await build(files('from = "names"', 'to = "/"'), async (root) => {
+      expect((await readdir(root)).sort()).toEqual([...names].sort());
+      for (const [index, name] of names.entries()) {
+        expect(await readFile(path.join(root, name, name, name), 'utf8')).toBe(String(index));
+        expect(await readFile(path.join(root, name, 'link'), 'utf8')).toBe(String(index));
+        expect(await readlink(path.join(root, name, 'link'))).toBe(path.join(name, name));
+      }
+    });
   });
 
   it('is missed where there is none', async () => {

@@ -1,7 +1,5 @@
-// Reads a tar archive as it comes, strictly and within limits: it may be from anybody.
-//
-// Not with node-tar's parser, which loses names that are not UTF-8, skips sparse files, breaks extended headers that are split
-// over two chunks or have values with line ends, passes over headers with wrong checksums, and makes a stream for each entry.
+// Reads a tar archive as it comes, strictly and within limits: it may be from anybody. What the libraries' readers make of
+// such archives: docs/decisions.md, "Reading archives".
 import { ArchiveError, type Segment, type TarEntry, type TarSink } from './entry.ts';
 import { readExtension, type Extension } from './extended.ts';
 import { blockSize, decodeHeader, describeEntry, type RawHeader } from './header.ts';
