@@ -1,7 +1,9 @@
 // Pushing images: to real registries, through a front that breaks off, and to layouts.
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { execa } from 'execa';
+import { RegistryClientV2 } from 'oci-registry-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   parseReference,
@@ -11,7 +13,7 @@ import {
   type StoredImage,
 } from '../../src/images/index.ts';
 import { file, tar } from './support/archives.ts';
-import { layoutWith } from './support/layouts.ts';
+import { digest, layoutWith } from './support/layouts.ts';
 import { naming, startFront, startRegistry, startTokenService, user } from './support/registries.ts';
 import { openStore } from './support/stores.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -75,6 +77,25 @@ describe('pushing an image', () => {
     expect(requests.filter((line) => line.startsWith('POST')).length).toBe(2);
     expect(requests.some((line) => line.startsWith('PATCH'))).toBe(false);
     expect((await inspect(`docker://${host}/other/y:1`)).Digest).toBe(image.digest);
+  });
+
+  it('to a registry gives an independent client every byte of it', async () => {
+    const host = await startRegistry(path.join(scratch, 'registry'));
+    await store.push('x', parseReference(`${host}/team/driver:v1`));
+    const client = new RegistryClientV2({ name: `${host}/team/driver`, scheme: 'http', acceptOCIManifests: true });
+    expect((await client.listTags()).tags).toEqual(['v1']);
+    const { resp, manifest } = await client.getManifest({ ref: 'v1' });
+    expect(digest(Buffer.from(await resp.dockerBody()))).toBe(image.digest);
+    if (!('layers' in manifest)) throw new Error(`it has the media type ${manifest.mediaType ?? ''}`);
+    const blob = async (descriptor: { digest: string; size: number }) => {
+      const bytes = await buffer((await client.createBlobReadStream({ digest: descriptor.digest })).stream);
+      expect([digest(bytes), bytes.length]).toEqual([descriptor.digest, descriptor.size]);
+      return bytes;
+    };
+    expect(manifest.layers.map((layer) => layer.digest)).toEqual(image.layers.map((layer) => layer.digest));
+    for (const layer of manifest.layers) expect((await blob(layer)).equals(archive)).toBe(true);
+    const config = JSON.parse((await blob(manifest.config)).toString()) as unknown;
+    expect(config).toMatchObject({ rootfs: { type: 'layers', diff_ids: [digest(archive)] } });
   });
 
   it('with token authentication asks for pushing', async () => {
