@@ -1,7 +1,7 @@
 /*
  * bootstrap lock [--try] [--after-sync FOLDER] PATH: takes flock(2) on PATH (made if it is not there), writes "locked\n"
- * to stdout and holds the lock until its stdin ends. The lock thus dies with whoever holds the other end of stdin, however
- * it dies.
+ * to stdout and holds the lock until its stdin ends, or its parent does, however it dies: by a signal, as the other end of
+ * stdin may be held a little longer by what the parent was forking, and as one that is stopped would not read.
  * With --try, a lock that someone else holds is not waited for: "busy\n" is written instead, and the exit status is 0.
  * With --after-sync, FOLDER is opened, then a line on stdin is waited for; then what FOLDER's file system has in memory goes
  * to disk (syncfs(2), which Node lacks too), "synced\n" is written, and only then the lock is taken.
@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,6 +128,17 @@ static bool take_lock(const char *path, bool only_try) {
   }
 }
 
+/*
+ * Ties this process to its parent. False if that has ended already, or wants nothing any more: PATH must not be made after
+ * a death that somebody may have swept up after.
+ */
+static bool is_wanted(void) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail("cannot tie this process to its parent");
+  struct pollfd polled = {.fd = STDIN_FILENO, .events = 0};
+  if (poll(&polled, 1, 0) < 0) fail("cannot see whether the parent lives");
+  return polled.revents == 0;
+}
+
 int lock_main(char **arguments) {
   bool only_try = *arguments != NULL && strcmp(*arguments, "--try") == 0;
   if (only_try) arguments++;
@@ -137,6 +149,7 @@ int lock_main(char **arguments) {
   }
   if (arguments[0] == NULL || arguments[1] != NULL)
     fail_usage("usage: bootstrap lock [--try] [--after-sync FOLDER] PATH");
+  if (!is_wanted()) return 0;
   if (synced != NULL && !sync_when_asked(synced)) return 0;
   if (take_lock(arguments[0], only_try)) wait_for_end_of_stdin(-1);
   return 0;

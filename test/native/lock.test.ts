@@ -88,6 +88,38 @@ describe('bootstrap lock', () => {
     await second.end();
   });
 
+  it('ends with its parent, though it is stopped and its stdin is open', async () => {
+    const file = path.join(folder, 'lock');
+    // The parent has its stdin from us, so that it does not end with the parent.
+    const parent = spawn('sh', ['-c', '"$0" lock "$1" <&3 & echo $!; wait', bootstrapPath(), file], {
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    });
+    children.push(parent);
+    let said = '';
+    for await (const piece of parent.stdout as AsyncIterable<Buffer>) {
+      said += piece.toString();
+      if (said.includes('locked\n')) break;
+    }
+    const holder = Number(/^\d+$/m.exec(said)?.[0]);
+    const next = lock(file);
+    await somebodyWaitsFor(file);
+    process.kill(holder, 'SIGSTOP');
+    parent.kill('SIGKILL');
+    await next.granted;
+    expect(await next.end()).toBe(0);
+  });
+
+  it('makes no file once its stdin has ended', async () => {
+    const closed = spawn('sh', [
+      '-c',
+      ': | { sleep 0.1; exec "$0" lock "$1"; }',
+      bootstrapPath(),
+      path.join(folder, 'late'),
+    ]);
+    expect(await once(closed, 'close')).toEqual([0, null]);
+    expect(await readdir(folder)).not.toContain('late');
+  });
+
   it('stops waiting when its stdin ends', async () => {
     const file = path.join(folder, 'lock');
     const first = lock(file);
@@ -142,7 +174,7 @@ describe('bootstrap lock', () => {
 
   it('says why it cannot lock', async () => {
     const missing = lock(path.join(folder, 'missing', 'lock'));
-    expect(await missing.end()).toBe(1);
+    expect(await once(missing.child, 'exit')).toEqual([1, null]);
     expect(await missing.complaint).toMatch(/^bootstrap: cannot open .* \(ENOENT\): No such file or directory\n$/);
     const usage = lock();
     expect(await usage.end()).toBe(2);

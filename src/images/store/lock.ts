@@ -1,5 +1,5 @@
 // Locks between processes: flock(2), which Node lacks, so that each lock is held by a process of the native bootstrap. The
-// kernel ends the lock with that process, which ends when our end of its stdin closes: SIGKILL leaves no lock behind.
+// kernel ends the lock with that process, which ends when our end of its stdin closes, and is killed when we are.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';

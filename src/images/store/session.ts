@@ -1,23 +1,27 @@
 // A process's session in a store. Its work in progress and its leases carry the session's id, and count while the session's
 // lock is held: that tells what a dead process left behind from what a living one uses.
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { isBabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
+import { isBabelhostError, messageOf } from '../../base/errors.ts';
 import { removeTree, type Unremoved } from '../../base/remove-tree.ts';
-import { exists, ifThere, namesIn, type StoreLayout } from './layout.ts';
+import { exists, namesIn, type StoreLayout } from './layout.ts';
 import { acquireLock, prepareLock, tryLock, type Lock, type LockOptions, type PreparedLock } from './lock.ts';
+import { hasEnded, ownIdentity } from './process-identity.ts';
 
 /** Called with what could not be removed. */
 export type OnUnremoved = (unremoved: Unremoved) => void;
 
-/** How long a lock process may take to notice that the process that started it has died, in milliseconds. */
-const noticeTimeoutMs = 1000;
+/**
+ * How long the processes that a dead one has started may take to be gone, in milliseconds. The kernel has killed them with it
+ * (PR_SET_PDEATHSIG); on a busy machine they may wait long for the moment that they need to end.
+ */
+const endTimeoutMs = 60_000;
 
 /** Our own session. Started by the first use that needs it: listing images does not. */
 export class Session {
-  /** Part of the names of its workspaces and leases. */
-  readonly id: string = randomUUID();
+  /** Part of the names of its workspaces and leases. It has the identity of this process, for sweeps. */
+  readonly id: string = `${randomUUID()}_${ownIdentity()}`;
   readonly #layout: StoreLayout;
   readonly #lockTimeoutMs: number;
   readonly #onUnremoved: OnUnremoved;
@@ -45,7 +49,6 @@ export class Session {
     const file = path.join(this.#layout.sessions, this.id);
     // The bootstrap makes the file, and checks that it is still there once locked: no sweeper can take it from us.
     const lock = await acquireLock(file, { timeoutMs: this.#lockTimeoutMs });
-    await writeFile(file, String(process.pid));
     void lock.ended.then(() => {
       // Somebody killed the lock process: without the lock, others would sweep what we use.
       if (this.#closed) return;
@@ -149,8 +152,8 @@ export async function sweepDeadSessions(layout: StoreLayout, own: string, onUnre
       }
       for (const work of await namesIn(layout.tmp)) {
         if (!work.startsWith(`${session}.`)) continue;
-        // A removal that the dead process had begun keeps ours out until it notices, too.
-        const deadline = performance.now() + noticeTimeoutMs;
+        // A removal that the dead process had begun keeps ours out until it is gone, too.
+        const deadline = performance.now() + endTimeoutMs;
         while ((await remove(work)) && exists(path.join(layout.tmp, work))) if (performance.now() > deadline) break;
       }
       await rm(file, { force: true });
@@ -175,27 +178,12 @@ export async function sweepDeadSessions(layout: StoreLayout, own: string, onUnre
 /** The lock of a session whose process is gone. */
 async function lockOfDead(file: string): Promise<Lock | undefined> {
   const lock = await tryLock(file);
-  if (lock !== undefined || !(await isGone(file))) return lock;
-  // The process has just died, and its lock process is about to notice; or it lives where it cannot be seen from here, as in
-  // a container.
+  // Busy, and its process has ended: its lock process is about to.
+  if (lock !== undefined || !hasEnded(path.basename(file).replace(/^[^_]*_/, ''))) return lock;
   try {
-    return await acquireLock(file, { timeoutMs: noticeTimeoutMs });
+    return await acquireLock(file, { timeoutMs: endTimeoutMs });
   } catch (error) {
     if (isBabelhostError(error, 'timeout')) return undefined;
     throw error;
-  }
-}
-
-/** Whether the process whose id is in a session's file does not exist, or may have died before it wrote that. */
-async function isGone(file: string): Promise<boolean> {
-  const text = (await ifThere(readFile(file)))?.toString();
-  if (text === '') return true;
-  const pid = Number(text ?? '');
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return systemErrorCode(error) === 'ESRCH';
   }
 }
