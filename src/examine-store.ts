@@ -6,6 +6,7 @@ import { ContainerRegistry, ContainerRuntime, type Finding } from './container/i
 import { messageOf } from './base/errors.ts';
 import { ImageStore } from './images/index.ts';
 import type { Unremoved } from './base/remove-tree.ts';
+import { shellWord } from './base/shell-word.ts';
 
 /** How long to wait for a busy store, in milliseconds. */
 const lockTimeoutMs = 10_000;
@@ -54,11 +55,7 @@ function leftover({ path: left, reasons }: Unremoved): Finding {
   const finding = { name: 'leftover', state: 'weaker' } as const;
   const has = (...codes: string[]) => codes.some((code) => reasons.some((reason) => reason.includes(code)));
   // A container chose the names in it: none of them is part of a command.
-  if (has('EPERM')) return { ...finding, found, mend: `sudo chattr -R -i -a ${quoted(left)}` };
+  if (has('EPERM')) return { ...finding, found, mend: `sudo chattr -R -i -a ${shellWord(left)}` };
   if (has('EBUSY', 'EXDEV')) return { ...finding, found: `${found}. Unmount what is mounted in it` };
   return { ...finding, found };
-}
-
-function quoted(text: string): string {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -3,10 +3,12 @@ import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { BabelhostError } from './errors.ts';
 import { packageFile } from './package.ts';
+import { shellWord } from './shell-word.ts';
 
 /** The path of the compiled bootstrap: `BABELHOST_BOOTSTRAP`, or native/build/bootstrap. */
 export function bootstrapPath(): string {
-  return process.env['BABELHOST_BOOTSTRAP'] ?? packageFile('native/build/bootstrap');
+  const given = process.env['BABELHOST_BOOTSTRAP'];
+  return given === undefined ? packageFile('native/build/bootstrap') : path.resolve(given);
 }
 
 /** The path of the compiled native/init, which lies beside the bootstrap. */
@@ -37,10 +39,11 @@ function requireProgram(program: string, path: string): string {
     accessSync(path, constants.X_OK);
     return path;
   } catch (error) {
+    const mend = `make -C ${shellWord(packageFile('native'))}`;
     throw new BabelhostError(
       'runtimeMissing',
-      `The native ${program} is not at ${path}: run 'make -C native' in babelhost's folder (it needs a C compiler).`,
-      { program, path, mend: 'make -C native' },
+      `The native ${program} is not at ${path}: run ${mend} (it needs a C compiler).`,
+      { program, path, mend },
       { cause: error },
     );
   }

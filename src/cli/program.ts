@@ -47,11 +47,29 @@ export async function run(args: readonly string[]): Promise<number> {
 /** @throws CommanderError for wrong usage, and also where help or the version was asked for and has been printed */
 async function parse(args: readonly string[]): Promise<[Command, Call | undefined]> {
   let call: Call | undefined;
-  const program = makeProgram((made) => {
-    call = made;
+  let helped: readonly string[] | undefined;
+  const program = makeProgram({
+    called: (made) => {
+      call = made;
+    },
+    asked: (words) => {
+      helped = words;
+    },
   });
   await program.parseAsync(args, { from: 'user' });
-  return [program, call];
+  return helped === undefined ? [program, call] : await parse(helpArguments(helped));
+}
+
+/** What prints the help that `help WORDS` asks for, or says that there is no such command. */
+function helpArguments(words: readonly string[]): string[] {
+  let among: CommandGroup['commands'] | typeof commands | undefined = commands;
+  for (const [index, word] of words.entries()) {
+    if (among === undefined) throw new UsageError(`'${words.slice(0, index).join(' ')}' has no command '${word}'.`);
+    const entry: CommandEntry | CommandGroup | undefined = Object.hasOwn(among, word) ? among[word] : undefined;
+    if (entry === undefined) return words.slice(0, index + 1);
+    among = 'load' in entry ? undefined : entry.commands;
+  }
+  return [...words, '--help'];
 }
 
 async function perform(global: GlobalOptions, { module, args, options }: Call): Promise<number> {
@@ -94,12 +112,18 @@ async function perform(global: GlobalOptions, { module, args, options }: Call): 
   return status;
 }
 
-function makeProgram(called: (call: Call) => void): Command {
+/** What is told of the arguments. */
+interface Listener {
+  readonly called: (call: Call) => void;
+  /** Help was asked for a command, by its words. */
+  readonly asked: (words: readonly string[]) => void;
+}
+
+function makeProgram(listener: Listener): Command {
   const program = new Command('babelhost')
     .description('A host for language drivers: parsers in isolated containers, spoken to over JSON-RPC.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
-    .helpCommand('help [command]', 'print help for a command')
     .usage('[options] <command>')
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
@@ -114,22 +138,36 @@ function makeProgram(called: (call: Call) => void): Command {
     });
   declareGlobalOptions(program);
   for (const [word, entry] of Object.entries(commands)) {
-    if ('load' in entry) addCommand(program, word, entry, called);
-    else addGroup(program, word, entry, called);
+    if ('load' in entry) addCommand(program, word, entry, listener);
+    else addGroup(program, word, entry, listener);
   }
+  addHelp(program, [], listener);
   program.addHelpText('after', `\n${exitStatusHelp}`);
   return program;
 }
 
 const exitStatusHelp = 'Exit status: 0 done, 1 it failed, 2 wrong usage.';
 
-function addGroup(program: Command, word: string, group: CommandGroup, called: (call: Call) => void): void {
+function addGroup(program: Command, word: string, group: CommandGroup, listener: Listener): void {
   const parent = program.command(word).description(group.summary).usage('<command>');
-  for (const [name, entry] of Object.entries(group.commands)) addCommand(parent, name, entry, called);
+  for (const [name, entry] of Object.entries(group.commands)) addCommand(parent, name, entry, listener);
+  addHelp(parent, [word], listener);
+}
+
+/** Commander's own prints the help of one word only, and before the command's options are declared. */
+function addHelp(parent: Command, before: readonly string[], { asked }: Listener): void {
+  parent
+    .helpCommand(false)
+    .command('help')
+    .argument('[command...]')
+    .description('print help for a command')
+    .action((words: string[]) => {
+      asked([...before, ...words]);
+    });
 }
 
 /** A command without arguments or options: those are declared when it is called, by the file that has it. */
-function addCommand(parent: Command, word: string, entry: CommandEntry, called: (call: Call) => void): void {
+function addCommand(parent: Command, word: string, entry: CommandEntry, { called }: Listener): void {
   const command = parent.command(word).description(entry.summary);
   parent.hook('preSubcommand', async (_parent, subcommand) => {
     if (subcommand !== command) return;

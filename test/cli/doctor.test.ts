@@ -8,6 +8,8 @@ import { collect, runOnTerminal, runProgram } from '../support/program.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
+const project = path.resolve(import.meta.dirname, '../..');
+
 interface Report {
   readonly able: boolean;
   readonly findings: readonly { name: string; state: string; found: string; mend?: string }[];
@@ -84,7 +86,8 @@ describe('doctor', () => {
     await writeFile(runtime, script('1.3.3'), { mode: 0o755 });
     const old = await runProgram(['doctor', '--runtime', runtime]);
     expect(old).toMatchObject({ status: 0, stdout: expect.stringContaining('babelhost can run here') as string });
-    expect(old.stdout).toMatch(/weaker +\S*\/runc +1\.3\.3 at .* a fix of CVE-2026-41579 \(docs\/security\.md/);
+    expect(old.stdout).toMatch(/weaker +\S*\/runc +1\.3\.3 at .* a fix of CVE-2026-41579 \(\//);
+    expect(old.stdout).toContain(`(${path.join(project, 'docs/security.md')} has what they come to here)`);
     expect(old.stdout).not.toContain('only-upgrade /');
     await writeFile(runtime, script('1.5.2'));
     expect((await runProgram(['doctor', '--runtime', runtime])).stdout).toMatch(
@@ -131,6 +134,25 @@ describe('doctor', () => {
     expect(broken.status).toBe(1);
   });
 
+  it('names files by absolute paths, whatever folder it is called in and whatever it was given', async () => {
+    const folder = await temporaryFolder();
+    const options = {
+      cwd: folder,
+      environment: { BABELHOST_BOOTSTRAP: 'bin/bootstrap', PATH: `.:${process.env['PATH'] ?? ''}` },
+    };
+    await writeFile(path.join(folder, 'runc'), '#!/bin/sh\necho runc version 1.3.3\n', { mode: 0o755 });
+    const { status, stdout } = await runProgram(['doctor', '--json', '--root', 'root'], options);
+    expect(status).toBe(1);
+    const found = new Map((JSON.parse(stdout) as Report).findings.map((finding) => [finding.name, finding]));
+    expect(found.get('bootstrap')).toMatchObject({
+      found: expect.stringContaining(`is not at ${folder}/bin/init`) as string,
+      mend: `make -C ${project}/native`,
+    });
+    expect(found.get('runc')?.found).toContain(`1.3.3 at ${folder}/runc`);
+    expect(found.get('runc')?.found).toContain(`(${project}/docs/security.md has`);
+    expect(found.get('store')?.found).toBe(`none yet at ${folder}/root`);
+  });
+
   it('says what is missing and how to get it, and fails', async () => {
     const folder = await temporaryFolder();
     await mkdir(path.join(folder, 'bin'));
@@ -138,7 +160,7 @@ describe('doctor', () => {
       environment: { BABELHOST_BOOTSTRAP: path.join(folder, 'bin', 'bootstrap') },
     });
     expect(status).toBe(1);
-    expect(stdout).toMatch(/missing +bootstrap .*\n +mend it: make -C native/);
+    expect(stdout).toMatch(new RegExp(`missing +bootstrap .*\\n +mend it: make -C ${project}/native\\n`));
     expect(stdout).toContain('babelhost cannot run here');
   });
 });

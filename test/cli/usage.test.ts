@@ -44,6 +44,39 @@ describe('babelhost', () => {
     expect(stdout).not.toContain('--max-content-bytes');
   });
 
+  it('prints the same help for a command that is named after help', async () => {
+    const pairs = [
+      [
+        ['help', 'parse'],
+        ['parse', '--help'],
+      ],
+      [
+        ['help', 'driver'],
+        ['driver', '--help'],
+      ],
+      [
+        ['--json', 'help', 'driver', 'install'],
+        ['driver', 'install', '--help'],
+      ],
+      [
+        ['image', 'help', 'build'],
+        ['image', 'build', '--help'],
+      ],
+    ] as const;
+    for (const [asked, command] of pairs) {
+      const help = await runProgram(command);
+      expect(help).toMatchObject({ status: 0, stderr: '' });
+      expect(help.stdout).toMatch(new RegExp(`^Usage: ${['babelhost', ...command.slice(0, -1)].join(' ')} `));
+      expect(await runProgram(asked), asked.join(' ')).toEqual(help);
+    }
+    expect((await runProgram(['help', 'driver', 'install'])).stdout).toContain('--update');
+    expect(await wrong('help', 'pars')).toBe("babelhost: Unknown command 'pars' (Did you mean parse?)\n");
+    expect(await wrong('help', 'driver', 'instal')).toContain('(Did you mean install?)');
+    expect(await wrong('driver', 'help', 'instal')).toContain('(Did you mean install?)');
+    expect(await wrong('help', 'driver', 'list', 'more')).toBe("babelhost: 'driver list' has no command 'more'.\n");
+    expect(await wrong('help', 'toString')).toContain("Unknown command 'toString'");
+  });
+
   it('without a command says how it is used, on stderr', async () => {
     expect(await wrong()).toContain('Usage: babelhost');
     expect(await wrong('driver')).toContain('Usage: babelhost driver');

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isBabelhostError, messageOf } from '../../base/errors.ts';
 import { requireBootstrap, requireInit } from '../../base/native.ts';
+import { packageFile } from '../../base/package.ts';
 import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
 import { defaultBase, findIdMapping, userName, type IdMapping } from '../oci/id-mapping.ts';
@@ -96,7 +97,7 @@ async function examineRuntime(name: string, isUsed: boolean): Promise<Finding> {
     return {
       name,
       state: isUsed ? 'weaker' : 'ok',
-      found: `${found}: neither its version nor its package tells of a fix of ${advisories.join(', ')} (docs/security.md has what they come to here); a newer release has them${name === 'runc' ? ', or use --runtime crun' : ''}`,
+      found: `${found}: neither its version nor its package tells of a fix of ${advisories.join(', ')} (${packageFile('docs/security.md')} has what they come to here); a newer release has them${name === 'runc' ? ', or use --runtime crun' : ''}`,
       ...(!name.includes('/') && { mend: `sudo apt-get install --only-upgrade ${name}` }),
       advisories,
     };

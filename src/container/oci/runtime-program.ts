@@ -23,7 +23,7 @@ export function findProgram(name: string): string | undefined {
   if (name.includes('/')) return mayUse(name, constants.X_OK) ? path.resolve(name) : undefined;
   const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...furtherFolders];
   for (const folder of folders) {
-    const file = path.join(folder, name);
+    const file = path.resolve(folder, name);
     if (mayUse(file, constants.X_OK)) return file;
   }
   return undefined;

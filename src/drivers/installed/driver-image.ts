@@ -1,5 +1,6 @@
 // Drivers as images: what makes an image a driver, and what the store's index says of it besides.
 import { BabelhostError, messageOf } from '../../base/errors.ts';
+import { packageFile } from '../../base/package.ts';
 import type { Candidate, Digest, ImageStore, StoredImage } from '../../images/index.ts';
 import { layout, manifestBytes, parseManifest, type Manifest } from './manifest.ts';
 import { runLimitsSchema, type RunLimitsTable } from './run-limits.ts';
@@ -86,7 +87,7 @@ export async function requireNative(candidate: Candidate): Promise<void> {
   }
   throw new BabelhostError(
     'driverMalformed',
-    `The image has no native parser at ${layout.native} (${reason}); see docs/writing-a-driver.md.`,
+    `The image has no native parser at ${layout.native} (${reason}); see ${packageFile('docs/writing-a-driver.md')}.`,
     { path: layout.native, reason },
   );
 }

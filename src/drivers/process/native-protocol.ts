@@ -2,6 +2,7 @@
 // and takes them apart without decoding the tree.
 import { isUtf8 } from 'node:buffer';
 import { BabelhostError } from '../../base/errors.ts';
+import { packageFile } from '../../base/package.ts';
 import { freeMemory } from '../../base/memory.ts';
 import { JsonLineScanner, type Span } from '../../json/scanner.ts';
 import { hintFeatures, type Manifest } from '../installed/manifest.ts';
@@ -213,7 +214,7 @@ export function unsolicitedError(): BabelhostError {
 function protocolError(reason: string, offset: number): BabelhostError {
   return new BabelhostError(
     'driverProtocol',
-    `The driver does not speak the native protocol: ${reason} (byte ${offset} of its answer). It was ended; see docs/writing-a-driver.md.`,
+    `The driver does not speak the native protocol: ${reason} (byte ${offset} of its answer). It was ended; see ${packageFile('docs/writing-a-driver.md')}.`,
     { reason, offset },
   );
 }

@@ -128,7 +128,8 @@ describe('the native programs', () => {
     const place = await workplace(root);
     const program = path.join(place.folder, 'bootstrap');
     const host = await place.host({}, ['env', `BABELHOST_BOOTSTRAP=${program}`]);
-    const missing = (name: string) => ({ kind: 'runtimeMissing', data: { program: name, mend: 'make -C native' } });
+    const mend = `make -C ${path.resolve(import.meta.dirname, '../../../native')}`;
+    const missing = (name: string) => ({ kind: 'runtimeMissing', data: { program: name, mend } });
     await expect(hello(host)).rejects.toMatchObject(missing('bootstrap'));
     await copyFile(bootstrapPath(), program);
     await expect(hello(host)).rejects.toMatchObject(missing('init'));
