@@ -338,6 +338,15 @@ export class TestHost {
     };
   }
 
+  /** Asks for containers and disposes of the host in the same turn: how each boot ended. */
+  async disposeWhileBooting(number: number): Promise<string[]> {
+    const options = {
+      rootfs: this.#place.rootfs,
+      process: { args: ['sleep', '1000'], env: { PATH: '/bin' }, cwd: '/', user: '' },
+    };
+    return (await this.call('disposeWhileBooting', { options, number })) as string[];
+  }
+
   /** Ends the host in its own way. */
   async end(): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
