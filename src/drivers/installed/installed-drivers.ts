@@ -2,7 +2,7 @@
 // as an annotation: one rename of the index installs, updates or removes.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { BabelhostError } from '../../base/errors.ts';
+import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import {
   formatReference,
   parseReference,
@@ -247,10 +247,18 @@ export class InstalledDrivers {
     return { stamp, checkedAt: performance.now(), byLanguage };
   }
 
-  /** Changes when the index does: it is only ever replaced by rename, so its inode changes with it. */
+  /**
+   * Changes when the index does: it is only ever replaced by rename, so its inode changes with it. Empty where there is no
+   * index: the store says what is wrong with that when it is read.
+   */
   async #stamp(): Promise<string> {
-    const { ino, mtimeNs, size } = await stat(path.join(this.#root, 'index.json'), { bigint: true });
-    return `${ino} ${mtimeNs} ${size}`;
+    try {
+      const { ino, mtimeNs, size } = await stat(path.join(this.#root, 'index.json'), { bigint: true });
+      return `${ino} ${mtimeNs} ${size}`;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return '';
+      throw error;
+    }
   }
 }
 
