@@ -8,6 +8,7 @@ import path from 'node:path';
 import { InstanceBudget } from '../src/drivers/pool/budget.ts';
 import { defaultDriverLimits } from '../src/drivers/limits.ts';
 import { Pool } from '../src/drivers/pool/pool.ts';
+import { waitingFromNow } from '../src/drivers/request.ts';
 import { silentLogger } from '../src/base/log.ts';
 import { driverProcess, echoProgram } from '../test/support/driver-process.ts';
 import { fileOfSize } from './corpus.ts';
@@ -138,11 +139,11 @@ async function measureItself(): Promise<Figure[]> {
     boot: () => Promise.resolve(driverProcess(echoProgram)),
   });
   const source = { backedUp: false };
-  const { timeoutMs } = defaultDriverLimits;
+  const { timeoutMs, queueTimeoutMs } = defaultDriverLimits;
   const ask = async (number: number): Promise<unknown> => {
     const answer = await pool.request({
       line: line(number),
-      timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+      timing: waitingFromNow({ timeoutMs, queueTimeoutMs }),
       client: source,
       priority: 'interactive',
     });

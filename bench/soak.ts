@@ -20,14 +20,17 @@ const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.se
 if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error('--minutes and --seed take numbers');
 
 const timeoutMs = 5000;
-/** An answer must come within the time of the request, the grace of its driver, and what a loaded machine adds. */
-const patienceMs = timeoutMs + 20_000;
-const lateMs = timeoutMs + 3000;
+/** The longest that a request may take: it waits and is parsed, and both again where its driver died. */
+const longestMs = 4 * timeoutMs;
+/** An answer must come within that time, the grace of its driver, and what a loaded machine adds. */
+const patienceMs = longestMs + 20_000;
+const lateMs = longestMs + 3000;
 
 const folder = await mkdtemp(path.join(tmpdir(), 'babelhost-soak-'));
 const host = await SoakedHost.start(folder, {
   options: [
-    ...['--max-instances', '4', '--timeout', `${timeoutMs}`, '--queue-length', '400', '--quarantine', '5s'],
+    ...['--max-instances', '4', '--timeout', `${timeoutMs}`, '--queue-timeout', `${timeoutMs}`],
+    ...['--queue-length', '400', '--quarantine', '5s'],
     ...['--retire-requests', '2000', '--retire-memory', '256M'],
   ],
   // Enough to see a slope by, and not more for a week than for a day.

@@ -63,8 +63,8 @@ export class Traffic {
   /** Has the host do a little of everything that it does without faults. */
   async warmUp(): Promise<void> {
     const client = await SoakClient.open(this.#options.host.socket, { sent: 0, doubled: 0 });
-    const ask = () =>
-      client.request('parse', { content: this.#source(), language: 'soak', timeoutMs: 60_000 }, 120_000);
+    const times = { timeoutMs: 60_000, queueTimeoutMs: 60_000 };
+    const ask = () => client.request('parse', { content: this.#source(), language: 'soak', ...times }, 120_000);
     await Promise.all(Array.from({ length: 2000 }, ask));
     client.socket.destroy();
   }

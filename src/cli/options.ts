@@ -45,7 +45,8 @@ export const limits: Readonly<Record<keyof LimitOptions, Option>> = {
   responseBytes: size('--max-response-bytes', 'largest answer of a driver'),
   responseDepth: count('--max-response-depth', 'deepest tree'),
   messageBytes: size('--max-message-bytes', 'largest message from a client'),
-  timeoutMs: time('--timeout', 'longest that a file may take'),
+  timeoutMs: time('--timeout', 'longest that a driver may take for a file'),
+  queueTimeoutMs: time('--queue-timeout', 'longest that a file may wait for a driver'),
   bootMs: time('--boot-timeout', 'longest that a driver may take to start'),
   graceMs: time('--grace', 'how long a driver may go on with a request that was given up'),
   drainMs: time('--drain', 'how long requests in flight may go on when the host ends'),
@@ -119,7 +120,7 @@ export function declareGlobalOptions(program: Command): void {
 }
 
 /** Options that have an effect with --connect. */
-const withConnect = new Set(['connect', 'logLevel', 'json', 'timeout']);
+const withConnect = new Set(['connect', 'logLevel', 'json', 'timeout', 'queueTimeout']);
 
 /**
  * Reads them from the program once it has parsed its arguments.

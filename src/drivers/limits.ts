@@ -21,6 +21,7 @@ export const defaultDriverLimits: DriverLimits = {
   // Deeper than any parser recurses; a scanner needs a byte for each level.
   responseDepth: 1_000_000,
   timeoutMs: 30_000,
+  queueTimeoutMs: 10 * minute,
   queueLength: 10_000,
   graceMs: 1000,
   bootMs: 20_000,

@@ -114,7 +114,7 @@ describe('a driver that does not read', () => {
     const startedAt = performance.now();
     // 720 MB in the full round, of which a client may have 256 with the host at once.
     const requests = Array.from({ length: stormOf(14, 24) }, (_, index) =>
-      asking.request('parse', { content: large(index), language: 'deaf', timeoutMs: 1000 }).then(
+      asking.request('parse', { content: large(index), language: 'deaf', timeoutMs: 1000, queueTimeoutMs: 1000 }).then(
         () => 'answered',
         (error: unknown) => (error as { kind?: string }).kind,
       ),
@@ -136,7 +136,7 @@ describe('a driver that does not read', () => {
     const asking = await client();
     const before = await residentBytes();
     const requests = Array.from({ length: 100 }, () =>
-      asking.request('parse', { uri: uriOf(file), language: 'deaf', timeoutMs: 4000 }).then(
+      asking.request('parse', { uri: uriOf(file), language: 'deaf', timeoutMs: 4000, queueTimeoutMs: 4000 }).then(
         () => 'answered',
         (error: unknown) => (error as { kind?: string }).kind,
       ),

@@ -99,11 +99,11 @@ function formatOf({ global, output }: Context, { format }: Options, single: bool
 async function parseOne(context: Context, place: Place, options: Options): Promise<ExitStatus> {
   const { signal, output, global } = context;
   const { language, mode, filename, encoding, depth, strict } = options;
-  const { contentBytes, timeoutMs } = global.limits;
+  const { contentBytes, timeoutMs, queueTimeoutMs } = global.limits;
   const source =
     'uri' in place ? { uri: place.uri, encoding } : await readSource(encoding ?? 'utf8', contentBytes, signal);
   const { client } = await context.session();
-  const params = { ...source, language, mode, filename, timeoutMs };
+  const params = { ...source, language, mode, filename, timeoutMs, queueTimeoutMs };
   const result = await client.request('parse', params, { signal });
   const format = formatOf(context, options, true) === 'tree' ? 'tree' : 'json';
   writeOne({ uri: 'uri' in place ? place.uri : (filename ?? '-'), ...result }, format, output, depth);
@@ -114,6 +114,7 @@ async function parseOne(context: Context, place: Place, options: Options): Promi
 async function parseMany(context: Context, places: readonly Place[], options: Options): Promise<ExitStatus> {
   const { signal, output, global } = context;
   const { language, mode } = options;
+  const { timeoutMs, queueTimeoutMs } = global.limits;
   const format = formatOf(context, options, false);
   const session = await context.session();
   const writer = resultWriter(format, output, options.depth);
@@ -151,7 +152,7 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
       progress.next();
       const summary = await session.client.request(
         'parse/files',
-        { ...request, language, mode, timeoutMs: global.limits.timeoutMs },
+        { ...request, language, mode, timeoutMs, queueTimeoutMs },
         {
           signal,
           onPartialResult: take,

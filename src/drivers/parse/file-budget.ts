@@ -1,7 +1,7 @@
 // How much of files the requests of one client may hold in memory. A request that names a file has a hundred bytes, and the
 // host holds all of the file, as text and in JSON, until a driver has answered. A thousand such requests would take all
 // memory there is, so large files wait until others of the same client are done with.
-import { CancelledError, timeoutError, type RequestTiming } from '../request.ts';
+import { CancelledError, queueTimeout, type RequestTiming } from '../request.ts';
 
 /** What the requests of a client may hold of files, in bytes; a larger file is let in where it is the only one. */
 export const fileBudgetBytes = 256 * 1024 * 1024;
@@ -52,7 +52,7 @@ export class FileBudget {
   }
 
   /** Waits for room and takes it. @throws BabelhostError `timeout`; CancelledError */
-  async take(bytes: number, { deadline, timeoutMs }: RequestTiming, signal: AbortSignal | undefined): Promise<void> {
+  async take(bytes: number, timing: RequestTiming, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted === true) throw new CancelledError();
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const waiting: Waiting = {
@@ -72,9 +72,9 @@ export class FileBudget {
     };
     const late = setTimeout(
       () => {
-        leave(timeoutError(timeoutMs, 'waiting for other files'));
+        leave(queueTimeout(timing, 'waiting for other files'));
       },
-      Math.max(deadline - performance.now(), 0),
+      Math.max(timing.queueDeadline - performance.now(), 0),
     );
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#waiting.add(waiting);

@@ -21,6 +21,7 @@ export interface FilesRequest {
   readonly language?: string;
   readonly mode?: Mode;
   readonly timeoutMs?: number;
+  readonly queueTimeoutMs?: number;
   readonly client: ClientQueue;
   /** What the log calls the request. */
   readonly id?: string;
@@ -154,10 +155,10 @@ async function parseOne(
   request: FilesRequest,
   signal: AbortSignal | undefined,
 ): Promise<FileOutcome> {
-  const { language, mode, timeoutMs, client, id, span } = request;
+  const { language, mode, timeoutMs, queueTimeoutMs, client, id, span } = request;
+  const asked = { source: { uri }, language, mode, timeoutMs, queueTimeoutMs };
   try {
-    const asked = { source: { uri }, client, priority: 'batch', language, mode, timeoutMs, id, span } as const;
-    const answer = await parser.parse(asked, signal);
+    const answer = await parser.parse({ ...asked, client, priority: 'batch', id, span }, signal);
     return { uri, answer };
   } catch (error) {
     if (error instanceof BabelhostError && error.kind !== 'shuttingDown') return { uri, error };

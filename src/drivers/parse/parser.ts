@@ -13,7 +13,7 @@ import {
 } from '../process/native-protocol.ts';
 import type { ParseObserver, TraceSpan } from '../observer.ts';
 import type { Pools } from '../pool/pools.ts';
-import type { RequestTiming } from '../request.ts';
+import { waitingFromNow, type RequestTiming } from '../request.ts';
 import type { Priority, ClientQueue } from '../pool/request-queue.ts';
 import { LargeSources } from './large-sources.ts';
 import { SharedRequests } from './shared-requests.ts';
@@ -28,6 +28,7 @@ export interface ParseRequest {
   readonly filename?: string | undefined;
   readonly mode?: Mode | undefined;
   readonly timeoutMs?: number | undefined;
+  readonly queueTimeoutMs?: number | undefined;
   readonly client: ClientQueue;
   readonly priority: Priority;
   /** What the log calls the request. */
@@ -74,8 +75,8 @@ export class Parser {
    */
   async parse(request: ParseRequest, signal?: AbortSignal): Promise<ParseAnswer> {
     const startedAt = performance.now();
-    const timeoutMs = request.timeoutMs ?? this.#limits.timeoutMs;
-    const timing = { deadline: startedAt + timeoutMs, timeoutMs };
+    const { timeoutMs = this.#limits.timeoutMs, queueTimeoutMs = this.#limits.queueTimeoutMs } = request;
+    const timing = waitingFromNow({ timeoutMs, queueTimeoutMs });
     const { mode = 'native' } = request;
     let driver: Driver | undefined;
     let parsed: ParseAnswer | undefined;
@@ -164,7 +165,7 @@ export class Parser {
     const pool = this.#pools.of(driver);
     const asked = { of: `${driver.digest} ${priority}`, line };
     return this.#shared.run(asked, { client, timing, signal }, (given) =>
-      pool.request({ line, timing, client, priority, signal: given, id, span }),
+      pool.request({ ...given, line, client, priority, id, span }),
     );
   }
 

@@ -69,7 +69,7 @@ export class CrashTracker {
     if (isBabelhostError(error, 'driverCrashed', 'driverProtocol')) {
       return instance.endedByHost ? undefined : this.#crashed(instance, line, error);
     }
-    // A short time may be the client's own choice, or what was left after waiting: neither is the source's fault.
+    // A short time may be the client's own choice, which is not the source's fault.
     const tookLong = isBabelhostError(error, 'timeout') && ms >= fullTime * this.#timeoutMs;
     if (tookLong || isBabelhostError(error, 'responseTooLarge')) this.#count(line);
     return undefined;

@@ -15,8 +15,10 @@ export interface PoolLimits extends AnswerLimits, ScalingOptions {
   readonly graceMs: number;
   /** How long an instance may take to boot, in milliseconds. */
   readonly bootMs: number;
-  /** How long a request may take that names no time of its own, in milliseconds. */
+  /** How long a driver may take to parse for a request that names no time of its own, in milliseconds. */
   readonly timeoutMs: number;
+  /** How long a request may wait for a driver where it names no time of its own, in milliseconds. */
+  readonly queueTimeoutMs: number;
   /** After how long without requests all instances go, in milliseconds; 0 for never. */
   readonly idleMs: number;
   /** An instance is replaced after this many requests; 0 for never. */
@@ -36,6 +38,9 @@ export interface PoolOptions extends DriverTraits {
   readonly boot: (signal: AbortSignal) => Promise<DriverProcess>;
 }
 
+/** What a request is at. */
+export type Phase = 'waiting' | 'parsing';
+
 export interface PoolRequest {
   /** As encodeRequest makes it. */
   readonly line: Buffer;
@@ -43,6 +48,8 @@ export interface PoolRequest {
   readonly client: ClientQueue;
   readonly priority: Priority;
   readonly signal?: AbortSignal | undefined;
+  /** Called when a driver has come to it, and when it waits again because that one died. */
+  readonly onPhase?: ((phase: Phase) => void) | undefined;
   /** What the log calls it. */
   readonly id?: string | undefined;
   readonly span?: TraceSpan | undefined;

@@ -8,7 +8,7 @@ import type { NativeAnswer } from '../process/native-protocol.ts';
 import type { PoolOptions, PoolRequest } from './options.ts';
 import { DisplacedError, interactiveMs, pipelinedUntil } from '../process/pipelining.ts';
 import { RequestQueue, type Priority, type ClientQueue } from './request-queue.ts';
-import { CancelledError, timeoutError } from '../request.ts';
+import { CancelledError, queueTimeout, waitingFromNow } from '../request.ts';
 
 /** A request in the queue: run on an instance, or refused. */
 interface Waiting {
@@ -108,6 +108,7 @@ export class Pool {
    * no instance could be started; CancelledError
    */
   async request(request: PoolRequest): Promise<NativeAnswer> {
+    const startedAt = performance.now();
     this.#inFlight += 1;
     this.#fleet.touch();
     if (request.priority === 'interactive') this.#interactiveAt = performance.now();
@@ -122,10 +123,9 @@ export class Pool {
           { request: request.id, language: this.language, kind: error.kind },
           'trying a request once more elsewhere',
         );
-        answer = await this.#submit(request);
+        answer = await this.#submit({ ...request, timing: waitingFromNow(request.timing) });
       }
-      const { deadline, timeoutMs } = request.timing;
-      this.#latencies[this.#success % latenciesKept] = performance.now() - (deadline - timeoutMs);
+      this.#latencies[this.#success % latenciesKept] = performance.now() - startedAt;
       this.#success += 1;
       return answer;
     } catch (error) {
@@ -202,6 +202,7 @@ export class Pool {
   #wait(request: PoolRequest, behindUntil = pipelinedUntil(request)): Promise<NativeAnswer> {
     const { timing, signal, client, priority } = request;
     const span = request.span?.child('queue');
+    request.onPhase?.('waiting');
     const { promise, resolve, reject } = Promise.withResolvers<NativeAnswer>();
     const leave = (): void => {
       clearTimeout(timer);
@@ -229,9 +230,9 @@ export class Pool {
     };
     const timer = setTimeout(
       () => {
-        waiting.refuse(timeoutError(timing.timeoutMs, 'waiting for an instance'));
+        waiting.refuse(queueTimeout(timing, 'waiting for an instance'));
       },
-      Math.max(timing.deadline - performance.now(), 0),
+      Math.max(timing.queueDeadline - performance.now(), 0),
     );
     signal?.addEventListener('abort', abort, { once: true });
     this.#queue.add(waiting)?.refuse(this.#overloaded());
@@ -247,6 +248,7 @@ export class Pool {
     let startedAt = performance.now();
     const onBegun = (): void => {
       startedAt = performance.now();
+      request.onPhase?.('parsing');
     };
     const span = request.span?.child('instance', { 'babelhost.instance': instance.id, 'babelhost.image': this.digest });
     try {

@@ -7,7 +7,7 @@ import type { ContainerExit } from '../../container/index.ts';
 import { driverCrashed, type DriverProcess } from './driver-process.ts';
 import { AnswerReader, unsolicitedError, withId, type AnswerLimits, type NativeAnswer } from './native-protocol.ts';
 import { PipelinedRequest } from './pipelining.ts';
-import { CancelledError, timeoutError } from '../request.ts';
+import { CancelledError, parseTimeout } from '../request.ts';
 import { StandardErrorLog } from './standard-error.ts';
 import { WrittenRequest, type InstanceRequest } from './written-request.ts';
 
@@ -56,7 +56,7 @@ export class Instance {
   /** What the driver is at, and what was written behind that. */
   #first: WrittenRequest | undefined;
   #behind: PipelinedRequest | undefined;
-  #deadlineTimer: NodeJS.Timeout | undefined;
+  #timeoutTimer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #requests = 0;
   #answered = 0;
@@ -149,7 +149,7 @@ export class Instance {
 
   /**
    * Writes a request and waits for its answer. Only an idle instance takes one, or one that has room behind another.
-   * Aborting and the deadline reject at once; the driver then has the grace time to finish.
+   * Aborting it rejects at once, and so does the end of its time, which begins when the driver comes to it; the driver then has the grace time to finish.
    * @throws BabelhostError `timeout`, `driverCrashed`, `driverProtocol`, `responseTooLarge`; CancelledError; DisplacedError
    * for one that was written behind another
    */
@@ -191,13 +191,9 @@ export class Instance {
       return;
     }
     this.#state = 'busy';
-    const { deadline, timeoutMs } = request.timing;
-    this.#deadlineTimer = setTimeout(
-      () => {
-        this.#giveUp(request, timeoutError(timeoutMs, 'being parsed'));
-      },
-      Math.max(deadline - performance.now(), 0),
-    );
+    this.#timeoutTimer = setTimeout(() => {
+      this.#giveUp(request, parseTimeout(request.timing));
+    }, request.timing.timeoutMs);
     request.onBegun?.();
   }
 
@@ -288,7 +284,7 @@ export class Instance {
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#timeoutTimer);
     clearTimeout(this.#graceTimer);
   }
 }

@@ -31,8 +31,8 @@ interface Pipelinable {
 
 /** Until when a request may be written behind another, in milliseconds of performance.now(); -Infinity for never. */
 export function pipelinedUntil({ line, timing, priority }: Pipelinable): number {
-  // Where it is displaced, there must be time left to send it to another instance.
-  return priority === 'batch' && line.length <= longestLine ? timing.deadline - 2 * displacedAfterMs : -Infinity;
+  // Where it is displaced, there must be time left to wait for another instance.
+  return priority === 'batch' && line.length <= longestLine ? timing.queueDeadline - 2 * displacedAfterMs : -Infinity;
 }
 
 /** A request behind another, until the driver comes to it or it is displaced. */

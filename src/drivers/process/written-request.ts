@@ -1,5 +1,5 @@
 // A request that was written to a driver, until it is settled: by the answer, by a failure, or because the client has
-// cancelled it or its deadline has passed.
+// cancelled it or its time is over.
 import type { AnswerReader, NativeAnswer } from './native-protocol.ts';
 import type { RequestTiming } from '../request.ts';
 

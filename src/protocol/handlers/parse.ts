@@ -10,16 +10,16 @@ import type { Handlers, Sent } from './handler.ts';
 
 export const parseHandlers: Handlers<keyof typeof parseMethods> = {
   parse: async (params, { client, id, span, signal }, { parser }) => {
-    const { content, uri = '', encoding, language, filename, mode, timeoutMs } = params;
+    const { content, uri = '', encoding, language, filename, mode, timeoutMs, queueTimeoutMs } = params;
     const source = content === undefined ? { uri } : { content };
-    const request = { source, client, priority: 'interactive', id, span } as const;
-    return parseResult(await parser.parse({ ...request, encoding, language, filename, mode, timeoutMs }, signal));
+    const asked = { source, encoding, language, filename, mode, timeoutMs, queueTimeoutMs };
+    return parseResult(await parser.parse({ ...asked, client, priority: 'interactive', id, span }, signal));
   },
 
   'parse/files': async (params, context, { parser, drivers, limits }) => {
     const { client, id, span, signal, progress, sendPartialResult } = context;
     progress.begin('Parsing');
-    const { root, include, exclude, uris = [], language, mode, timeoutMs } = params;
+    const { root, include, exclude, uris = [], language, mode, timeoutMs, queueTimeoutMs } = params;
     return await parseFiles(
       parser,
       drivers,
@@ -27,7 +27,7 @@ export const parseHandlers: Handlers<keyof typeof parseMethods> = {
         from: root === undefined ? { uris } : { root, ...given({ include, exclude }) },
         client,
         id,
-        ...given({ span, language, mode, timeoutMs }),
+        ...given({ span, language, mode, timeoutMs, queueTimeoutMs }),
       },
       {
         // For each instance: the file that it parses, the next one in the queue, and two that are being read meanwhile.

@@ -42,6 +42,15 @@ const errorValue = () =>
 export const fileResult = () =>
   z.union([parseResult().extend({ uri: z.string() }), z.object({ uri: z.string(), error: errorValue() })]);
 
+/** The limits of a request, of `parse/files` for each file. */
+const times = () => {
+  const milliseconds = z.int().positive().max(86_400_000).optional();
+  return {
+    timeoutMs: milliseconds.describe('How long a driver may take to parse, from when it has the source.'),
+    queueTimeoutMs: milliseconds.describe('How long to wait until a driver takes the source.'),
+  };
+};
+
 const globs = () => z.array(z.string().min(1).max(4096)).max(1000);
 
 export const parseMethods = {
@@ -49,7 +58,8 @@ export const parseMethods = {
     summary: 'Parses one source and returns its tree.',
     description:
       'Give `content` or `uri`. A source with syntax errors is a result with `status: "error"`, not an RPC error. ' +
-      'Cancelling (`$/cancelRequest`) and `timeoutMs` free the client at once.',
+      'Cancelling (`$/cancelRequest`), `timeoutMs` and `queueTimeoutMs` free the client at once; `limit` in the data of a `timeout` says ' +
+      'which of the two it was.',
     params: () =>
       z
         .strictObject({
@@ -64,7 +74,7 @@ export const parseMethods = {
           language: name().optional().describe('A language or an alias; detected from filename and content else.'),
           filename: z.string().max(65536).optional().describe('Helps to detect the language and the dialect.'),
           mode: mode().optional(),
-          timeoutMs: z.int().positive().max(86_400_000).optional(),
+          ...times(),
           ...workDone(),
         })
         .refine((params) => (params.content === undefined) !== (params.uri === undefined), {
@@ -104,7 +114,7 @@ export const parseMethods = {
           uris: z.array(z.string().max(65536)).max(10_000_000).optional(),
           language: name().optional(),
           mode: mode().optional(),
-          timeoutMs: z.int().positive().max(86_400_000).optional().describe('For each file.'),
+          ...times(),
           partialResultToken: progressToken().optional(),
           ...workDone(),
         })

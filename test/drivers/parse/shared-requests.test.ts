@@ -1,24 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { CancelledError, timeoutError } from '../../../src/drivers/request.ts';
-import { SharedRequests, type Sharer } from '../../../src/drivers/parse/shared-requests.ts';
+import { CancelledError, parseTimeout, queueTimeout, waitingFromNow } from '../../../src/drivers/request.ts';
+import { SharedRequests, type Given, type Sharer } from '../../../src/drivers/parse/shared-requests.ts';
 import { BabelhostError } from '../../../src/base/errors.ts';
 
-const sharer = (more: Partial<Sharer> = {}, timeoutMs = 10_000): Sharer => ({
-  client: { backedUp: false },
-  timing: { deadline: performance.now() + timeoutMs, timeoutMs },
-  ...more,
-});
+const minute = 60_000;
+const timing = (times: { readonly timeoutMs?: number; readonly queueTimeoutMs?: number } = {}) =>
+  waitingFromNow({ timeoutMs: minute, queueTimeoutMs: minute, ...times });
+const sharer = (more: Partial<Sharer> = {}): Sharer => ({ client: { backedUp: false }, timing: timing(), ...more });
 
 const k = { of: 'driver', line: Buffer.from('one source') };
 const sameLength = { of: 'driver', line: Buffer.from('an address') };
 
 /** Work that the test ends by hand. */
 function works() {
-  const begun: { finish: (result: string) => void; fail: (error: Error) => void; signal: AbortSignal }[] = [];
-  const start = (signal: AbortSignal): Promise<string> =>
+  const begun: ({ finish: (result: string) => void; fail: (error: Error) => void } & Given)[] = [];
+  const start = (given: Given): Promise<string> =>
     new Promise((finish, fail) => {
-      begun.push({ finish, fail, signal });
-      signal.addEventListener('abort', () => {
+      begun.push({ finish, fail, ...given });
+      given.signal.addEventListener('abort', () => {
         fail(new CancelledError());
       });
     });
@@ -76,17 +76,48 @@ describe('identical requests in flight', () => {
     expect(await next).toBe('anew');
   });
 
-  it('each keep their own time: one of less leaves, one of more begins anew', async () => {
+  it.each([
+    ['timeoutMs', 'parsing'],
+    ['queueTimeoutMs', 'waiting'],
+  ] as const)('each keep their own %s: one of less leaves, one of more begins anew', async (limit, phase) => {
     const shared = new SharedRequests<string>();
     const { begun, start } = works();
     const first = shared.run(k, sharer(), start);
-    await expect(shared.run(k, sharer({}, 20), start)).rejects.toMatchObject({ kind: 'timeout' });
+    begun[0]?.onPhase(phase);
+    await expect(shared.run(k, sharer({ timing: timing({ [limit]: 20 }) }), start)).rejects.toMatchObject({
+      kind: 'timeout',
+      data: { limit, timeoutMs: 20 },
+    });
     const patient = shared.run(k, sharer(), start);
-    begun[0]?.fail(timeoutError(30, 'being parsed'));
+    const short = timing({ [limit]: 30 });
+    begun[0]?.fail(limit === 'timeoutMs' ? parseTimeout(short) : queueTimeout(short, 'waiting for an instance'));
     await expect(first).rejects.toMatchObject({ kind: 'timeout' });
     await expect.poll(() => begun.length).toBe(2);
     begun[1]?.finish('in time');
     expect(await patient).toBe('in time');
+  });
+
+  it('have each its time for a parse from when a driver has it, and again when another driver has it', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const first = shared.run(k, sharer(), start);
+    const joined = shared.run(k, sharer({ timing: timing({ timeoutMs: 200 }) }), start);
+    for (const phase of ['parsing', 'waiting', 'parsing'] as const) {
+      await sleep(150);
+      begun[0]?.onPhase(phase);
+    }
+    await sleep(150);
+    begun[0]?.finish('in time');
+    expect(await Promise.all([first, joined])).toEqual(['in time', 'in time']);
+  });
+
+  it('do not have a source parsed again that a driver has had for as long as they would give it', async () => {
+    const shared = new SharedRequests<string>();
+    const { begun, start } = works();
+    const both = [shared.run(k, sharer(), start), shared.run(k, sharer(), start)];
+    begun[0]?.fail(parseTimeout(timing()));
+    for (const each of both) await expect(each).rejects.toMatchObject({ data: { limit: 'timeoutMs' } });
+    expect(begun).toHaveLength(1);
   });
 
   it('fail together where the work fails, but not of the other’s full queue', async () => {

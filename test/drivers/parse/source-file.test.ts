@@ -18,7 +18,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const alone = new FileReservation(new FileBudget(), { deadline: Infinity, timeoutMs: 0 }, undefined);
+const alone = new FileReservation(
+  new FileBudget(),
+  { timeoutMs: 0, queueTimeoutMs: 0, queueDeadline: Infinity },
+  undefined,
+);
 
 describe('the file of a source', () => {
   it.each([0, 1, 70_000, 1024 * 1024, 1024 * 1024 + 1])('of %i bytes is read whole', async (size) => {

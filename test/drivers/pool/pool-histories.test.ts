@@ -10,6 +10,7 @@ import type { Priority } from '../../../src/drivers/pool/request-queue.ts';
 import { CancelledError } from '../../../src/drivers/request.ts';
 import { BabelhostError } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
+import { waitingFromNow } from '../../../src/drivers/request.ts';
 import { FakeDriver, type Behaviour } from '../../support/fake-driver.ts';
 
 const answers: fc.Arbitrary<Behaviour> = fc
@@ -65,7 +66,7 @@ interface Sent {
   readonly controller: AbortController;
   /** What came, each in its order: there must be one. */
   readonly outcomes: unknown[];
-  readonly deadline: number;
+  readonly sentAt: number;
   settledAt?: number;
 }
 
@@ -77,6 +78,8 @@ class History {
   readonly sent: Sent[] = [];
   /** How often each request reached a driver. */
   readonly asked = new Map<number, number>();
+  /** When it last did. */
+  readonly #askedAt = new Map<number, number>();
   readonly #drivers = new Set<FakeDriver>();
   readonly #limits: PoolLimits;
   readonly #pipelining: boolean;
@@ -91,6 +94,7 @@ class History {
       queueLength: 10_000,
       graceMs: 1000,
       timeoutMs: 20_000,
+      queueTimeoutMs: 20_000,
       quarantineMs: 0,
       idleMs: 0,
       retireRequests: 7,
@@ -113,6 +117,7 @@ class History {
     if (this.bootsFail) throw new BabelhostError('containerFailed', 'No container today.');
     const driver = new FakeDriver(({ id }) => {
       this.asked.set(id, (this.asked.get(id) ?? 0) + 1);
+      this.#askedAt.set(id, performance.now());
     });
     this.#drivers.add(driver);
     this.mostAtOnce = Math.max(this.mostAtOnce, this.alive.length);
@@ -126,8 +131,7 @@ class History {
   send(behaviour: Behaviour, client = 0, priority: Priority = 'interactive', timeoutMs = this.#limits.timeoutMs): Sent {
     const id = this.sent.length;
     const controller = new AbortController();
-    const deadline = performance.now() + timeoutMs;
-    const sent: Sent = { id, behaviour, client, controller, outcomes: [], deadline };
+    const sent: Sent = { id, behaviour, client, controller, outcomes: [], sentAt: performance.now() };
     const settle = (outcome: unknown): void => {
       sent.outcomes.push(outcome);
       sent.settledAt = performance.now();
@@ -137,7 +141,7 @@ class History {
     this.pool
       .request({
         line: Buffer.from(`${JSON.stringify({ content })}\n`),
-        timing: { deadline, timeoutMs },
+        timing: waitingFromNow({ timeoutMs, queueTimeoutMs: this.#limits.queueTimeoutMs }),
         client: this.clients[client] ?? { backedUp: false },
         priority,
         signal: controller.signal,
@@ -196,9 +200,14 @@ class History {
 
   /** Each request has had one outcome: its own answer, or a reason that there can be. */
   check(): void {
-    for (const { id, behaviour, outcomes, controller, deadline, settledAt = Infinity } of this.sent) {
+    const { timeoutMs, queueTimeoutMs } = this.#limits;
+    for (const { id, behaviour, outcomes, controller, sentAt, settledAt = Infinity } of this.sent) {
       expect(outcomes).toHaveLength(1);
-      expect(settledAt).toBeLessThanOrEqual(deadline + 1);
+      // It waits anew where its driver died: at the end of its time, or before it came to the request.
+      const askedAt = this.#askedAt.get(id);
+      const begunBy = askedAt === undefined ? sentAt + queueTimeoutMs : askedAt + timeoutMs;
+      const latest = begunBy + queueTimeoutMs;
+      expect(settledAt).toBeLessThanOrEqual(latest + 1);
       const [outcome] = outcomes;
       if (outcome instanceof CancelledError) expect(controller.signal.aborted).toBe(true);
       else if (outcome instanceof BabelhostError) {
@@ -296,7 +305,7 @@ describe('where no driver fails, a pool', () => {
   it('answers every request in the time that the work takes, each with its own answer', async () => {
     await fc.assert(
       fc.asyncProperty(shapes, fc.array(peaceful, { maxLength: 40 }), async (shape, steps) => {
-        await history({ ...shape, timeoutMs: 300_000 }, async (pool) => {
+        await history({ ...shape, queueTimeoutMs: 300_000 }, async (pool) => {
           for (const step of steps) await pool.do(step);
           // At most 40 * 12 requests of 400 ms, and starts of 50 ms after every seventh.
           await pool.pass(480 * 400 + 70 * 1000);
@@ -316,7 +325,7 @@ describe('where no driver fails, a pool', () => {
     });
     await fc.assert(
       fc.asyncProperty(shapes, steps, async (shape, before) => {
-        await history({ ...shape, timeoutMs: 1_000_000 }, async (pool) => {
+        await history({ ...shape, queueTimeoutMs: 1_000_000 }, async (pool) => {
           for (const step of before) await pool.do(step);
           await pool.pass(480 * 400);
           const mine = pool.send({ does: 'answer', afterMs: 10 }, 2);
@@ -362,7 +371,7 @@ describe('where no driver fails, a pool', () => {
   it('without any request shrinks to nothing where it is not warm', async () => {
     await fc.assert(
       fc.asyncProperty(shapes, fc.array(peaceful, { maxLength: 20 }), async (shape, steps) => {
-        await history({ ...shape, idleMs: 60_000, timeoutMs: 300_000 }, async (pool) => {
+        await history({ ...shape, idleMs: 60_000, queueTimeoutMs: 300_000 }, async (pool) => {
           for (const step of steps) await pool.do(step);
           await pool.pass(480 * 400 + 70 * 1000 + 60_000 + 10_000);
           expect(pool.alive).toEqual([]);

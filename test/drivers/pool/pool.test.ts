@@ -5,6 +5,7 @@ import { defaultDriverLimits } from '../../../src/drivers/limits.ts';
 import type { PoolLimits, PoolOptions } from '../../../src/drivers/pool/options.ts';
 import { Pool } from '../../../src/drivers/pool/pool.ts';
 import type { Priority } from '../../../src/drivers/pool/request-queue.ts';
+import { waitingFromNow } from '../../../src/drivers/request.ts';
 import { BabelhostError } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { driverProcess, echoProgram } from '../../support/driver-process.ts';
@@ -36,7 +37,7 @@ function poolOf(program: string, changed: Partial<PoolLimits> = {}, options: Par
 const ask = async (
   pool: Pool,
   content: string,
-  timeoutMs = 20_000,
+  times: { readonly timeoutMs?: number; readonly queueTimeoutMs?: number } = {},
   signal?: AbortSignal,
   client = source,
   priority: Priority = 'interactive',
@@ -44,7 +45,7 @@ const ask = async (
   const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
   const answer = await pool.request({
     line,
-    timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+    timing: waitingFromNow({ timeoutMs: 20_000, queueTimeoutMs: 20_000, ...times }),
     client: client,
     priority,
     ...(signal !== undefined && { signal }),
@@ -82,7 +83,7 @@ describe('a pool', () => {
     });
     const pool = poolOf(echoProgram, { queueLength: 2000 });
     const { signal } = new AbortController();
-    const answers = contents(2000).map((content) => ask(pool, content, 20_000, signal));
+    const answers = contents(2000).map((content) => ask(pool, content, {}, signal));
     expect(getEventListeners(signal, 'abort')).toHaveLength(2000);
     await Promise.all(answers);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
@@ -259,7 +260,7 @@ describe('a pool', () => {
       `eachLine(({ content }) => { if (content === 'hang') for (;;); answer({ status: 'ok', ast: content }); });`,
       { maximumInstances: 1, graceMs: 100 },
     );
-    const hanging = ask(pool, 'hang', 500);
+    const hanging = ask(pool, 'hang', { timeoutMs: 500 });
     const waiting = contents(5).map((content) => ask(pool, content));
     await expect(hanging).rejects.toMatchObject({ kind: 'timeout' });
     expect(await Promise.all(waiting)).toEqual(contents(5));
@@ -271,11 +272,15 @@ describe('a pool', () => {
     });
     const first = ask(pool, 'first');
     const controller = new AbortController();
-    const cancelled = ask(pool, 'cancelled', 20_000, controller.signal);
-    const late = ask(pool, 'late', 20);
+    const cancelled = ask(pool, 'cancelled', {}, controller.signal);
+    const late = ask(pool, 'late', { queueTimeoutMs: 20 });
     controller.abort();
     await expect(cancelled).rejects.toMatchObject({ name: 'CancelledError' });
-    await expect(late).rejects.toMatchObject({ kind: 'timeout', data: { phase: 'waiting for an instance' } });
+    await expect(late).rejects.toMatchObject({
+      kind: 'timeout',
+      message: expect.stringContaining('--queue-timeout') as string,
+      data: { limit: 'queueTimeoutMs', timeoutMs: 20, phase: 'waiting for an instance' },
+    });
     expect(await first).toBe(1);
     expect(pool.counts.waiting).toBe(0);
   });
@@ -284,7 +289,7 @@ describe('a pool', () => {
     const pool = poolOf(echoProgram, { maximumInstances: 1 });
     await ask(pool, 'first');
     const client = { backedUp: true };
-    const held = Promise.all(contents(5).map((content) => ask(pool, content, 20_000, undefined, client)));
+    const held = Promise.all(contents(5).map((content) => ask(pool, content, {}, undefined, client)));
     expect(await ask(pool, 'mine')).toEqual({ content: 'mine' });
     expect(pool.counts.waiting).toBe(5);
     client.backedUp = false;
@@ -292,17 +297,40 @@ describe('a pool', () => {
     expect(await held).toHaveLength(5);
   });
 
-  it('does not hold against a source that it had to wait', async () => {
-    const pool = poolOf(`eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 350));`, {
-      maximumInstances: 1,
-      timeoutMs: 500,
-    });
-    for (let round = 0; round < 3; round += 1) {
-      const first = ask(pool, 'first', 20_000);
-      await expect(ask(pool, 'second', 500)).rejects.toMatchObject({ kind: 'timeout' });
-      await first;
+  it('gives each request its time from when the driver has it, however long it waited', async () => {
+    const slow = `eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 40));`;
+    const pool = poolOf(slow, { maximumInstances: 1 });
+    await ask(pool, 'warm');
+    const startedAt = performance.now();
+    const answers = await Promise.all(contents(40).map((content) => ask(pool, content, { timeoutMs: 1000 })));
+    expect(answers).toEqual(contents(40));
+    // The last has waited for longer than it may be parsed.
+    expect(performance.now() - startedAt).toBeGreaterThan(1500);
+  });
+
+  it('fails those that waited for too long, and names the limit, whatever time they have to be parsed', async () => {
+    const slow = `eachLine(({ content }) => setTimeout(() => answer({ status: 'ok', ast: content }), 400));`;
+    const pool = poolOf(slow, { maximumInstances: 1 });
+    await ask(pool, 'warm');
+    const settled = await Promise.allSettled(contents(5).map((content) => ask(pool, content, { queueTimeoutMs: 100 })));
+    expect(settled[0]).toEqual({ status: 'fulfilled', value: 'content 0' });
+    for (const each of settled.slice(1)) {
+      expect(each).toMatchObject({
+        status: 'rejected',
+        reason: { kind: 'timeout', data: { limit: 'queueTimeoutMs' } },
+      });
     }
-    expect(await ask(pool, 'second', 20_000)).toBe('second');
+    // It is not held against them.
+    expect(await ask(pool, 'content 4')).toBe('content 4');
+  });
+
+  it('lets a request whose driver died wait anew', async () => {
+    const pool = poolOf(
+      `eachLine(({ content }) => setTimeout(() => content === 'die' ? process.exit(9) : answer({ status: 'ok', ast: content }), 600));`,
+      { maximumInstances: 1 },
+    );
+    await ask(pool, 'warm');
+    await expect(ask(pool, 'die', { queueTimeoutMs: 500 })).rejects.toMatchObject({ kind: 'driverCrashed' });
   });
 
   it('tells those that wait at once when every start of the driver ends in death', async () => {
@@ -409,8 +437,8 @@ const counting = (what = ''): string => `
 const pipelined = { requestIds: true, pipelining: true } satisfies Partial<PoolOptions>;
 
 describe('a pool of a driver that takes a request before it has answered the last', () => {
-  const askAll = async (pool: Pool, asked: readonly string[], priority: Priority, timeoutMs = 20_000) =>
-    (await Promise.all(asked.map((content) => ask(pool, content, timeoutMs, undefined, source, priority)))) as {
+  const askAll = async (pool: Pool, asked: readonly string[], priority: Priority, times = {}) =>
+    (await Promise.all(asked.map((content) => ask(pool, content, times, undefined, source, priority)))) as {
       content: string;
       had: number;
     }[];
@@ -426,15 +454,15 @@ describe('a pool of a driver that takes a request before it has answered the las
   });
 
   it.each([
-    ['interactive ones', 'interactive', 20_000, ''],
-    ['long ones', 'batch', 20_000, 'x'.repeat(65_536)],
-    ['those that have little time', 'batch', 150, ''],
-  ] as const)('writes none behind another of %s', async (_what, priority, timeoutMs, more) => {
+    ['interactive ones', 'interactive', {}, ''],
+    ['long ones', 'batch', {}, 'x'.repeat(65_536)],
+    ['those that have little time', 'batch', { queueTimeoutMs: 150 }, ''],
+  ] as const)('writes none behind another of %s', async (_what, priority, times, more) => {
     const pool = poolOf(counting(), { maximumInstances: 1, responseBytes: 1 << 24 }, pipelined);
     await ask(pool, 'warm');
     await expect.poll(() => pool.instances[0]?.state).toBe('idle');
     const asked = contents(8).map((content) => content + more);
-    for (const { had } of await askAll(pool, asked, priority, timeoutMs)) expect(had).toBe(1);
+    for (const { had } of await askAll(pool, asked, priority, times)) expect(had).toBe(1);
   });
 
   it('has no interactive request wait for two of a batch, while there are any', async () => {
@@ -454,7 +482,7 @@ describe('a pool of a driver that takes a request before it has answered the las
     const pool = poolOf(counting(`if (content.startsWith('bad')) process.exit(9)`), { maximumInstances: 2 }, pipelined);
     const asked = Array.from({ length: 60 }, (_, index) => (index % 20 === 10 ? `bad ${index}` : `good ${index}`));
     const settled = await Promise.allSettled(
-      asked.map((content) => ask(pool, content, 20_000, undefined, source, 'batch')),
+      asked.map((content) => ask(pool, content, {}, undefined, source, 'batch')),
     );
     for (const [index, outcome] of settled.entries()) {
       if (asked[index]?.startsWith('bad') === true) {
@@ -474,10 +502,10 @@ describe('a pool of a driver that takes a request before it has answered the las
     pool.warm();
     await expect.poll(() => pool.instances.length).toBe(2);
     await askAll(pool, contents(20), 'batch');
-    const hanging = expect(ask(pool, 'hang', 3000, undefined, source, 'batch')).rejects.toMatchObject({
+    const hanging = expect(ask(pool, 'hang', { timeoutMs: 3000 }, undefined, source, 'batch')).rejects.toMatchObject({
       kind: 'timeout',
     });
-    const answers = await askAll(pool, contents(30), 'batch', 3000);
+    const answers = await askAll(pool, contents(30), 'batch');
     expect(answers.map(({ content }) => content)).toEqual(contents(30));
     await hanging;
     expect(pool.counts).toMatchObject({ success: 50, failed: 1 });

@@ -21,11 +21,14 @@ function instanceOf(program: string, options: Partial<InstanceOptions> = {}): In
   return instance;
 }
 
+/** How long an instance may be at a request; it does not count how long that waited. */
+const timing = (timeoutMs: number) => ({ timeoutMs, queueTimeoutMs: 1, queueDeadline: -Infinity });
+
 const ask = async (instance: Instance, content: string, timeoutMs = 20_000, signal?: AbortSignal): Promise<unknown> => {
   const line = Buffer.from(`${JSON.stringify({ content, encoding: 'utf8' })}\n`);
   const answer = await instance.request({
     line,
-    timing: { deadline: performance.now() + timeoutMs, timeoutMs },
+    timing: timing(timeoutMs),
     signal,
   });
   return JSON.parse(Buffer.concat(answer.ast).toString());
@@ -47,7 +50,7 @@ describe('an instance', () => {
     );
     const answer = await instance.request({
       line: Buffer.from('{}\n'),
-      timing: { deadline: performance.now() + 9000, timeoutMs: 9000 },
+      timing: timing(9000),
     });
     expect(answer.status).toBe('error');
     expect(answer.errors).toEqual([{ message: 'old' }, { message: 'new', line: 3, column: 4 }]);
@@ -136,7 +139,10 @@ describe('an instance', () => {
     );
     await ask(instance, 'warm');
     const startedAt = performance.now();
-    await expect(ask(instance, 'slow', 50)).rejects.toMatchObject({ kind: 'timeout', data: { timeoutMs: 50 } });
+    await expect(ask(instance, 'slow', 50)).rejects.toMatchObject({
+      kind: 'timeout',
+      data: { limit: 'timeoutMs', timeoutMs: 50 },
+    });
     expect(performance.now() - startedAt).toBeLessThan(250);
     expect(instance.state).toBe('draining');
     await expect.poll(() => instance.state).toBe('idle');
@@ -243,7 +249,7 @@ describe('an instance whose driver takes a request before it has answered the la
     let begun = false;
     const second = instance.request({
       line: Buffer.from('{"content":"second"}\n'),
-      timing: { deadline: performance.now() + 400, timeoutMs: 400 },
+      timing: timing(400),
       onBegun: () => {
         begun = true;
       },
