@@ -47,7 +47,7 @@ export async function readSource(
   if (encoding === 'utf8' && !isUtf8(bytes)) {
     throw new BabelhostError(
       'invalidEncoding',
-      'The source on stdin is not UTF-8; convert it, or hand its bytes to the driver as they are (--encoding base64).',
+      'The source on stdin is not UTF-8; convert it, or hand its bytes to the driver (--encoding base64), if that decodes them itself.',
       { encoding },
     );
   }

@@ -14,7 +14,9 @@ done`;
 let host: ListeningHost;
 
 beforeAll(async () => {
-  host = await listeningHost({ language: 'mirror', script }, ['--max-instances', '1', '--max-content-bytes', '1M']);
+  const manifest = `language = "mirror"\nfeatures = ["content.base64", "content.empty"]\n`;
+  const options = ['--max-instances', '1', '--max-content-bytes', '1M'];
+  host = await listeningHost({ language: 'mirror', script, manifest }, options);
 });
 
 afterAll(async () => {

@@ -39,7 +39,7 @@ const command: CommandModule<Options> = {
       .addOption(
         new Option(
           '--encoding <encoding>',
-          'base64 hands one file to the driver as bytes that need not be UTF-8',
+          'base64 hands the bytes of one file, UTF-8 or not, to a driver that decodes them itself',
         ).choices(['utf8', 'base64']),
       )
       .option('--include <glob>', 'only these files of a folder (may be given again)', collect)

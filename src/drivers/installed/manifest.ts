@@ -42,6 +42,12 @@ export const languageName = lazy(() =>
  */
 export const hintFeatures = { language: 'hint.language', filename: 'hint.filename' } as const;
 
+/**
+ * The features of a driver that reads more content than text: a source's bytes in base64, and a source of no bytes. Most of
+ * Babelfish's drivers parse the base64 itself, and some fail on what is empty.
+ */
+export const contentFeatures = { base64: 'content.base64', empty: 'content.empty' } as const;
+
 /** The feature of a driver that returns the `id` of each request with its answer. */
 export const requestIdFeature = 'request-id';
 

@@ -2,6 +2,7 @@
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { Driver, InstalledDrivers } from '../installed/installed-drivers.ts';
 import { detectLanguages } from './detection.ts';
+import { answerToEmpty, contentFor } from './driver-content.ts';
 import { FileBudget, FileReservation } from './file-budget.ts';
 import type { DriverLimits } from '../limits.ts';
 import {
@@ -17,7 +18,7 @@ import { waitingFromNow, type RequestTiming } from '../request.ts';
 import type { Priority, ClientQueue } from '../pool/request-queue.ts';
 import { LargeSources } from './large-sources.ts';
 import { SharedRequests } from './shared-requests.ts';
-import { contentTooLarge, headOfBase64, readSource, type Source } from './source-file.ts';
+import { givenSource, readSource, type Source } from './source-file.ts';
 
 export type Mode = 'native' | 'preprocessed' | 'annotated' | 'semantic';
 
@@ -93,9 +94,13 @@ export class Parser {
       let answer: NativeAnswer | undefined;
       while (answer === undefined) {
         checkMode(mode, driver);
-        const line = encodeRequest(source, found.asked, driver.manifest);
+        answer = answerToEmpty(source, driver);
+        if (answer !== undefined) break;
+        const { content, encoding } = contentFor(source, driver);
+        const line = encodeRequest({ content, encoding, filename: source.filename }, found.asked, driver.manifest);
         // A string has two bytes at most for each character.
-        reservation?.set(2 * source.content.length + line.length);
+        const bytes = typeof source.content === 'string' ? 0 : source.contentBytes;
+        reservation?.set(bytes + 2 * content.length + line.length);
         try {
           answer = await this.#ask(driver, line, request, timing, signal);
         } catch (error) {
@@ -188,21 +193,6 @@ export class Parser {
       { ...(filename !== undefined && { filename }) },
     );
   }
-}
-
-/** A source that came with its request. @throws BabelhostError `contentTooLarge`, `invalidEncoding` */
-function givenSource(
-  content: string,
-  { encoding = 'utf8', filename }: Pick<ParseRequest, 'encoding' | 'filename'>,
-  limitBytes: number,
-): Source {
-  const contentBytes = Buffer.byteLength(content, encoding);
-  if (contentBytes > limitBytes) throw contentTooLarge(contentBytes, limitBytes);
-  if (encoding === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
-    throw new BabelhostError('invalidEncoding', 'The content is not base64 (RFC 4648, section 4).', { encoding });
-  }
-  const text = encoding === 'utf8' ? content : headOfBase64(content);
-  return { content, encoding, contentBytes, filename, text };
 }
 
 function checkMode(mode: Mode, { language }: Driver): void {

@@ -1,4 +1,4 @@
-// Sources that requests name by URI: read whole, within the limits. In the place of a file there may also be a folder, a
+// Sources, as they came with their requests or are named by a URI: these are read whole, within the limits. In the place of a file there may also be a folder, a
 // device, or a FIFO that nothing writes to.
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
@@ -11,18 +11,21 @@ import { isLocal, readLocalFile } from './local-files.ts';
 import { CancelledError } from '../request.ts';
 
 export interface Source {
-  readonly content: string;
+  /** Its text, or its bytes where they were asked for, or are no text. */
+  readonly content: string | Buffer;
+  /** As what it was asked for. */
   readonly encoding: Encoding;
-  /** Decoded from base64, where that is the encoding. */
   readonly contentBytes: number;
   readonly filename: string | undefined;
-  /** The text to detect its language from: of base64, only the beginning. */
+  /** Where it was read from. */
+  readonly file?: { readonly path: string; readonly uri: string };
+  /** The text to detect its language from: of bytes, only the beginning. */
   readonly text: string;
 }
 
 /**
- * Reads the source at a URI. With the encoding `base64`, its bytes need not be UTF-8.
- * @throws BabelhostError `invalidEncoding`, and what pathOfUri and readSourceFile throw
+ * Reads the source at a URI.
+ * @throws BabelhostError what pathOfUri and readSourceFile throw
  */
 export async function readSource(
   uri: string,
@@ -32,16 +35,10 @@ export async function readSource(
 ): Promise<Source> {
   const file = pathOfUri(uri);
   const bytes = await readSourceFile(file, uri, limitBytes, reservation);
-  if (encoding === 'utf8' && !isUtf8(bytes)) {
-    throw new BabelhostError(
-      'invalidEncoding',
-      `${file} is not UTF-8; convert it, or ask with encoding "base64" to hand its bytes to the driver as they are.`,
-      { uri, encoding },
-    );
-  }
-  const content = bytes.toString(encoding);
-  const text = encoding === 'utf8' ? content : headOfBase64(content);
-  return { content, encoding, contentBytes: bytes.length, filename: filename ?? file, text };
+  const source = { encoding, contentBytes: bytes.length, filename: filename ?? file, file: { path: file, uri } };
+  if (encoding === 'base64' || !isUtf8(bytes)) return { ...source, content: bytes, text: headOf(bytes) };
+  const content = bytes.toString();
+  return { ...source, content, text: content };
 }
 
 /**
@@ -114,9 +111,33 @@ export function contentTooLarge(contentBytes: number, limitBytes: number): Babel
   );
 }
 
-/** As much of base64 content as detection looks at. */
-export function headOfBase64(content: string): string {
-  return Buffer.from(content.slice(0, 4096), 'base64').toString('latin1');
+/**
+ * A source that came with its request.
+ * @throws BabelhostError `contentTooLarge`, `invalidEncoding`
+ */
+export function givenSource(
+  content: string,
+  { encoding = 'utf8', filename }: { readonly encoding?: Encoding | undefined; readonly filename?: string | undefined },
+  limitBytes: number,
+): Source {
+  const contentBytes = Buffer.byteLength(content, encoding);
+  if (contentBytes > limitBytes) throw contentTooLarge(contentBytes, limitBytes);
+  const source = { encoding, contentBytes, filename };
+  if (encoding === 'utf8') return { ...source, content, text: content };
+  if (content.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) {
+    throw new BabelhostError(
+      'invalidEncoding',
+      'The content is not base64 with its padding (RFC 4648, section 4); encode it so, or send it as text (encoding "utf8").',
+      { encoding },
+    );
+  }
+  const bytes = Buffer.from(content, 'base64');
+  return { ...source, content: bytes, text: headOf(bytes) };
+}
+
+/** As much of a source's bytes as detection looks at. */
+function headOf(bytes: Buffer): string {
+  return bytes.toString('latin1', 0, 4096);
 }
 
 /** The path of a `file:` URI. @throws BabelhostError `notFound` */

@@ -28,7 +28,9 @@ const parseResult = () =>
       .int()
       .optional()
       .describe('How many bytes `uast` has in this message, for a client that steps over it undecoded.'),
-    uast: z.unknown().describe('The tree as the driver wrote it, or null where it made none.'),
+    uast: z
+      .unknown()
+      .describe('The tree as the driver wrote it, or null where it made none, or was not asked (an empty source).'),
   });
 
 /** An error inside a result, with the same code, kind and data that an answer of its own would have. */
@@ -57,7 +59,8 @@ export const parseMethods = {
   parse: method({
     summary: 'Parses one source and returns its tree.',
     description:
-      'Give `content` or `uri`. A source with syntax errors is a result with `status: "error"`, not an RPC error. ' +
+      'Give `content` or `uri`. A source of no bytes has status `ok` and null for its tree, without a driver being asked: ' +
+      'those that make a tree of it have `content.empty` among the `features` of their manifest. A source with syntax errors is a result with `status: "error"`, not an RPC error. ' +
       'Cancelling (`$/cancelRequest`), `timeoutMs` and `queueTimeoutMs` free the client at once; `limit` in the data of a `timeout` says ' +
       'which of the two it was.',
     params: () =>
@@ -69,7 +72,8 @@ export const parseMethods = {
             .enum(['utf8', 'base64'])
             .optional()
             .describe(
-              'How `content` is encoded. With `uri`, `base64` hands the file to the driver as bytes that need not be UTF-8.',
+              'How `content` is encoded. With `base64`, of `content` or with `uri`, the source’s bytes go to a driver that decodes ' +
+                'them itself (`content.base64` among the `features` of its manifest), and need not be UTF-8; any other driver gets their text.',
             ),
           language: name().optional().describe('A language or an alias; detected from filename and content else.'),
           filename: z.string().max(65536).optional().describe('Helps to detect the language and the dialect.'),
