@@ -124,11 +124,12 @@ export class Host implements AsyncDisposable {
           logStderr: options.logDriverStderr ?? false,
           requestIds: driver.manifest.features.includes(requestIdFeature),
           pipelining: driver.manifest.features.includes(pipeliningFeature),
-          boot: async (signal) => {
+          boot: async (id, signal) => {
             // An installation may have changed the limits and nothing else.
             const current = await drivers.lookUp([driver.language]);
             const limited = current?.digest === driver.digest ? current : driver;
-            return await bootDriver(opened, runtime, driver, runLimits(limited, options.driverLimits), logger, signal);
+            const limits = runLimits(limited, options.driverLimits);
+            return await bootDriver({ store: opened, runtime, driver, limits, logger, id }, signal);
           },
         }),
         () => {

@@ -162,6 +162,41 @@ describe('drivers', () => {
     });
   });
 
+  it('are seen as they start, under the id that they then have, and may be ended as they do', async () => {
+    const root = await temporaryFolder();
+    await using host = serveHost(root, ['--max-instances', '1']);
+    const { client } = host;
+    await client.request('driver/install', { reference: first });
+    const instances = async () => (await client.request('host/instances', { language: 'tongue' })).instances;
+    const nextStarting = async () => {
+      for (;;) {
+        const found = (await instances()).find(({ state }) => state === 'starting');
+        if (found !== undefined) return found;
+      }
+    };
+    const parse = client.request('parse', { content: 'x', language: 'tongue' });
+    const starting = await nextStarting();
+    expect(starting).toEqual({
+      id: expect.stringMatching(/^[0-9A-Z]{26}$/) as string,
+      language: 'tongue',
+      image: expect.stringMatching(/^sha256:/) as string,
+      state: 'starting',
+      pids: [],
+      requests: 0,
+      ageMs: expect.any(Number) as number,
+    });
+    expect((await parse).uast).toBe('1');
+    expect(await instances()).toMatchObject([{ id: starting.id, state: 'idle', pid: expect.any(Number) as number }]);
+
+    await client.request('host/kill', { all: true });
+    const again = client.request('parse', { content: 'y', language: 'tongue' });
+    const { id } = await nextStarting();
+    expect(await client.request('host/kill', { id })).toEqual({ killed: [id] });
+    expect((await again).uast).toBe('1');
+    expect((await instances()).map((instance) => instance.id)).not.toContain(id);
+    expect((await client.request('host/status', {})).pools).toMatchObject([{ state: 'running', failed: 0 }]);
+  });
+
   it('of which two are on disk for one language are dirty, and say how to mend it', async () => {
     const root = await temporaryFolder();
     await using host = serveHost(root);

@@ -1,11 +1,11 @@
 // The instances of one driver: started for work and as the scaling policy wants, within the limits of this pool and the
 // budget of all; retired when they are worn out or not needed; replaced when they die. Of requests it knows the number.
-import { BabelhostError } from '../../base/errors.ts';
 import { Backoff } from './backoff.ts';
 import type { BudgetHolder } from './budget.ts';
 import type { DriverProcess } from '../process/driver-process.ts';
 import { Instance } from '../process/instance.ts';
 import type { PoolOptions } from './options.ts';
+import { StartingInstance } from './starting-instance.ts';
 import { defaultPolicy, type ScalingPolicy } from './scaling.ts';
 
 /** A fleet's pool. */
@@ -28,7 +28,7 @@ export class Fleet implements BudgetHolder {
   readonly #owner: FleetOwner;
   readonly #policy: ScalingPolicy;
   readonly #instances = new Set<Instance>();
-  readonly #starts = new Set<Promise<void>>();
+  readonly #starts = new Set<StartingInstance>();
   readonly #stopping = new AbortController();
   #target = 0;
   #warm = false;
@@ -65,8 +65,9 @@ export class Fleet implements BudgetHolder {
     return this.#starts.size > 0 || this.instances.some(({ state }) => state !== 'ended');
   }
 
-  get starting(): number {
-    return this.#starts.size;
+  /** The instances whose containers boot. */
+  get starting(): readonly StartingInstance[] {
+    return [...this.#starts];
   }
 
   /** How many should run, by the policy and the work there is. */
@@ -138,16 +139,14 @@ export class Fleet implements BudgetHolder {
       return;
     }
     while (this.size < this.wanted && this.#options.budget.allows(this)) {
-      const start: Promise<void> = this.#start().then(
-        () => {
-          this.#starts.delete(start);
-        },
-        (error: unknown) => {
-          this.#starts.delete(start);
-          this.#startFailed(error);
-        },
+      const start: StartingInstance = new StartingInstance(this.#options, this.#stopping.signal, (driver) =>
+        this.#run(start, driver),
       );
       this.#starts.add(start);
+      start.over.catch((error: unknown) => {
+        this.#starts.delete(start);
+        this.#startFailed(start, error);
+      });
     }
     this.#ticker ??= setInterval(() => {
       this.#tick();
@@ -166,7 +165,7 @@ export class Fleet implements BudgetHolder {
     clearInterval(this.#ticker);
     clearTimeout(this.#nextTry);
     this.#stopping.abort();
-    await Promise.all(this.#starts);
+    await Promise.allSettled([...this.#starts].map(({ over }) => over));
     await Promise.all([...this.#instances].map((instance) => instance.end()));
     this.#options.budget.leave(this);
   }
@@ -188,15 +187,10 @@ export class Fleet implements BudgetHolder {
     }, delayMs);
   }
 
-  async #start(): Promise<void> {
-    const { limits, logger, boot, language } = this.#options;
-    const tooLong = AbortSignal.timeout(limits.bootMs);
-    let driver: DriverProcess;
-    try {
-      driver = await boot(AbortSignal.any([this.#stopping.signal, tooLong]));
-    } catch (error) {
-      throw tooLong.aborted && !this.#closing ? this.#bootTimeout(error) : error;
-    }
+  /** A driver has booted. */
+  async #run(start: StartingInstance, driver: DriverProcess): Promise<void> {
+    const { limits, logger, language } = this.#options;
+    this.#starts.delete(start);
     const instance = new Instance(driver, {
       ...this.#options,
       graceMs: limits.graceMs,
@@ -213,7 +207,7 @@ export class Fleet implements BudgetHolder {
       this.#options.budget.freed();
       this.startMore();
     });
-    if (this.#closing) await instance.end();
+    if (this.#closing || start.endedByHost) await instance.end();
     else this.#owner.onReady();
   }
 
@@ -234,8 +228,14 @@ export class Fleet implements BudgetHolder {
     );
   }
 
-  #startFailed(error: unknown): void {
+  #startFailed(start: StartingInstance, error: unknown): void {
     if (this.#closing) return;
+    if (start.endedByHost) {
+      // It says nothing of the driver, and another takes its place where there is work.
+      this.#options.budget.freed();
+      this.startMore();
+      return;
+    }
     this.#startErrors += 1;
     const reason = error instanceof Error ? error : new Error(String(error));
     this.failed(reason);
@@ -271,18 +271,5 @@ export class Fleet implements BudgetHolder {
         () => undefined,
       );
     }
-  }
-
-  #bootTimeout(cause: unknown): BabelhostError {
-    const {
-      language,
-      limits: { bootMs },
-    } = this.#options;
-    return new BabelhostError(
-      'containerFailed',
-      `The container of the ${language} driver did not start within ${bootMs} ms; see 'babelhost doctor', or give it more time (--boot-timeout).`,
-      { language, bootMs },
-      { cause },
-    );
   }
 }

@@ -1,4 +1,5 @@
 // The options and limits of a pool, and a request to it.
+import type { ContainerId } from '../../container/index.ts';
 import type { InstanceBudget } from './budget.ts';
 import type { DriverProcess } from '../process/driver-process.ts';
 import type { DriverTraits } from '../process/instance.ts';
@@ -34,8 +35,8 @@ export interface PoolLimits extends AnswerLimits, ScalingOptions {
 export interface PoolOptions extends DriverTraits {
   readonly limits: PoolLimits;
   readonly budget: InstanceBudget;
-  /** Boots one driver; rejects with the reason where it cannot. */
-  readonly boot: (signal: AbortSignal) => Promise<DriverProcess>;
+  /** Boots one driver, in a container with this id; rejects with the reason where it cannot. */
+  readonly boot: (id: ContainerId, signal: AbortSignal) => Promise<DriverProcess>;
 }
 
 /** What a request is at. */

@@ -7,6 +7,7 @@ import type { Instance } from '../process/instance.ts';
 import type { NativeAnswer } from '../process/native-protocol.ts';
 import type { PoolOptions, PoolRequest } from './options.ts';
 import { DisplacedError, interactiveMs, pipelinedUntil } from '../process/pipelining.ts';
+import type { StartingInstance } from './starting-instance.ts';
 import { RequestQueue, type Priority, type ClientQueue } from './request-queue.ts';
 import { CancelledError, queueTimeout, waitingFromNow } from '../request.ts';
 
@@ -68,13 +69,18 @@ export class Pool {
     return this.#fleet.instances;
   }
 
+  /** The instances whose containers boot. */
+  get starting(): readonly StartingInstance[] {
+    return this.#fleet.starting;
+  }
+
   get counts() {
     const { instances } = this.#fleet;
     return {
       instances: instances.length,
       // One that has ended is listed until nothing of its container is left, and has nothing to do.
       busy: instances.filter(({ state }) => state === 'busy' || state === 'draining').length,
-      starting: this.#fleet.starting,
+      starting: this.#fleet.starting.length,
       wanted: this.#fleet.wanted,
       waiting: this.#queue.size,
       success: this.#success,

@@ -7,6 +7,7 @@ import type { Instance } from '../process/instance.ts';
 import type { DriverLimits } from '../limits.ts';
 import type { PoolOptions } from './options.ts';
 import { Pool } from './pool.ts';
+import type { StartingInstance } from './starting-instance.ts';
 
 export class Pools {
   readonly #make: (driver: Driver) => Omit<PoolOptions, 'budget' | 'limits'>;
@@ -96,8 +97,14 @@ export class Pools {
     return [...this.#active.values(), ...this.#retired.keys()];
   }
 
+  /** The instances that run. */
   get instances(): readonly Instance[] {
     return this.all.flatMap((pool) => pool.instances);
+  }
+
+  /** The instances whose containers boot. */
+  get starting(): readonly StartingInstance[] {
+    return this.all.flatMap((pool) => pool.starting);
   }
 
   /** Whether all are ending, and not one alone whose image was replaced or removed. */

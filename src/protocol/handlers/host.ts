@@ -3,6 +3,7 @@ import { given } from '../../base/given.ts';
 import { BabelhostError } from '../../base/errors.ts';
 import { version } from '../../base/package.ts';
 import type { Pool } from '../../drivers/pool/pool.ts';
+import type { StartingInstance } from '../../drivers/pool/starting-instance.ts';
 import type { Instance } from '../../drivers/process/instance.ts';
 import type { InstanceStatus, PoolStatus } from '../methods.ts';
 import type { hostMethods } from '../methods/host.ts';
@@ -31,14 +32,15 @@ export const hostHandlers: Handlers<keyof typeof hostMethods> = {
   }),
 
   'host/instances': async ({ language }, _context, { pools }) => {
-    const chosen = pools.instances.filter(
-      (instance) => language === undefined || instance.language === language.toLowerCase(),
-    );
-    return { instances: await Promise.all(chosen.map(instanceStatus)) };
+    const asked = (instance: { readonly language: string }): boolean =>
+      language === undefined || instance.language === language.toLowerCase();
+    const starting = pools.starting.filter(asked).map(startingStatus);
+    return { instances: [...(await Promise.all(pools.instances.filter(asked).map(instanceStatus))), ...starting] };
   },
 
   'host/kill': async ({ id, all }, _context, { pools }) => {
-    const chosen = all === true ? pools.instances : pools.instances.filter((instance) => instance.id === id);
+    const instances = [...pools.instances, ...pools.starting];
+    const chosen = all === true ? instances : instances.filter((instance) => instance.id === id);
     if (chosen.length === 0 && all !== true) {
       throw new BabelhostError('notFound', `No instance ${id ?? ''} runs; 'babelhost instances' lists those that do.`, {
         id,
@@ -77,6 +79,12 @@ async function instanceStatus(instance: Instance): Promise<Sent<InstanceStatus>>
     ageMs: Math.round(performance.now() - startedAt),
     ...given({ memoryBytes, cpuMs: cpuMs === undefined ? undefined : toMicrosecond(cpuMs) }),
   };
+}
+
+/** What is known of an instance before it runs. */
+function startingStatus({ id, language, digest, state, startedAt }: StartingInstance): InstanceStatus {
+  const ageMs = Math.round(performance.now() - startedAt);
+  return { id, language, image: digest, state, pids: [], requests: 0, ageMs };
 }
 
 function toMicrosecond(milliseconds: number): number {

@@ -34,7 +34,11 @@ const instanceStatus = () =>
     id: z.string().describe('A ULID.'),
     language: z.string(),
     image: z.string().describe('The digest of the image manifest.'),
-    state: z.enum(['starting', 'idle', 'busy', 'draining', 'ended']),
+    state: z
+      .enum(['starting', 'idle', 'busy', 'draining', 'ended'])
+      .describe(
+        '`starting`: its container boots, and has no processes that are known. `draining`: its request was given up, and it is still at it.',
+      ),
     pid: z.int().optional().describe("The host's process id of the container's process 1."),
     pids: z.array(z.int()).describe('The host’s process ids of all that runs in the container.'),
     requests: z.int(),
@@ -77,13 +81,13 @@ export const hostMethods = {
     errors: [],
   }),
   'host/instances': method({
-    summary: 'The driver processes that run now.',
+    summary: 'The driver processes that run now, and those that are being started.',
     params: () => z.looseObject({ language: name().optional() }),
     result: () => z.object({ instances: z.array(instanceStatus()) }),
     errors: [],
   }),
   'host/kill': method({
-    summary: 'Ends one instance, or all. Their requests in flight are tried once more on others.',
+    summary: 'Ends one instance, or all, running or starting. Their requests in flight are tried once more on others.',
     params: () => z.strictObject({ id: name().optional(), all: z.literal(true).optional() }),
     result: () => z.object({ killed: z.array(z.string()) }),
     errors: ['notFound'],

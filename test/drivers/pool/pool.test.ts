@@ -7,6 +7,7 @@ import { Pool } from '../../../src/drivers/pool/pool.ts';
 import type { Priority } from '../../../src/drivers/pool/request-queue.ts';
 import { waitingFromNow } from '../../../src/drivers/request.ts';
 import { BabelhostError } from '../../../src/base/errors.ts';
+import type { DriverProcess } from '../../../src/drivers/process/driver-process.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { driverProcess, echoProgram } from '../../support/driver-process.ts';
 
@@ -387,7 +388,7 @@ describe('a pool', () => {
       echoProgram,
       { bootMs: 50 },
       {
-        boot: (signal) =>
+        boot: (_id, signal) =>
           new Promise((_, reject) => {
             signal.addEventListener('abort', () => {
               reject(new Error('aborted'));
@@ -396,6 +397,70 @@ describe('a pool', () => {
       },
     );
     await expect(ask(pool, 'x')).rejects.toMatchObject({ kind: 'containerFailed', data: { bootMs: 50 } });
+  });
+
+  it('shows what boots, with the id that it will have, until it runs', async () => {
+    const booting: { readonly id: string; readonly ready: () => void }[] = [];
+    const pool = poolOf(
+      '',
+      { maximumInstances: 1 },
+      {
+        boot: (id) =>
+          new Promise((resolve) => {
+            booting.push({
+              id,
+              ready: () => {
+                resolve({ ...driverProcess(echoProgram), id });
+              },
+            });
+          }),
+      },
+    );
+    const answer = ask(pool, 'x');
+    const [boot] = booting;
+    expect(boot?.id).toMatch(/^[0-9A-Z]{26}$/);
+    expect(pool.starting).toMatchObject([{ id: boot?.id, state: 'starting', language: 'test', digest: 'sha256:0' }]);
+    expect(pool.counts).toMatchObject({ starting: 1, instances: 0 });
+    boot?.ready();
+    expect(await answer).toEqual({ content: 'x' });
+    expect(pool.starting).toEqual([]);
+    expect(pool.instances).toMatchObject([{ id: boot?.id, state: 'idle' }]);
+  });
+
+  it.each([
+    ['gives its boot up', true],
+    ['cannot give its boot up any more', false],
+  ])('starts another for one that a person ended as it booted and that %s, and blames nobody', async (_what, heeds) => {
+    const ready: (() => void)[] = [];
+    const ended: DriverProcess[] = [];
+    const pool = poolOf(
+      '',
+      { maximumInstances: 1 },
+      {
+        boot: (_id, signal) => {
+          if (ready.length > 0) return Promise.resolve(driverProcess(echoProgram));
+          return new Promise((resolve, reject) => {
+            ready.push(() => {
+              const driver = driverProcess(echoProgram);
+              ended.push(driver);
+              resolve(driver);
+            });
+            signal.addEventListener('abort', () => {
+              if (heeds) reject(new Error('aborted'));
+            });
+          });
+        },
+      },
+    );
+    const answer = ask(pool, 'x');
+    const end = pool.starting[0]?.end();
+    if (!heeds) ready[0]?.();
+    await end;
+    for (const driver of ended) await driver.exited;
+    expect(await answer).toEqual({ content: 'x' });
+    expect(pool.state).toBe('running');
+    expect(pool.startErrors).toBe(0);
+    expect(pool.instances.some(({ id }) => ended.some((driver) => driver.id === id))).toBe(false);
   });
 
   it('finishes what it has when it is drained', async () => {
