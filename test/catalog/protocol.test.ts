@@ -145,11 +145,15 @@ describe.each(drivers)('the $language driver', ({ language, valid, invalid, nest
 
   it('answers nesting of any depth and goes on', async () => {
     await using driver = new NativeDriver(language);
-    for (const depth of [100, 10_000, 1_000_000]) {
-      const answer = await driver.parse(nested(depth));
-      if (answer.status !== 'ok') expect(answer.errors[0]?.message).not.toBe('');
+    // CPython's tokenizer has a limit of its own.
+    const message = expect.stringMatching(
+      language === 'python' ? /^too many nested parentheses/ : /nested too deeply/,
+    ) as string;
+    for (const depth of [10_000, 1_000_000]) {
+      expect(await driver.parse(nested(100))).toMatchObject({ status: 'ok', errors: [] });
+      expect(await driver.parse(nested(depth))).toMatchObject({ status: 'error', errors: [{ message }], ast: null });
     }
-    expect(await driver.parse(nested(100))).toMatchObject({ status: 'ok' });
+    expect(await driver.parse(nested(100))).toMatchObject({ status: 'ok', errors: [] });
     expect(driver.stderr).toBe('');
   });
 
@@ -157,8 +161,10 @@ describe.each(drivers)('the $language driver', ({ language, valid, invalid, nest
     await using driver = new NativeDriver(language);
     expect(await driver.parse(`x = ${'a + '.repeat(1000)}b\n`)).toMatchObject({ status: 'ok' });
     expect(await driver.parse(`x = ${'a.'.repeat(1000)}b\n`)).toMatchObject({ status: 'ok' });
-    const longer = await driver.parse(`x = ${'a + '.repeat(100_000)}b\n`);
-    expect(longer.errors[0]?.message ?? '').toMatch(/^$|nested too deeply/);
+    expect(await driver.parse(`x = ${'a + '.repeat(100_000)}b\n`)).toMatchObject({
+      status: 'error',
+      errors: [{ message: expect.stringContaining('nested too deeply') as string }],
+    });
     expect((await driver.parse(valid)).status).toBe('ok');
   });
 
