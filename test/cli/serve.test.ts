@@ -261,10 +261,13 @@ describe('serve --listen', () => {
     expect(id).toBeDefined();
     expect(await at('instances', '--kill', id ?? '')).toMatchObject({ status: 0, stdout: `${id ?? ''}\n` });
     expect(await at('instances', '--kill', 'none')).toMatchObject({ status: 1 });
-    // A pool in use replaces it, so that there may be one to end or none.
+    // Another answers, and is the only one.
+    expect(await at('parse', path.join(source, 'a'), '--language', 'echo')).toMatchObject({ status: 0 });
+    const next = /^([0-9A-Z]{26}) +echo +idle /m.exec((await at('instances')).stdout)?.[1];
+    expect(next).not.toBe(id);
     const all = await at('instances', '--kill-all', '--json');
     expect(all).toMatchObject({ status: 0, stderr: '' });
-    expect(JSON.parse(all.stdout)).toEqual({ killed: expect.any(Array) as unknown[] });
+    expect(JSON.parse(all.stdout)).toEqual({ killed: [next] });
     child.kill('SIGTERM');
     expect((await ended).status).toBe(0);
   });
