@@ -9,6 +9,7 @@
  *   bootstrap lock    an advisory lock that lasts as long as stdin is open: lock.c
  *   bootstrap remove  a folder with whatever is in it: remove.c
  *   bootstrap measure what a folder holds: measure.c
+ *   bootstrap hangup  the end of a pipe's readers: hangup.c
  *
  * What is executed in containers is a program of its own: init/.
  *
@@ -61,11 +62,11 @@ int main(int count, char **arguments) {
     const char *name;
     int (*face)(char **);
   } faces[] = {{"guard", guard_main}, {"run", run_main}, {"lock", lock_main},
-               {"remove", remove_main}, {"measure", measure_main}};
+               {"remove", remove_main}, {"measure", measure_main}, {"hangup", hangup_main}};
   /* For lists of processes: the path that we were executed by may be /proc/PID/fd/N. */
   if (prctl(PR_SET_NAME, "bootstrap") != 0) fail("cannot name this process");
   for (size_t i = 0; count >= 2 && i < sizeof faces / sizeof *faces; i++) {
     if (strcmp(arguments[1], faces[i].name) == 0) return faces[i].face(arguments + 2);
   }
-  fail_usage("usage: bootstrap guard|run|lock|remove|measure …");
+  fail_usage("usage: bootstrap guard|run|lock|remove|measure|hangup …");
 }

@@ -12,6 +12,7 @@ int run_main(char **arguments);
 int lock_main(char **arguments);
 int remove_main(char **arguments);
 int measure_main(char **arguments);
+int hangup_main(char **arguments);
 
 /*
  * Asks the kernel to SIGKILL this process when its parent dies. The parent holds the other end of `lifeline` (a pipe

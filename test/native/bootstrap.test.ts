@@ -66,6 +66,7 @@ describe('the native programs', () => {
     [['remove', '/tmp/..'], /remove needs an absolute path/],
     [['measure', '1', '/tmp'], /usage: bootstrap measure FILES BYTES FOLDER/],
     [['measure', '1', 'much', '/tmp'], /BYTES is a number/],
+    [['hangup', 'now'], /usage: bootstrap hangup/],
     [['dance'], /usage: bootstrap guard/],
     [[], /usage: bootstrap guard/],
   ])('refuse wrong usage: bootstrap %j', async (args, message) => {
