@@ -29,12 +29,28 @@ describe('a connection', () => {
     expect(hello.capabilities.experimental.methods).toEqual(Object.keys(methods));
     await client.notify('initialized');
     await client.request('shutdown', {});
-    await expect(client.request('host/status', {})).rejects.toMatchObject({
-      kind: 'shuttingDown',
-      cause: { code: -32600 },
-    });
+    for (const method of ['host/status', 'shutdown', 'initialize'] as const) {
+      await expect(client.request(method, {})).rejects.toMatchObject({ kind: 'shuttingDown', cause: { code: -32600 } });
+    }
     await client.notify('exit');
     expect(await ended).toBe(0);
+  });
+
+  it('is initialized once: a second time is refused and changes nothing, one with wrong parameters does not count', async () => {
+    await using host = serveHost(root);
+    const { client } = host;
+    const wrong = { processId: 'x' } as unknown as { processId: number };
+    await expect(client.request('initialize', wrong)).rejects.toMatchObject({ code: -32602 });
+    await client.request('initialize', { processId: process.pid });
+    // A process that has ended: taken for the client's, it would end the host.
+    const ended = spawn('true');
+    await new Promise((resolve) => ended.once('exit', resolve));
+    await expect(client.request('initialize', { processId: ended.pid ?? 0 })).rejects.toMatchObject({
+      code: -32600,
+      data: { kind: 'invalidRequest' },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(await client.request('driver/list', {})).toMatchObject({ drivers: [{}] });
   });
 
   it('that exits without shutdown ends with status 1', async () => {

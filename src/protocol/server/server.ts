@@ -63,6 +63,7 @@ export class ServerConnection {
   readonly #byId = new Map<string | number, AbortController>();
   /** Called when no request is in flight any more. */
   #onIdle: (() => void)[] = [];
+  #initialized = false;
   #shutdown = false;
   #gone = false;
   readonly #end: (end: ConnectionEnd) => void;
@@ -208,6 +209,17 @@ export class ServerConnection {
   }
 
   #initialize(params: CheckedParams<'initialize'>): Result<'initialize'> {
+    if (this.#initialized) {
+      // LSP 3.17, "Initialize Request": it may be sent only once.
+      throw new ResponseError(
+        ErrorCodes.InvalidRequest,
+        'The connection has been initialized already; go on with it.',
+        {
+          kind: 'invalidRequest',
+        },
+      );
+    }
+    this.#initialized = true;
     const { processId, trace } = params;
     if (processId !== undefined && processId !== null) this.#watchParent(processId);
     if (trace !== undefined) this.#setTrace(trace);
