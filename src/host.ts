@@ -16,7 +16,9 @@ import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess }
 import { given } from './base/given.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
 import { packageFile } from './base/package.ts';
+import type { FramingChoice } from './protocol/framing/framing.ts';
 import type { HostServices } from './protocol/handlers/handler.ts';
+import type { AwaitHangUp } from './protocol/server/hang-up.ts';
 import { ServerConnection } from './protocol/server/server.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
@@ -54,8 +56,15 @@ export interface HostOptions {
 export interface ServeOptions {
   /** The largest message taken from a client, in bytes; default 64 MiB. */
   readonly messageBytes?: number;
-  /** How long requests in flight may go on after the client closed its end or asked to shut down, in ms; default 10,000. */
+  /** How long requests in flight may go on after the client asked to shut down, or when the host ends, in ms; default 10,000. */
   readonly drainMs?: number;
+  /** How messages lie in the streams: LSP's headers, lines of JSON, or (the default) as the client's first message does. */
+  readonly framing?: FramingChoice;
+  /**
+   * For an output that is a pipe: resolves with true when nobody reads it any more, with false when it is aborted. Asked once
+   * the client's input has ended or must wait. That a socket's reader has gone is noticed without.
+   */
+  readonly awaitHangUp?: AwaitHangUp;
 }
 
 /** The folder of the store where none is named: the system's for root, the user's own else (XDG Base Directory). */
@@ -183,6 +192,8 @@ export class Host implements AsyncDisposable {
     const connection = new ServerConnection(this.#services, input, output, {
       messageBytes: options.messageBytes ?? 64 * 1024 * 1024,
       drainMs: options.drainMs ?? 10_000,
+      framing: options.framing ?? 'auto',
+      ...given({ awaitHangUp: options.awaitHangUp }),
     });
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));

@@ -7,15 +7,19 @@ import path from 'node:path';
 import { BabelhostError, messageOf, systemErrorCode } from '../base/errors.ts';
 import { whyReplaceable } from './socket-path.ts';
 
+/** Node's own (net.Server.listen). The kernel takes no more than net.core.somaxconn, 4,096 by default. */
+const leastBacklog = 511;
+
 export interface Listener extends AsyncDisposable {
   readonly path: string;
 }
 
 export interface ListenOptions {
-  /** How many clients may be connected at once; more are turned away. */
+  /** How many clients may be connected at once. */
   readonly maximumClients: number;
   readonly onClient: (socket: Socket) => void;
-  readonly onTurnedAway: () => void;
+  /** Called with a client for whom there is no room, to answer it and to close its socket. */
+  readonly onTooMany: (socket: Socket) => void;
   /** Called in the turn in which the socket was made, with its absolute path. */
   readonly onBound: (file: string) => void;
 }
@@ -30,10 +34,19 @@ export async function listen(file: string, options: ListenOptions): Promise<List
   await requireOwnFolder(absolute);
   await removeStale(absolute);
   // A client that has sent all its requests may close its end and still wait for the answers.
-  const server = createServer({ allowHalfOpen: true }, options.onClient);
-  server.maxConnections = options.maximumClients;
-  server.on('drop', options.onTurnedAway);
-  await bind(server, absolute, options.onBound);
+  let clients = 0;
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    if (clients >= options.maximumClients) {
+      options.onTooMany(socket);
+      return;
+    }
+    clients += 1;
+    socket.once('close', () => {
+      clients -= 1;
+    });
+    options.onClient(socket);
+  });
+  await bind(server, absolute, options);
   return {
     path: absolute,
     async [Symbol.asyncDispose]() {
@@ -44,12 +57,13 @@ export async function listen(file: string, options: ListenOptions): Promise<List
   };
 }
 
-async function bind(server: Server, file: string, onBound: (file: string) => void): Promise<void> {
+async function bind(server: Server, file: string, { maximumClients, onBound }: ListenOptions): Promise<void> {
   // The mode must be right from the first moment: chmod would come too late for a client that is quick. The umask is the
   // process's, so it is put back before anything else can run: binding a path happens within listen().
   const before = process.umask(0o177);
   try {
-    server.listen(file);
+    // As many as may be connected may come at the same time: more than the backlog holds would be refused (EAGAIN).
+    server.listen({ path: file, backlog: Math.max(maximumClients, leastBacklog) });
   } finally {
     process.umask(before);
   }

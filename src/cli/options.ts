@@ -7,7 +7,7 @@ import { UsageError } from './failure.ts';
 import { imageLimitNames, parseImageLimit, type ImageLimits } from './named-limits.ts';
 import { orNone, parseBytes, parseCount, parseList, parseMilliseconds, parseShare } from './quantities.ts';
 
-type LimitOptions = NonNullable<HostOptions['limits']> & ServeOptions;
+type LimitOptions = NonNullable<HostOptions['limits']> & Pick<ServeOptions, 'messageBytes' | 'drainMs'>;
 
 export interface GlobalOptions {
   /** The path of a host's socket. */

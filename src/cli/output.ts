@@ -8,12 +8,15 @@ import { harmlessJson, styleFor, type Style } from './text.ts';
 /** The descriptor of stdout. */
 const standardOutput = 1;
 
+/** What writing to a pipe or a socket fails with when nobody reads it any more. */
+const gone: ReadonlySet<string | undefined> = new Set(['EPIPE', 'ECONNRESET']);
+
 export class Output {
   readonly style: Style;
   readonly isTerminal: boolean;
   /** Whether it is a file, which always takes what is written. */
   readonly isFile: boolean;
-  /** Whether the reader has gone (EPIPE). */
+  /** Whether the reader has gone. */
   closed = false;
   readonly #stream: Writable;
   readonly #onClosed: () => void;
@@ -29,7 +32,7 @@ export class Output {
     this.style = styleFor(stdout);
     this.isTerminal = stdout.isTTY;
     stream.on('error', (error) => {
-      if (systemErrorCode(error) !== 'EPIPE') throw error;
+      if (!gone.has(systemErrorCode(error))) throw error;
       this.#close();
     });
   }

@@ -5,8 +5,11 @@ import {
   ConnectionError,
   createMessageConnection,
   ErrorCodes,
+  Message,
   ProgressType,
   ResponseError,
+  type DataCallback,
+  type Disposable as Listening,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError, errorCodes, type ErrorKind } from '../base/errors.ts';
@@ -61,8 +64,23 @@ const largestMessage = 1024 * 1024 * 1024;
 
 const progressType = new ProgressType<unknown>();
 
+/** Reads a host's messages, and notes the error that it sends to no request of ours: why it ends the connection. */
+class HostReader extends FrameReader {
+  refusal: ResponseError<unknown> | undefined;
+
+  override listen(callback: DataCallback): Listening {
+    return super.listen((message) => {
+      if (Message.isResponse(message) && message.id === null && message.error !== undefined) {
+        const { code, message: sentence } = message.error;
+        this.refusal = new ResponseError<unknown>(code, sentence, message.error.data as unknown);
+      } else callback(message);
+    });
+  }
+}
+
 export class Client implements Disposable {
   readonly #connection: MessageConnection;
+  #reader: HostReader | undefined;
   #tokens = 0;
 
   /**
@@ -81,7 +99,7 @@ export class Client implements Disposable {
   }
 
   #framed(input: Readable, output: Writable, options: ClientOptions): MessageConnection {
-    const reader = new FrameReader(input, {
+    this.#reader = new HostReader(input, {
       messageBytes: largestMessage,
       ownsChunks: options.ownsInput === true,
       ...(options.rawTrees === true && { decode: decodeWithRawTrees }),
@@ -89,7 +107,7 @@ export class Client implements Disposable {
         this.#connection.dispose();
       },
     });
-    return createMessageConnection(reader, new FrameWriter(output));
+    return createMessageConnection(this.#reader, new FrameWriter(output));
   }
 
   /** Called when the host has gone. Requests in flight are rejected anyway. */
@@ -104,7 +122,8 @@ export class Client implements Disposable {
 
   /**
    * Sends a request and waits for its answer.
-   * @throws BabelhostError with the kind and data that the host sent; ResponseError for JSON-RPC's and LSP's own codes.
+   * @throws BabelhostError with the kind and data that the host sent (`overloaded` from one that has as many clients as it
+   * takes), `shuttingDown` where it has gone; ResponseError for JSON-RPC's and LSP's own codes.
    */
   async request<Name extends MethodName>(
     method: Name,
@@ -136,7 +155,7 @@ export class Client implements Disposable {
     try {
       return await this.#connection.sendRequest<Result<Name>>(method, { ...params, ...tokens }, cancellation.token);
     } catch (error) {
-      throw errorFromResponse(error);
+      throw errorFromResponse(isHostGone(error) ? (this.#reader?.refusal ?? error) : error);
     } finally {
       for (const cleanup of cleanups) cleanup();
     }
@@ -153,17 +172,21 @@ export class Client implements Disposable {
 
 /** The error that a host answered with, as the class that was thrown there. */
 function errorFromResponse(error: unknown): unknown {
-  if (error instanceof ConnectionError) return hostGone(error);
+  if (isHostGone(error)) {
+    return new BabelhostError('shuttingDown', 'The host has gone before it answered.', {}, { cause: error });
+  }
   if (!(error instanceof ResponseError)) return error;
-  if (error.code === ErrorCodes.PendingResponseRejected) return hostGone(error);
   const data: unknown = error.data;
   if (typeof data !== 'object' || data === null || !('kind' in data)) return error;
   const { kind, ...rest } = data;
   return isErrorKind(kind) ? new BabelhostError(kind, error.message, rest, { cause: error }) : error;
 }
 
-function hostGone(cause: Error): BabelhostError {
-  return new BabelhostError('shuttingDown', 'The host has gone before it answered.', {}, { cause });
+function isHostGone(error: unknown): boolean {
+  return (
+    error instanceof ConnectionError ||
+    (error instanceof ResponseError && error.code === ErrorCodes.PendingResponseRejected)
+  );
 }
 
 function isErrorKind(kind: unknown): kind is ErrorKind {

@@ -13,7 +13,8 @@ export function openRpcDocument(): { openrpc: string } & Record<string, unknown>
       title: 'babelhost',
       version,
       license: { name: 'Apache-2.0' },
-      description: 'Hosts language drivers in isolated containers. JSON-RPC 2.0 in Content-Length frames, as in LSP.',
+      description:
+        'Hosts language drivers in isolated containers. JSON-RPC 2.0 in Content-Length frames, as in LSP, or in lines.',
     },
     methods: Object.entries(methods as Readonly<Record<string, Method>>).map(([name, method]) =>
       describe(name, method),

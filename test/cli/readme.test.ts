@@ -40,6 +40,14 @@ function block(language: string): string {
   return text;
 }
 
+it('a shell', async () => {
+  const child = spawn('sh', ['-c', block('bash')], { env: environment });
+  expect(await collect(child)).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^\{.*"_type":"Module".*\}\n$/) as string,
+  });
+});
+
 it('Python', async () => {
   const child = spawn('/usr/bin/python3', ['-c', block('python')], { env: environment });
   expect(await collect(child)).toMatchObject({

@@ -5,6 +5,7 @@ import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import path from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
@@ -208,8 +209,9 @@ describe('serve --listen', () => {
     stream.setEncoding('utf8').on('data', (part: string) => (text += part));
     stream.write(parse(1, 'slow'));
     await once(stream, 'connect');
-    const second = connect(socket);
-    await once(second, 'close');
+    expect(messages(await textOf(connect(socket)))).toMatchObject([
+      { id: null, error: { data: { kind: 'overloaded' } } },
+    ]);
     stream.end();
     await once(stream, 'close');
     expect(messages(text)).toMatchObject([{ id: 1, result: { status: 'ok' } }]);

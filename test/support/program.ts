@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array;
   readonly environment?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** How many files it may have open (RLIMIT_NOFILE). */
+  readonly openFiles?: number;
 }
 
 const running = new Set<ReturnType<typeof spawn>>();
@@ -25,9 +27,11 @@ process.once('exit', () => {
 /** Starts the program; its streams are the test's to read. */
 export function startProgram(
   args: readonly string[],
-  { environment = {}, cwd }: RunOptions = {},
+  { environment = {}, cwd, openFiles }: RunOptions = {},
 ): ChildProcessByStdio<Writable, Readable, Readable> {
-  const child = spawn(process.execPath, [mainProgram, ...args], {
+  const limits = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`];
+  const [program = '', ...words] = [...limits, process.execPath, mainProgram, ...args];
+  const child = spawn(program, words, {
     stdio: 'pipe',
     env: { ...process.env, ...environment },
     ...(cwd !== undefined && { cwd }),

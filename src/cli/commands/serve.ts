@@ -1,12 +1,15 @@
 // serve: a host for other programs. On stdio for one client, whose end ends the host; on a socket for many.
+import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Host, ServeOptions } from '../../host.ts';
 import { given } from '../../base/given.ts';
 import type { Logger } from '../../base/log.ts';
-import { InvalidArgumentError } from 'commander';
+import { framingChoices, type FramingChoice } from '../../protocol/framing/framing.ts';
+import { InvalidArgumentError, Option } from 'commander';
 import type { CommandModule, Context, ExitStatus } from '../command.ts';
 import { driverLimitNames, parseLanguageLimit, type DriverLimits } from '../named-limits.ts';
 import { UsageError } from '../failure.ts';
+import { hangUpOfStdout } from '../hang-up.ts';
 import { listen } from '../listen.ts';
 import { parseSocketAddress } from '../options.ts';
 import { parseCount, parseList } from '../quantities.ts';
@@ -16,6 +19,7 @@ interface Options {
   readonly stdio?: true;
   readonly listen?: string;
   readonly maxClients: number;
+  readonly framing: FramingChoice;
   readonly warm?: readonly string[];
   readonly metricsPort?: number;
   readonly limit?: Readonly<Record<string, DriverLimits>>;
@@ -28,7 +32,12 @@ const command: CommandModule<Options> = {
     command
       .option('--stdio', 'one client, on stdin and stdout (the default)')
       .option('--listen <address>', 'many clients, on a socket: unix:PATH')
-      .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 256)
+      .option('--max-clients <count>', 'most clients at once on a socket', parseCount, 1000)
+      .addOption(
+        new Option('--framing <framing>', 'messages have headers, or are lines; auto: as the client’s first')
+          .choices(framingChoices)
+          .default('auto'),
+      )
       .option('--warm <languages>', 'keep drivers of these running: python,javascript', parseList)
       .option('--limit <limit>', `[LANGUAGE:]NAME=VALUE, a limit of drivers: ${driverLimitNames}`, parseLanguageLimit)
       .option('--metrics-port <port>', 'serve metrics for Prometheus at 127.0.0.1', parsePort);
@@ -41,11 +50,16 @@ const command: CommandModule<Options> = {
     }
     const path = options.listen === undefined ? undefined : parseSocketAddress(options.listen, '--listen');
     context.answerSignals();
-    const { host, logger, serving } = await startHostWith(context.global, 'info', {
+    const {
+      host,
+      logger,
+      serving: limits,
+    } = await startHostWith(context.global, 'info', {
       ...given({ warm: options.warm, driverLimits: options.limit, metricsPort: options.metricsPort }),
     });
+    const serving = { ...limits, framing: options.framing };
     try {
-      if (path === undefined) return await serveStdio(context, host, serving);
+      if (path === undefined) return await serveStdio(context, host, serving, logger);
       return await serveSocket(context, host, serving, path, options.maxClients, logger);
     } finally {
       await host.close();
@@ -64,17 +78,26 @@ function parsePort(text: string): number {
   return port;
 }
 
-async function serveStdio({ signal, output }: Context, host: Host, serving: ServeOptions): Promise<ExitStatus> {
+async function serveStdio(
+  { signal, output }: Context,
+  host: Host,
+  serving: ServeOptions,
+  logger: Logger,
+): Promise<ExitStatus> {
   if (process.stdin.isTTY) {
     process.stderr.write(
-      'babelhost speaks JSON-RPC in Content-Length frames on stdin and stdout: it waits for a program.\n',
+      'babelhost speaks JSON-RPC on stdin and stdout, in Content-Length frames or a line for each message.\n',
     );
   }
-  const connection = host.serve(process.stdin, output.stream, serving);
+  const connection = host.serve(process.stdin, output.stream, {
+    ...serving,
+    ...given({ awaitHangUp: hangUpOfStdout(logger) }),
+  });
   shutDownOn(signal, connection);
   const end = await connection.ended;
   // LSP 3.17, "Exit Notification": 0 if the shutdown request came before it, 1 otherwise.
-  return end.by === 'exit' && !end.afterShutdown ? 1 : 0;
+  if (end.by === 'exit') return end.afterShutdown ? 0 : 1;
+  return end.unreadable ? 1 : 0;
 }
 
 async function serveSocket(
@@ -82,9 +105,17 @@ async function serveSocket(
   host: Host,
   serving: ServeOptions,
   path: string,
-  maximumClients: number,
+  wanted: number,
   logger: Logger,
 ): Promise<ExitStatus> {
+  const { turnAway } = await import('../../protocol/server/turn-away.ts');
+  const maximumClients = Math.min(wanted, await roomForClients());
+  if (maximumClients < wanted) {
+    logger.warn(
+      { maximumClients, wanted },
+      'fewer clients are taken than --max-clients allows: half of the files that may be open (ulimit -n)',
+    );
+  }
   const connections = new Set<Connection>();
   const serve = (socket: Socket): void => {
     const connection = host.serve(socket, socket, serving);
@@ -102,8 +133,9 @@ async function serveSocket(
     maximumClients,
     onBound,
     onClient: serve,
-    onTurnedAway: () => {
+    onTooMany: (socket) => {
       logger.warn({ maximumClients }, 'a client was turned away: there are as many as --max-clients allows');
+      void turnAway(socket, maximumClients, serving.framing ?? 'auto');
     },
   });
   say(`Listening at unix:${listener.path}`);
@@ -114,6 +146,15 @@ async function serveSocket(
   }
   await Promise.all([...connections].map((connection) => connection.ended));
   return 0;
+}
+
+/**
+ * How many clients may be connected: half of the files that this process may have open (Node has raised the soft limit to the
+ * hard one). Drivers and files need the others.
+ */
+async function roomForClients(): Promise<number> {
+  const limit = /^Max open files +(\d+)/m.exec(await readFile('/proc/self/limits', 'utf8'))?.[1];
+  return limit === undefined ? Infinity : Math.floor(Number(limit) / 2);
 }
 
 /** On the first signal: no more requests, and those in flight finish within their grace time (--drain). */

@@ -1,35 +1,29 @@
-// Content-Length frames from a byte stream (LSP 3.17, "Base Protocol"), bounded, for both ends of a connection:
+// Messages from a byte stream, for both ends of a connection: in either framing, bounded, and checked to be messages.
 // vscode-jsonrpc's own reader buffers whatever length a header claims.
 import type { Readable } from 'node:stream';
 import type { Message } from 'vscode-jsonrpc/node';
 import { AbstractMessageReader, Disposable, type DataCallback, type MessageReader } from 'vscode-jsonrpc/node';
-import { freeMemory } from '../../base/memory.ts';
-import { TopLevelIdFinder } from '../message-id.ts';
-
-/** No header block needs more than this: two fields are defined, both short. */
-const headerLimit = 8 * 1024;
-
-const headerEnd = Buffer.from('\r\n\r\n', 'latin1');
+import { ByteQueue } from './byte-queue.ts';
+import {
+  detectFraming,
+  skipByteOrderMark,
+  type Found,
+  type FrameFault,
+  type Framing,
+  type FramingChoice,
+  type FramingName,
+} from './framing.ts';
+import { HeaderFraming } from './header-framing.ts';
+import { LineFraming } from './line-framing.ts';
 
 /** Messages that are passed on in one turn of the event loop: other clients have theirs, too. */
 const messagesInATurn = 32;
 
-/** Why a frame was refused. `id` is the request's, where one could be found. */
-export type FrameFault =
-  | { readonly kind: 'header'; readonly message: string }
-  | { readonly kind: 'syntax'; readonly message: string; readonly id: null }
-  | { readonly kind: 'invalid'; readonly message: string; readonly id: string | number | null }
-  | { readonly kind: 'tooLarge'; readonly length: number; readonly limit: number; readonly id: string | number | null };
-
-type State =
-  | { readonly in: 'header' }
-  | { readonly in: 'nothing' }
-  | { readonly in: 'content'; readonly length: number }
-  | { readonly in: 'skipped'; readonly length: number; left: number; readonly finder: TopLevelIdFinder };
-
 export interface FrameReaderOptions {
   /** The largest message that is accepted, in bytes. */
   readonly messageBytes: number;
+  /** How messages lie in the stream; `headers` where it is not given. */
+  readonly framing?: FramingChoice;
   /** Called with each frame that is refused. After a `header` fault nothing is read: the next frame's start is unknown. */
   readonly onFault: (fault: FrameFault) => void;
   /**
@@ -38,8 +32,8 @@ export interface FrameReaderOptions {
    */
   readonly onEnd?: () => void;
   /**
-   * Called when more messages were read than are passed on in one turn of the event loop, and when the last of them was:
-   * the stream should not be read meanwhile. Without it, all are passed on at once.
+   * Called in each turn of the event loop in which more messages were read than are passed on in one, and when the last of
+   * them was: the stream should not be read meanwhile. Without it, all are passed on at once.
    */
   readonly onAhead?: (is: boolean) => void;
   /** Decodes a message, in place of JSON.parse on all of it; throws where it is not valid JSON. */
@@ -52,11 +46,11 @@ export interface FrameReaderOptions {
 export class FrameReader extends AbstractMessageReader implements MessageReader {
   readonly #stream: Readable;
   readonly #options: FrameReaderOptions;
-  #chunks: Buffer[] = [];
-  /** Where in the first chunk the next byte is. */
-  #at = 0;
-  #buffered = 0;
-  #state: State = { in: 'header' };
+  readonly #bytes: ByteQueue;
+  #framing: Framing | undefined;
+  #begun = false;
+  /** Nothing is read any more. */
+  #stopped = false;
   #ahead = false;
   #ended = false;
 
@@ -64,6 +58,9 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     super();
     this.#stream = stream;
     this.#options = options;
+    this.#bytes = new ByteQueue(options.ownsChunks === true);
+    const { framing = 'headers' } = options;
+    if (framing !== 'auto') this.#framing = this.#make(framing);
   }
 
   /** Whether messages that were read are still to be passed on, in later turns. */
@@ -71,27 +68,37 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     return this.#ahead;
   }
 
+  /** The framing of the stream, and of what answers it: `headers` until its first byte has told. */
+  get framing(): FramingName {
+    return this.#framing?.name ?? 'headers';
+  }
+
   listen(callback: DataCallback): Disposable {
     const onData = (chunk: Buffer): void => {
-      this.#chunks.push(chunk);
-      this.#buffered += chunk.length;
+      if (this.#stopped) return;
+      this.#bytes.push(chunk);
       if (!this.#ahead) this.#advance(callback);
     };
     const onClose = (): void => {
       if (this.#ended) return;
       this.#ended = true;
-      if (!this.#ahead) this.#end();
+      if (!this.#ahead) this.#end(callback);
     };
     const onError = (error: Error): void => {
       this.fireError(error);
     };
     this.#stream.on('data', onData).once('end', onClose).once('close', onClose).on('error', onError);
     return Disposable.create(() => {
+      this.#stop();
       this.#stream.off('data', onData).off('end', onClose).off('close', onClose);
     });
   }
 
-  #end(): void {
+  #end(callback: DataCallback): void {
+    if (!this.#stopped) {
+      const left = (this.#framing ?? this.#make('headers')).last(this.#bytes);
+      if (left !== undefined) this.#pass(left, callback);
+    }
     if (this.#options.onEnd === undefined) this.fireClose();
     else this.#options.onEnd();
   }
@@ -99,13 +106,14 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
   /** Passes on the messages that are buffered, as many as one turn of the event loop may have. */
   #advance(callback: DataCallback): void {
     const { onAhead } = this.#options;
-    let count = 0;
-    for (const message of this.#messages()) {
-      if (message !== undefined) callback(message);
+    for (let count = 0; !this.#stopped;) {
+      const found = this.#next();
+      if (found === undefined) break;
+      this.#pass(found, callback);
       count += 1;
-      if (onAhead === undefined || count < messagesInATurn || this.#buffered === 0) continue;
-      if (!this.#ahead) onAhead(true);
+      if (onAhead === undefined || count < messagesInATurn || this.#bytes.length === 0) continue;
       this.#ahead = true;
+      onAhead(true);
       setImmediate(() => {
         this.#advance(callback);
       });
@@ -114,130 +122,62 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
     if (!this.#ahead) return;
     this.#ahead = false;
     onAhead?.(false);
-    if (this.#ended) this.#end();
+    if (this.#ended) this.#end(callback);
   }
 
-  /** Takes the whole messages off the front of what is buffered; undefined for one that is refused. */
-  *#messages(): Generator<Message | undefined> {
-    for (;;) {
-      const state = this.#state;
-      if (state.in === 'nothing') {
-        this.#take(this.#buffered);
-        return;
-      }
-      if (state.in === 'header') {
-        const length = this.#takeHeader();
-        if (length === undefined) return;
-        this.#state =
-          length <= this.#options.messageBytes
-            ? { in: 'content', length }
-            : { in: 'skipped', length, left: length, finder: new TopLevelIdFinder() };
-      } else if (state.in === 'content') {
-        if (this.#buffered < state.length) return;
-        const content = this.#take(state.length);
-        this.#state = { in: 'header' };
-        yield this.#decode(content);
-      } else {
-        if (this.#buffered === 0) return;
-        const part = this.#take(Math.min(this.#buffered, state.left));
-        state.finder.feed(part);
-        state.left -= part.length;
-        if (state.left > 0) return;
-        const { length, finder } = state;
-        this.#state = { in: 'header' };
-        this.#options.onFault({ kind: 'tooLarge', length, limit: this.#options.messageBytes, id: finder.id });
-        yield undefined;
-      }
+  /** The next message that is whole, or a frame that is refused. */
+  #next(): Found | undefined {
+    this.#begun ||= skipByteOrderMark(this.#bytes);
+    if (!this.#begun) return undefined;
+    if (this.#framing === undefined) {
+      const name = detectFraming(this.#bytes);
+      if (name === undefined) return undefined;
+      this.#framing = this.#make(name);
     }
+    return this.#framing.next(this.#bytes);
   }
 
-  /** Takes the header block and returns the content's length; undefined while it is incomplete, or if it is malformed. */
-  #takeHeader(): number | undefined {
-    if (this.#chunks.length > 1) {
-      this.#chunks = [Buffer.concat(this.#chunks).subarray(this.#at)];
-      this.#at = 0;
-    }
-    const block = this.#chunks[0]?.subarray(this.#at, this.#at + headerLimit) ?? Buffer.alloc(0);
-    const end = block.indexOf(headerEnd);
-    if (end < 0) {
-      if (block.length >= headerLimit) this.#stop(`A header block of more than ${headerLimit} bytes.`);
-      return undefined;
-    }
-    const header = block.toString('latin1', 0, end);
-    this.#skip(end + headerEnd.length);
-    const length = contentLength(header);
-    if (length === undefined) {
-      this.#stop(`A header without a valid Content-Length: ${JSON.stringify(header.slice(0, 200))}.`);
-    }
-    return length;
+  #make(name: FramingName): Framing {
+    const { messageBytes } = this.#options;
+    return name === 'lines' ? new LineFraming(messageBytes) : new HeaderFraming(messageBytes);
   }
 
-  /** Takes a copy of `length` bytes off the front. */
-  #take(length: number): Buffer {
-    const taken = Buffer.allocUnsafe(length);
-    for (let filled = 0; filled < length;) {
-      const chunk = this.#chunks[0];
-      if (chunk === undefined) throw new RangeError('more bytes taken than are buffered');
-      const count = chunk.copy(taken, filled, this.#at);
-      filled += count;
-      this.#skip(count);
+  #pass(found: Found, callback: DataCallback): void {
+    const { onFault, decode = decodeText } = this.#options;
+    if ('fault' in found) {
+      if (found.fault.kind === 'header') this.#stop();
+      onFault(found.fault);
+      return;
     }
-    return taken;
-  }
-
-  /** Drops bytes of the first chunk. */
-  #skip(length: number): void {
-    this.#at += length;
-    this.#buffered -= length;
-    if (this.#at < (this.#chunks[0]?.length ?? 0)) return;
-    const chunk = this.#chunks.shift();
-    this.#at = 0;
-    if (chunk !== undefined && this.#options.ownsChunks === true) freeMemory([chunk]);
-  }
-
-  #decode(content: Buffer): Message | undefined {
     let message: unknown;
     try {
-      const { decode } = this.#options;
-      message = decode === undefined ? JSON.parse(content.toString('utf8')) : decode(content);
+      message = decode(found.content);
     } catch {
       // V8's own message quotes the content, which is somebody's source.
-      this.#options.onFault({ kind: 'syntax', message: 'The message is not valid JSON.', id: null });
-      return undefined;
+      const lines = this.framing === 'lines' ? ' Each line is a message of its own.' : '';
+      onFault({ kind: 'syntax', message: `The message is not valid JSON.${lines}`, id: null });
+      return;
     }
     const fault = invalidity(message);
-    if (fault === undefined) return message as Message;
-    this.#options.onFault({ kind: 'invalid', ...fault });
-    return undefined;
+    if (fault === undefined) callback(message as Message);
+    else onFault({ kind: 'invalid', ...fault });
   }
 
-  #stop(message: string): void {
-    this.#state = { in: 'nothing' };
-    this.#take(this.#buffered);
-    this.#options.onFault({ kind: 'header', message });
+  #stop(): void {
+    this.#stopped = true;
+    this.#bytes.skip(this.#bytes.length);
   }
 }
 
-/** The Content-Length of a header block; undefined where it is missing, repeated with another value, or no number. */
-function contentLength(header: string): number | undefined {
-  let length: number | undefined;
-  for (const line of header.split('\r\n')) {
-    const field = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
-    if (field === null) return undefined;
-    if (field[1]?.toLowerCase() !== 'content-length') continue;
-    const value = field[2] ?? '';
-    if (!/^\d{1,15}$/.test(value)) return undefined;
-    if (length !== undefined && length !== Number(value)) return undefined;
-    length = Number(value);
-  }
-  return length;
+function decodeText(content: Buffer): unknown {
+  return JSON.parse(content.toString('utf8'));
 }
 
 /** Why a value is neither request, notification nor response (JSON-RPC 2.0, sections 4 and 5). */
 function invalidity(value: unknown): { message: string; id: string | number | null } | undefined {
   // LSP does without batches, and so do we: a frame costs nothing here.
   if (Array.isArray(value)) {
-    return { message: 'Batches are not supported: send each request in a frame of its own.', id: null };
+    return { message: 'Batches are not supported: send each request as a message of its own.', id: null };
   }
   if (typeof value !== 'object' || value === null) return { message: 'The message is not an object.', id: null };
   const { id, method, params } = value as Record<string, unknown>;

@@ -1,19 +1,27 @@
-// Content-Length frames to a byte stream (LSP 3.17, "Base Protocol"), for both ends of a connection, written as the pieces
-// that they consist of: vscode-jsonrpc's own writer joins a message into one buffer.
+// Messages to a byte stream, for both ends of a connection, in either framing, written as the pieces that they consist of:
+// vscode-jsonrpc's own writer joins a message into one buffer.
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { AbstractMessageWriter, type Message, type MessageWriter } from 'vscode-jsonrpc/node';
 import { encodeJson } from '../../json/raw-json.ts';
+import type { FramingName } from './framing.ts';
+
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
+const space = 0x20;
 
 /** Writes messages as frames. A closed stream ends no connection: earlier requests may still be answered. */
 export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
   readonly #stream: Writable;
+  readonly #framing: () => FramingName;
   #failures = 0;
   #pending = 0;
 
-  constructor(stream: Writable) {
+  /** @param framing that of the messages which are written next */
+  constructor(stream: Writable, framing: () => FramingName = () => 'headers') {
     super();
     this.#stream = stream;
+    this.#framing = framing;
     this.#stream.on('error', (error: Error) => {
       this.fireError(error, undefined, ++this.#failures);
     });
@@ -30,7 +38,7 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
     if (!stream.writable) throw new Error('the stream is closed');
     // Bytes, not strings: answers wait for a client that does not read, and strings may take twice as much memory.
     const { pieces, raw } = encodeJson(message);
-    const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const framed = this.#framing() === 'lines' ? asLine(pieces) : asFrame(pieces);
     this.#pending += 1;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -39,8 +47,7 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
           else resolve();
         };
         stream.cork();
-        stream.write(Buffer.from(`Content-Length: ${length}\r\n\r\n`));
-        pieces.forEach((piece, index) => stream.write(piece, index === pieces.length - 1 ? onWritten : undefined));
+        framed.forEach((piece, index) => stream.write(piece, index === framed.length - 1 ? onWritten : undefined));
         stream.uncork();
       });
       // A socket's bytes are in the kernel now; a stream in memory has handed on the very same ones.
@@ -63,4 +70,19 @@ export class FrameWriter extends AbstractMessageWriter implements MessageWriter 
   end(): void {
     // The stream's owner ends it; a connection that is disposed of must not close another's stdout.
   }
+}
+
+function asFrame(pieces: readonly Uint8Array[]): Uint8Array[] {
+  const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  return [Buffer.from(`Content-Length: ${length}\r\n\r\n`), ...pieces];
+}
+
+function asLine(pieces: readonly Uint8Array[]): Uint8Array[] {
+  return [...pieces.map(withoutLineEnds), Buffer.of(lineFeed)];
+}
+
+/** Raw JSON may have line ends between its tokens, where a space is as good; within strings they are escaped. */
+function withoutLineEnds(piece: Uint8Array): Uint8Array {
+  if (!piece.includes(lineFeed) && !piece.includes(carriageReturn)) return piece;
+  return piece.map((byte) => (byte === lineFeed || byte === carriageReturn ? space : byte));
 }

@@ -5,7 +5,7 @@ import { method } from './method.ts';
 export const lifecycleMethods = {
   initialize: method({
     summary: 'Says hello, as an editor does. Optional: every method works without it.',
-    description: 'With `processId`, the host ends by itself when that process does.',
+    description: 'With `processId`, the host ends by itself when that process does. A second one is refused (-32600).',
     params: () =>
       z.looseObject({
         processId: z.int().positive().nullish().describe('The process whose end ends the host.'),

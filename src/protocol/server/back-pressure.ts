@@ -21,18 +21,23 @@ type Reason = 'asks' | 'leaves unread' | 'is ahead';
 export class BackPressure implements ClientQueue {
   readonly #input: Readable;
   readonly #output: Writable;
+  readonly #onPaused: (is: boolean) => void;
   /** Why the client is not read from now: each reason suffices. */
   readonly #full = new Set<Reason>();
   /** By the requests in flight. */
   #heldBytes = 0;
 
-  /** @param onRoom called when the client has read its unread answers */
-  constructor(input: Readable, output: Writable, onRoom: () => void) {
+  /**
+   * @param on.room called when the client has read its unread answers
+   * @param on.paused called when the client is not read from any more, and when it is again
+   */
+  constructor(input: Readable, output: Writable, on: { room: () => void; paused: (is: boolean) => void }) {
     this.#input = input;
     this.#output = output;
+    this.#onPaused = on.paused;
     output.on('drain', () => {
       this.#stopReading('leaves unread', false);
-      onRoom();
+      on.room();
     });
   }
 
@@ -60,8 +65,11 @@ export class BackPressure implements ClientQueue {
     const before = this.#full.size;
     if (full) this.#full.add(reason);
     else if (before > 0) this.#full.delete(reason);
-    if (before === 0 && full) this.#input.pause();
-    else if (before > 0 && this.#full.size === 0) this.#input.resume();
+    const paused = this.#full.size > 0;
+    if (paused === before > 0) return;
+    if (paused) this.#input.pause();
+    else this.#input.resume();
+    this.#onPaused(paused);
   }
 }
 

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { CancelledError } from '../../drivers/request.ts';
 import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { FrameFault } from '../framing/frame-reader.ts';
+import type { FrameFault } from '../framing/framing.ts';
 
 /** LSP 3.17, "Error codes": the client cancelled the request. */
 export const requestCancelled = -32800;
@@ -62,7 +62,14 @@ export function frameError(fault: FrameFault): ErrorObject {
     case 'invalid':
       return { code: ErrorCodes.InvalidRequest, message: fault.message, data: { kind: 'invalidRequest' } };
     case 'header':
+    case 'truncated':
     case 'syntax':
       return { code: ErrorCodes.ParseError, message: fault.message, data: { kind: 'parseError' } };
   }
+}
+
+/** The kind of an error for the log. Its message may quote the client's data. */
+export function kindOf(error: unknown): string | undefined {
+  if (error === undefined) return undefined;
+  return error instanceof BabelhostError ? error.kind : error instanceof Error ? error.name : 'unknown';
 }

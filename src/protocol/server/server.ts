@@ -4,7 +4,6 @@
 // Requests are dispatched here and not by vscode-jsonrpc, whose types, errors and client are used: its queue takes one
 // message in a turn of the event loop, through an emitter, two timers and a dozen promises, which costs a request that takes
 // the driver half a millisecond a quarter more. Here it reaches its handler in the turn in which it was read.
-import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
@@ -16,33 +15,38 @@ import {
   type RequestMessage,
   type ResponseMessage,
 } from 'vscode-jsonrpc/node';
-import { BabelhostError, systemErrorCode } from '../../base/errors.ts';
 import type { TraceContext } from '../../drivers/observer.ts';
 import type { Logger } from '../../base/log.ts';
 import { version } from '../../base/package.ts';
 import { BackPressure, heldBytes } from './back-pressure.ts';
-import { FrameReader, type FrameFault } from '../framing/frame-reader.ts';
-import { FrameWriter } from '../framing/frame-writer.ts';
-import { ObjectReader, ObjectWriter } from '../framing/object-messages.ts';
+import type { FrameFault, FramingChoice } from '../framing/framing.ts';
 import type { HostServices, RequestContext } from '../handlers/handler.ts';
 import { handlers } from '../handlers/handlers.ts';
 import type { Method } from '../methods/method.ts';
 import { methods, type CheckedParams, type MethodName, type Result } from '../methods.ts';
+import { HangUpWatch, type AwaitHangUp } from './hang-up.ts';
+import { watchProcess } from './process-watch.ts';
 import { ProgressReporter } from './progress.ts';
-import { frameError, invalidParams, responseError } from './responses.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
+import { frameError, invalidParams, kindOf, responseError } from './responses.ts';
+import { openTransport, type Transport } from './transport.ts';
 
 export interface ServerOptions {
   /** The largest message that is accepted from the client, in bytes. */
   readonly messageBytes: number;
-  /** How long requests in flight may go on after the client has closed its end or asked to shut down, in ms. */
+  /** How long requests in flight may go on after the client has asked to shut down, or when the host ends, in ms. */
   readonly drainMs: number;
+  readonly framing: FramingChoice;
+  /** For an output that is no socket: tells when its reader has gone. */
+  readonly awaitHangUp?: AwaitHangUp;
 }
 
-/** How a connection ended: after `exit`, properly or not, or because the client's stream ended. */
-export type ConnectionEnd = { readonly by: 'exit'; readonly afterShutdown: boolean } | { readonly by: 'close' };
-
-/** How often to check whether the process that `initialize` named still lives, in milliseconds. */
-const parentCheckMs = 1000;
+/**
+ * How a connection ended: after `exit`, properly or not, or because the client's stream ended. `unreadable`: some of what the
+ * client sent was nothing that could be answered by its id.
+ */
+export type ConnectionEnd =
+  { readonly by: 'exit'; readonly afterShutdown: boolean } | { readonly by: 'close'; readonly unreadable: boolean };
 
 let connections = 0;
 
@@ -52,24 +56,25 @@ export class ServerConnection {
   readonly #services: HostServices;
   readonly #options: ServerOptions;
   readonly #logger: Logger;
-  readonly #reader: FrameReader | ObjectReader;
-  readonly #writer: FrameWriter | ObjectWriter;
+  readonly #reader: Transport['reader'];
+  readonly #writer: Transport['writer'];
   readonly #pressure: BackPressure;
+  readonly #hangUp: HangUpWatch;
   readonly #listening: Listening;
   readonly #name: string;
   #called = 0;
-  /** The requests being worked on, except `shutdown`, which waits for them. */
-  readonly #inFlight = new Set<AbortController>();
-  readonly #byId = new Map<string | number, AbortController>();
-  /** Called when no request is in flight any more. */
-  #onIdle: (() => void)[] = [];
+  readonly #requests = new RequestsInFlight();
   #initialized = false;
   #shutdown = false;
+  #inputEnded = false;
   #gone = false;
+  /** Some of what the client sent was nothing that could be answered by its id. */
+  #unreadable = false;
   readonly #end: (end: ConnectionEnd) => void;
   /** Ends the subscription to the log. */
   #stopLog: () => void = () => undefined;
-  #parentTimer: NodeJS.Timeout | undefined;
+  /** Stops watching the process that `initialize` named. */
+  #stopWatching: () => void = () => undefined;
 
   constructor(services: HostServices, input: Readable, output: Writable, options: ServerOptions) {
     this.#services = services;
@@ -77,44 +82,55 @@ export class ServerConnection {
     this.#logger = services.logger;
     connections += 1;
     this.#name = `c${connections}`;
-    this.#pressure = new BackPressure(input, output, () => {
-      services.pools.dispatch();
-    });
     const { promise, resolve } = Promise.withResolvers<ConnectionEnd>();
     this.#end = resolve;
     const close = (): void => {
-      this.#end({ by: 'close' });
+      this.#close();
     };
-    this.#writer = output.writableObjectMode ? new ObjectWriter(output) : new FrameWriter(output);
+    this.#hangUp = new HangUpWatch(output, options.awaitHangUp, close);
+    this.#pressure = new BackPressure(input, output, {
+      room: () => {
+        services.pools.dispatch();
+      },
+      paused: (is) => {
+        this.#hangUp.watch(is || this.#inputEnded);
+      },
+    });
+    const { reader, writer } = openTransport(input, output, {
+      messageBytes: options.messageBytes,
+      framing: options.framing,
+      onFault: (fault) => {
+        this.#pressure.read(this.#writer.pending);
+        this.#refuse(fault);
+      },
+      onAhead: (is) => {
+        this.#pressure.ahead(is);
+        // What a client that has gone had still to ask is not worked on.
+        if (is) this.#hangUp.check();
+      },
+      onEnd: () => {
+        // It may have closed its sending half alone, and read on.
+        this.#inputEnded = true;
+        this.#hangUp.check();
+        this.#hangUp.watch(true);
+        void this.#drain(Infinity).then(close);
+      },
+    });
+    this.#reader = reader;
+    this.#writer = writer;
     // Nobody reads the answers any more: the client's requests may stop.
     output.once('close', close);
     this.#writer.onError(close);
-    const onEnd = (): void => {
-      void this.#drain().then(close);
-    };
-    this.#reader = input.readableObjectMode
-      ? new ObjectReader(input, onEnd)
-      : new FrameReader(input, {
-          messageBytes: options.messageBytes,
-          ownsChunks: input instanceof Socket,
-          onFault: (fault) => {
-            this.#pressure.read(this.#writer.pending);
-            this.#refuse(fault);
-          },
-          onAhead: (is) => {
-            this.#pressure.ahead(is);
-          },
-          onEnd,
-        });
     this.#reader.onError((error) => {
       this.#logger.debug({ err: error }, 'connection error');
     });
     this.ended = promise.then((end) => {
       this.#gone = true;
-      clearInterval(this.#parentTimer);
+      this.#hangUp[Symbol.dispose]();
+      this.#stopWatching();
       this.#stopLog();
       this.#listening.dispose();
-      for (const request of [...this.#byId.values(), ...this.#inFlight]) request.abort();
+      this.#requests.cancelAll();
       return end;
     });
     this.#listening = this.#reader.listen((message) => {
@@ -133,24 +149,20 @@ export class ServerConnection {
 
   /** Answers a request. Never rejects. */
   async #serve({ id, method, params }: RequestMessage): Promise<void> {
-    const request = new AbortController();
-    if (id !== null) this.#byId.set(id, request);
-    if (method !== 'shutdown') this.#inFlight.add(request);
+    const request = this.#requests.begin(id);
     const response: ResponseMessage = { jsonrpc: '2.0', id };
     try {
-      response.result = (await this.#call(method, params ?? {}, request.signal)) ?? null;
+      response.result = (await this.#call(method, params ?? {}, request)) ?? null;
     } catch (error) {
       response.error = responseError(error, this.#logger).toJson();
     }
-    if (id !== null && this.#byId.get(id) === request) this.#byId.delete(id);
     // A client that has gone is noticed by its streams.
     void this.#writer.write(response).catch(() => undefined);
-    this.#inFlight.delete(request);
-    if (this.#inFlight.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
+    this.#requests.end(id, request);
   }
 
   /** @throws what responseError makes an answer of */
-  async #call(name: string, given: unknown, signal: AbortSignal): Promise<unknown> {
+  async #call(name: string, given: unknown, request: AbortController): Promise<unknown> {
     if (!isMethodName(name)) {
       throw new ResponseError(
         ErrorCodes.MethodNotFound,
@@ -170,7 +182,7 @@ export class ServerConnection {
     if (name === 'initialize') return this.#initialize(checked.data);
     if (name === 'shutdown') {
       this.#shutdown = true;
-      await this.#drain();
+      await this.#drain(this.#options.drainMs, request);
       return null;
     }
     const params = checked.data;
@@ -191,7 +203,7 @@ export class ServerConnection {
         client: this.#pressure,
         id,
         span,
-        signal,
+        signal: request.signal,
         progress,
         sendPartialResult:
           partialResultToken === undefined ? undefined : (results) => this.#sendProgress(partialResultToken, results),
@@ -221,22 +233,18 @@ export class ServerConnection {
     }
     this.#initialized = true;
     const { processId, trace } = params;
-    if (processId !== undefined && processId !== null) this.#watchParent(processId);
+    // LSP 3.17, "Initialize Request": the server ends when the process that it names does.
+    if (processId !== undefined && processId !== null) {
+      this.#stopWatching = watchProcess(processId, () => {
+        this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');
+        this.#close();
+      });
+    }
     if (trace !== undefined) this.#setTrace(trace);
     return {
       capabilities: { experimental: { methods: Object.keys(methods) } },
       serverInfo: { name: 'babelhost', version },
     };
-  }
-
-  /** LSP 3.17, "Initialize Request": the server ends when the process that `initialize` names does. */
-  #watchParent(processId: number): void {
-    clearInterval(this.#parentTimer);
-    this.#parentTimer = setInterval(() => {
-      if (isAlive(processId)) return;
-      this.#logger.info({ processId }, 'the client’s process has ended; so does its connection');
-      this.#end({ by: 'close' });
-    }, parentCheckMs).unref();
   }
 
   /** @param value of LSP's TraceValue: anything but `off` asks for the log as `window/logMessage` */
@@ -254,8 +262,7 @@ export class ServerConnection {
       typeof params === 'object' && !Array.isArray(params) ? { ...params } : {};
     if (method === '$/cancelRequest') {
       const { id } = given;
-      // An id that is unknown may have been answered meanwhile.
-      if (typeof id === 'string' || typeof id === 'number') this.#byId.get(id)?.abort();
+      if (typeof id === 'string' || typeof id === 'number') this.#requests.cancel(id);
     } else if (method === 'exit') this.#end({ by: 'exit', afterShutdown: this.#shutdown });
     else if (method === '$/setTrace') {
       if (typeof given['value'] === 'string') this.#setTrace(given['value']);
@@ -279,37 +286,34 @@ export class ServerConnection {
    */
   async shutDown(): Promise<void> {
     this.#shutdown = true;
-    await this.#drain();
-    this.#end({ by: 'close' });
+    await this.#drain(this.#options.drainMs);
+    this.#close();
   }
 
-  /** Waits until every request that was read has been answered, for `drainMs` at most. */
-  async #drain(): Promise<void> {
-    const deadline = performance.now() + this.#options.drainMs;
+  #close(): void {
+    this.#end({ by: 'close', unreadable: this.#unreadable });
+  }
+
+  /** Waits until every request that was read has been answered, but for one that waits itself; or so many milliseconds. */
+  async #drain(milliseconds: number, except?: AbortController): Promise<void> {
+    const deadline = performance.now() + milliseconds;
     while (this.#reader.ahead && !this.#gone && performance.now() < deadline) await nextTurn();
-    if (this.#inFlight.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.max(deadline - performance.now(), 0));
-        this.#onIdle.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-    }
+    await this.#requests.wait(Math.max(deadline - performance.now(), 0), except);
     await this.#writer.flushed();
   }
 
   /** Answers a frame that is no request, so that its sender is not left waiting. */
   #refuse(fault: FrameFault): void {
     const id = 'id' in fault ? fault.id : null;
+    this.#unreadable ||= id === null;
     // Without the message, which may quote what the client sent.
     this.#logger.warn({ fault: fault.kind, client: this.#name }, 'a message of the client was refused');
     const response: ResponseMessage = { jsonrpc: '2.0', id, error: frameError(fault) };
-    const written = this.#writer.write(response).catch(() => undefined);
-    // Without a valid header the start of the next frame is unknown.
+    void this.#writer.write(response).catch(() => undefined);
+    // Nothing more can be read: this is the end of what the client asked.
     if (fault.kind === 'header') {
-      void written.then(() => {
-        this.#end({ by: 'close' });
+      void this.#drain(Infinity).then(() => {
+        this.#close();
       });
     }
   }
@@ -317,20 +321,4 @@ export class ServerConnection {
 
 function isMethodName(name: string): name is MethodName {
   return Object.hasOwn(methods, name);
-}
-
-function isAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, as another user's.
-    return systemErrorCode(error) === 'EPERM';
-  }
-}
-
-/** The kind of an error for the log. Its message may quote the client's data. */
-function kindOf(error: unknown): string | undefined {
-  if (error === undefined) return undefined;
-  return error instanceof BabelhostError ? error.kind : error instanceof Error ? error.name : 'unknown';
 }
