@@ -24,7 +24,7 @@ export {
   type StoreAccess,
 } from './images/index.ts';
 export { createLogger, LogRelay, logLevels, type Logger, type LogLevel } from './base/log.ts';
-export { Client, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';
+export { Client, pathOfFileUri, uriOfPath, type RequestOptions, type WorkDoneProgress } from './protocol/client.ts';
 export type { FileResult, MethodName, Params, Result } from './protocol/methods.ts';
 export { Runtime, type RuntimeOptions } from './library/runtime.ts';
 export { version } from './base/package.ts';

@@ -2,16 +2,18 @@
 // waits for a writer for ever, or a link to a device that never ends.
 import { constants, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { textOfPath } from './byte-paths.ts';
 import { BabelhostError, systemErrorCode } from './errors.ts';
 
 /**
  * Opens a file to read it.
+ * @param flags besides those for reading, such as O_NOFOLLOW
  * @throws BabelhostError `imageInvalid` if it is a folder, FIFO, socket or device; what Node throws
  */
-export async function openRegularFile(file: string): Promise<FileHandle> {
+export async function openRegularFile(file: string | Buffer, flags = 0): Promise<FileHandle> {
   let handle: FileHandle;
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | flags);
   } catch (error) {
     // A socket, or a device without a driver.
     if (systemErrorCode(error) === 'ENXIO') throw notRegular(file);
@@ -30,8 +32,8 @@ export async function openRegularFile(file: string): Promise<FileHandle> {
  * The content of a file, cut one byte after `limit`.
  * @throws as openRegularFile
  */
-export async function readRegularFile(file: string, limit: number): Promise<Buffer> {
-  await using handle = await openRegularFile(file);
+export async function readRegularFile(file: string | Buffer, limit: number, flags = 0): Promise<Buffer> {
+  await using handle = await openRegularFile(file, flags);
   const pieces: Buffer[] = [];
   // `end` is the last byte's offset.
   const stream = handle.createReadStream({ start: 0, end: limit }) as AsyncIterable<Buffer>;
@@ -51,10 +53,11 @@ export function readDescriptor(descriptor: number, size: number): Buffer {
   return bytes.subarray(0, filled);
 }
 
-function notRegular(file: string): BabelhostError {
+function notRegular(file: string | Buffer): BabelhostError {
+  const path = typeof file === 'string' ? file : textOfPath(file);
   return new BabelhostError(
     'imageInvalid',
-    `${file} is a folder, FIFO, socket or device, and is not read: there must be a regular file.`,
-    { path: file, reason: 'not a regular file' },
+    `${path} is a folder, FIFO, socket or device, and is not read: there must be a regular file.`,
+    { path, reason: 'not a regular file' },
   );
 }

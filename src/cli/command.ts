@@ -16,7 +16,7 @@ export interface Context {
   readonly output: Output;
   /** Writes a result to stdout: as JSON with --json, else as `text` returns it. */
   readonly print: (result: unknown, text: () => string) => void;
-  /** Writes a line to stderr, for a person; does nothing with --json, where stderr carries only errors. */
+  /** Writes a line to stderr, for a person; does nothing with --json, where stderr carries only errors and warnings. */
   readonly say: (line: string) => void;
   /** Makes the command's own exit status count after a signal, as for a server, which a signal ends properly. */
   readonly answerSignals: () => void;

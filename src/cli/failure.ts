@@ -47,6 +47,12 @@ export function printUsage(message: string, json: boolean): void {
   print({ code: -32602, message, data: { kind: 'usage' } }, '', json);
 }
 
+/** Prints on stderr what was left out while the rest went on. */
+export function printWarning(warning: { readonly uri: string; readonly message: string }, json: boolean): void {
+  const label = styleFor(process.stderr)('yellow', 'babelhost: warning:');
+  process.stderr.write(json ? `${harmlessJson({ warning })}\n` : `${label} ${onOneLine(warning.message)}\n`);
+}
+
 function print(failure: ErrorObject, label: string, json: boolean): void {
   const name = styleFor(process.stderr)('red', 'babelhost:');
   process.stderr.write(

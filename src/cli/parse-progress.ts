@@ -66,6 +66,8 @@ export function addSummaries(one: Summary, other: Summary): Summary {
     failures: addTallies(one.failures, other.failures),
     skipped: one.skipped + other.skipped,
     skippedLanguages: addTallies(one.skippedLanguages, other.skippedLanguages),
+    ignored: one.ignored + other.ignored,
+    warnings: [...one.warnings, ...other.warnings],
     bytes: one.bytes + other.bytes,
     elapsedMs: one.elapsedMs + other.elapsedMs,
   };
@@ -80,16 +82,17 @@ function addTallies(
   return sum;
 }
 
-/** `12 files (3.4 MiB) in 1.2 s: 10 ok, 1 with errors, 1 failed (timeout 1); 30 skipped (markdown 20, …)` */
+/** `12 files (3.4 MiB) in 1.2 s: 10 ok, 1 with errors, 1 failed (timeout 1); 30 skipped (markdown 20, …); 2 ignored` */
 export function summaryText(summary: Summary, style: Style): string {
-  const { files, ok, error, failed, skipped, bytes, elapsedMs } = summary;
+  const { files, ok, error, failed, skipped, ignored, bytes, elapsedMs } = summary;
   const counts = [
     style('green', `${ok} ok`),
     ...(error > 0 ? [style('yellow', `${error} with errors`)] : []),
     ...(failed > 0 ? [style('red', `${failed} failed`) + listed(summary.failures)] : []),
   ];
   const left = skipped > 0 ? `; ${skipped} skipped${listed(summary.skippedLanguages)}` : '';
-  return `${formatCount(files, 'file')} (${formatBytes(bytes)}) in ${formatDuration(elapsedMs)}: ${counts.join(', ')}${left}`;
+  const out = ignored > 0 ? `; ${ignored} ignored` : '';
+  return `${formatCount(files, 'file')} (${formatBytes(bytes)}) in ${formatDuration(elapsedMs)}: ${counts.join(', ')}${left}${out}`;
 }
 
 /** The most frequent few of a tally. */

@@ -1,10 +1,10 @@
 // How parse results are written to stdout, one after another as they come. Trees are written as the bytes they came in,
 // except on a terminal.
-import { fileURLToPath } from 'node:url';
-import path from 'node:path';
+import { pathOfFileUri } from '../base/byte-paths.ts';
 import { encodeJson, RawJson } from '../json/raw-json.ts';
 import type { FileResult } from '../protocol/methods.ts';
 import type { Output } from './output.ts';
+import { pathFromHere } from './path-arguments.ts';
 import { columnsOf, harmlessJson, onOneLine } from './text.ts';
 import { treeLines } from './tree.ts';
 
@@ -115,10 +115,7 @@ function writeProblems(result: FileResult, output: Output): boolean {
   return keepsUp;
 }
 
-/** A file's path as a person would write it from here. */
+/** The file that a result is of, for a person. */
 function displayPath(uri: string): string {
-  if (!uri.startsWith('file:')) return onOneLine(uri);
-  const absolute = fileURLToPath(uri);
-  const relative = path.relative(process.cwd(), absolute);
-  return onOneLine(relative.startsWith('..') ? absolute : relative);
+  return onOneLine(uri.startsWith('file:') ? pathFromHere(pathOfFileUri(uri)) : uri);
 }

@@ -19,6 +19,9 @@ import { ObjectReader, ObjectWriter } from './framing/object-messages.ts';
 import type { FileResult, MethodName, Params, Result } from './methods.ts';
 import { decodeWithRawTrees } from './raw-trees.ts';
 
+// For names that are no UTF-8, which Node's own pathToFileURL cannot take.
+export { pathOfFileUri, uriOfPath } from '../base/byte-paths.ts';
+
 /** What is being done, with how much of how much: beyond LSP, so that a program can draw its own bar. */
 export interface ProgressDetail {
   /** Such as `fetch`. */

@@ -1,14 +1,14 @@
 // parse: one file, several, or folders.
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Option } from 'commander';
+import { textOfPath, uriOfPath } from '../../base/byte-paths.ts';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import type { FileResult, Params } from '../../protocol/methods.ts';
 import type { CommandModule, Context, ExitStatus } from '../command.ts';
-import { UsageError } from '../failure.ts';
+import { printWarning, UsageError } from '../failure.ts';
 import { addSummaries, ParseProgress, summaryText, type Summary } from '../parse-progress.ts';
 import { resultWriter, writeOne, type Format } from '../parse-results.ts';
+import { absolutePaths, pathFromHere } from '../path-arguments.ts';
 import { ProgressDisplay } from '../progress.ts';
 import { collect, parseCount } from '../quantities.ts';
 import { readSource } from '../standard-input.ts';
@@ -22,6 +22,9 @@ interface Options {
   readonly encoding?: 'utf8' | 'base64';
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
+  /** False with --no-ignore. */
+  readonly ignore?: boolean;
+  readonly hidden?: true;
   readonly depth: number;
   readonly strict?: true;
 }
@@ -44,6 +47,8 @@ const command: CommandModule<Options> = {
       )
       .option('--include <glob>', 'only these files of a folder (may be given again)', collect)
       .option('--exclude <glob>', 'none of these (may be given again)', collect)
+      .option('--no-ignore', 'parse what .gitignore, .ignore and the like leave out of a folder, too')
+      .option('--hidden', 'parse files and folders with a leading dot, too')
       .option('--depth <levels>', 'levels of a tree that are shown', parseCount, 12)
       .option('--strict', 'let errors in a source count as failure')
       .addHelpText(
@@ -52,13 +57,15 @@ const command: CommandModule<Options> = {
           '',
           'One file is printed as a tree on a terminal, as JSON in a pipe. Of folders and of several files, a terminal gets',
           'a bar and what is wrong; a pipe gets NDJSON, a line for each file with uri, language, status, errors and uast.',
+          'Below folders, hidden files and what .ignore, .gitignore and git’s other excludes name are left out; what is named',
+          'as an argument is always parsed.',
           'A file that could not be parsed makes the exit status 1; one with syntax errors does so with --strict only.',
         ].join('\n'),
       );
   },
 
   async run(context, paths, options) {
-    const places = await Promise.all(paths.map(lookAt));
+    const places = await Promise.all(absolutePaths(paths).map(lookAt));
     const [only, another] = places;
     if (only === undefined) throw new UsageError('There is nothing to parse.');
     const single = another === undefined && only.kind !== 'folder' ? only : undefined;
@@ -77,16 +84,19 @@ export default command;
 
 type Place = { readonly kind: 'stdin' } | { readonly kind: 'file' | 'folder'; readonly uri: string };
 
-async function lookAt(name: string): Promise<Place> {
-  if (name === '-') return { kind: 'stdin' };
-  const absolute = path.resolve(name);
+async function lookAt({ argument, path: file }: { readonly argument: string; readonly path: Buffer }): Promise<Place> {
+  if (argument === '-') return { kind: 'stdin' };
   try {
-    const kind = (await stat(absolute)).isDirectory() ? 'folder' : 'file';
-    return { kind, uri: pathToFileURL(absolute).href };
+    const kind = (await stat(file)).isDirectory() ? 'folder' : 'file';
+    return { kind, uri: uriOfPath(file) };
   } catch (error) {
     const code = systemErrorCode(error);
     const reason = code === 'ENOENT' ? 'there is no such file' : messageOf(error);
-    throw new BabelhostError('notFound', `${name} cannot be parsed: ${reason}.`, { path: absolute, code });
+    const absolute = textOfPath(file);
+    throw new BabelhostError('notFound', `${pathFromHere(file)} cannot be parsed: ${reason}.`, {
+      path: absolute,
+      code,
+    });
   }
 }
 
@@ -173,16 +183,23 @@ async function parseMany(context: Context, places: readonly Place[], options: Op
   display[Symbol.dispose]();
   // There is at least one: a path is required.
   const sum = summaries.reduce(addSummaries);
+  for (const warning of sum.warnings) printWarning(warning, global.json);
   context.say(summaryText(sum, styleFor(process.stderr)));
   return sum.failed > 0 || (options.strict !== undefined && sum.error > 0) ? 1 : 0;
 }
 
 /** All files in one request, and one for each folder. */
-function requestsFor(places: readonly Place[], { include, exclude }: Options): Params<'parse/files'>[] {
+function requestsFor(places: readonly Place[], { include, exclude, ignore, hidden }: Options): Params<'parse/files'>[] {
   const uris = places.flatMap((place) => (place.kind === 'file' ? [place.uri] : []));
   const folders = places.flatMap((place) => (place.kind === 'folder' ? [place.uri] : []));
   return [
     ...(uris.length > 0 ? [{ uris }] : []),
-    ...folders.map((root) => ({ root, include: include && [...include], exclude: exclude && [...exclude] })),
+    ...folders.map((root) => ({
+      root,
+      include: include && [...include],
+      exclude: exclude && [...exclude],
+      noIgnore: ignore === false ? true : undefined,
+      hidden,
+    })),
   ];
 }

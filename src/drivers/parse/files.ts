@@ -1,23 +1,21 @@
 // Parses many files, of a folder or a list, several at once, and hands on each result as it is done. Every file gets a
 // result or an error. A slow receiver slows the work down, so that nothing piles up.
-import { opendir } from 'node:fs/promises';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
-import picomatch from 'picomatch';
-import { BabelhostError, isBabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
+import { textOfPath, uriOfPath } from '../../base/byte-paths.ts';
+import { BabelhostError, isBabelhostError } from '../../base/errors.ts';
 import type { InstalledDrivers } from '../installed/installed-drivers.ts';
 import { detectLanguages } from './detection.ts';
 import type { TraceSpan } from '../observer.ts';
 import { OutcomeBatches } from './outcome-batches.ts';
 import type { Mode, ParseAnswer, Parser } from './parser.ts';
 import type { ClientQueue } from '../pool/request-queue.ts';
+import { walk, type WalkOptions, type WalkRequest } from '../walk/walk.ts';
+import type { WalkWarning } from '../walk/rule-files.ts';
 import { pathOfUri } from './source-file.ts';
 
 export interface FilesRequest {
   /** A folder to walk, or the files themselves. */
-  readonly from:
-    | { readonly root: string; readonly include?: readonly string[]; readonly exclude?: readonly string[] }
-    | { readonly uris: readonly string[] };
+  readonly from: Omit<WalkRequest, 'folder'> | { readonly uris: readonly string[] };
   readonly language?: string;
   readonly mode?: Mode;
   readonly timeoutMs?: number;
@@ -39,6 +37,8 @@ export interface FilesSummary {
   failures: Record<string, number>;
   skipped: number;
   skippedLanguages: Record<string, number>;
+  ignored: number;
+  warnings: WalkWarning[];
   bytes: number;
   elapsedMs: number;
 }
@@ -53,8 +53,8 @@ export interface FilesOptions {
   readonly onProgress: (done: number, total: number | undefined) => void;
 }
 
-/** What is left out of a folder unless `exclude` says otherwise. */
-const defaultExclude = ['**/.git/**'];
+/** A hostile tree may deserve any number of them. */
+const mostWarnings = 100;
 
 /**
  * Parses many files.
@@ -75,6 +75,8 @@ export async function parseFiles(
     failures: {},
     skipped: 0,
     skippedLanguages: {},
+    ignored: 0,
+    warnings: [],
     bytes: 0,
     elapsedMs: 0,
   };
@@ -92,7 +94,7 @@ export async function parseFiles(
   const ended = new AbortController();
   // A second walk counts the files ahead of the work, for the progress.
   if (total === undefined) {
-    void count(listFiles(from), skips, ended.signal).then((counted) => {
+    void count(listFiles(from, { signal: ended.signal }), skips, ended.signal).then((counted) => {
       total = counted;
     });
   }
@@ -119,12 +121,24 @@ export async function parseFiles(
     await batches.add(outcome, bytesOf(outcome));
     options.onProgress(summary.files, total === undefined ? undefined : total - skippedLate);
   };
+  let unlisted = 0;
+  const walking: WalkOptions = {
+    signal: options.signal,
+    onWarning: (warning) => {
+      if (summary.warnings.length < mostWarnings) summary.warnings.push(warning);
+      else unlisted += 1;
+    },
+    onIgnored: () => (summary.ignored += 1),
+  };
   try {
-    await forEachConcurrently(listFiles(from), options.concurrency, one);
+    await forEachConcurrently(listFiles(from, walking), options.concurrency, one);
     await batches.end();
   } finally {
     batches.drop();
     ended.abort();
+  }
+  if (unlisted > 0 && 'root' in from) {
+    summary.warnings.push({ uri: from.root, message: `${unlisted} more warnings are not listed.` });
   }
   summary.elapsedMs = performance.now() - startedAt;
   return summary;
@@ -185,7 +199,7 @@ class SkipByName {
 
   /** The language of a file that has no driver, `''` where nothing is known of it; undefined where it may be parsed. */
   async languageWithoutDriver(uri: string): Promise<string | undefined> {
-    const base = path.posix.basename(new URL(uri).pathname);
+    const base = path.posix.basename(textOfPath(pathOfUri(uri)));
     const extension = path.posix.extname(base);
     // Its first line may tell the language.
     if (extension === '') return undefined;
@@ -204,40 +218,10 @@ class SkipByName {
   }
 }
 
-/** The URIs of a list, or of the files below a folder, in no order and without following links: they may lead out of it. */
-async function* listFiles(from: FilesRequest['from']): AsyncGenerator<string> {
-  if ('uris' in from) {
-    yield* from.uris;
-    return;
-  }
-  const { root, include, exclude = defaultExclude } = from;
-  const options = { dot: true };
-  const included = include === undefined ? () => true : picomatch([...include], options);
-  const excluded = picomatch([...exclude], options);
-  const top = pathOfUri(root);
-  const folders = [''];
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    let entries;
-    try {
-      entries = await opendir(path.join(top, folder));
-    } catch (error) {
-      const code = systemErrorCode(error);
-      // A folder that has gone, or may not be read, does not stop the walk.
-      if (folder !== '' && (code === 'ENOENT' || code === 'EACCES')) continue;
-      throw new BabelhostError('notFound', `${path.join(top, folder)} cannot be read: ${messageOf(error)}.`, {
-        root,
-        code,
-      });
-    }
-    for await (const entry of entries) {
-      const relative = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory()) {
-        if (!excluded(`${relative}/`) && !excluded(`${relative}/x`)) folders.push(relative);
-      } else if (entry.isFile() && included(relative) && !excluded(relative)) {
-        yield pathToFileURL(path.join(top, relative)).href;
-      }
-    }
-  }
+/** The URIs of a list, or of the files below a folder. */
+async function* listFiles(from: FilesRequest['from'], options: WalkOptions): AsyncGenerator<string> {
+  if ('uris' in from) yield* from.uris;
+  else for await (const file of walk({ ...from, folder: pathOfUri(from.root) }, options)) yield uriOfPath(file);
 }
 
 /** Runs `work` on every item, at most `concurrency` at once; the first failure stops the rest and is thrown. */

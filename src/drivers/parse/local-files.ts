@@ -21,11 +21,12 @@ const localTypes: ReadonlySet<number> = new Set([
 const folders = new LRUCache<string, boolean>({ max: 4096, ttl: 5000 });
 
 /** Whether a file's folder is on this machine. False also where that cannot be found out. */
-export async function isLocal(file: string): Promise<boolean> {
-  const folder = path.dirname(file);
+export async function isLocal(file: Buffer): Promise<boolean> {
+  // Bytes read as Latin-1: names need not be UTF-8.
+  const folder = path.posix.dirname(file.toString('latin1'));
   let local = folders.get(folder);
   if (local === undefined) {
-    local = await statfs(folder).then(
+    local = await statfs(Buffer.from(folder, 'latin1')).then(
       ({ type }) => localTypes.has(type),
       () => false,
     );
@@ -39,7 +40,7 @@ export async function isLocal(file: string): Promise<boolean> {
  * @param accept throws where the file must not be read, and returns whether it may be read now
  * @returns undefined for a link, a large file, and one that is not to be read now
  */
-export function readLocalFile(file: string, accept: (stats: Stats) => boolean): Buffer | undefined {
+export function readLocalFile(file: Buffer, accept: (stats: Stats) => boolean): Buffer | undefined {
   const descriptor = openUnlessLink(file);
   if (descriptor === undefined) return undefined;
   try {
@@ -51,7 +52,7 @@ export function readLocalFile(file: string, accept: (stats: Stats) => boolean): 
   }
 }
 
-function openUnlessLink(file: string): number | undefined {
+function openUnlessLink(file: Buffer): number | undefined {
   try {
     // O_NONBLOCK: opening a FIFO would else wait for a writer.
     return openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);

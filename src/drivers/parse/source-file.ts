@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { pathOfFileUri, textOfPath } from '../../base/byte-paths.ts';
 import { BabelhostError, messageOf, systemErrorCode } from '../../base/errors.ts';
 import { bytesInMemory, type FileReservation } from './file-budget.ts';
 import type { Encoding } from '../process/native-protocol.ts';
@@ -34,8 +34,9 @@ export async function readSource(
   reservation: FileReservation,
 ): Promise<Source> {
   const file = pathOfUri(uri);
+  const name = textOfPath(file);
   const bytes = await readSourceFile(file, uri, limitBytes, reservation);
-  const source = { encoding, contentBytes: bytes.length, filename: filename ?? file, file: { path: file, uri } };
+  const source = { encoding, contentBytes: bytes.length, filename: filename ?? name, file: { path: name, uri } };
   if (encoding === 'base64' || !isUtf8(bytes)) return { ...source, content: bytes, text: headOf(bytes) };
   const content = bytes.toString();
   return { ...source, content, text: content };
@@ -47,7 +48,7 @@ export async function readSource(
  * @throws BabelhostError `contentTooLarge`; `notFound` where it cannot be read or is no file; what `reservation` throws
  */
 export async function readSourceFile(
-  file: string,
+  file: Buffer,
   uri: string,
   limitBytes: number,
   reservation: FileReservation,
@@ -64,7 +65,7 @@ export async function readSourceFile(
     const code = systemErrorCode(error);
     throw new BabelhostError(
       'notFound',
-      `${file} cannot be read: ${messageOf(error)}.`,
+      `${textOfPath(file)} cannot be read: ${messageOf(error)}.`,
       { uri, code },
       { cause: error },
     );
@@ -73,13 +74,13 @@ export async function readSourceFile(
 
 /** @returns its size where there is no room for it */
 async function readIfRoom(
-  file: string,
+  file: Buffer,
   uri: string,
   limitBytes: number,
   reservation: FileReservation,
 ): Promise<Buffer | number> {
   const hasRoom = (stats: Stats): boolean => {
-    if (!stats.isFile()) throw new BabelhostError('notFound', `${file} is not a file.`, { uri });
+    if (!stats.isFile()) throw new BabelhostError('notFound', `${textOfPath(file)} is not a file.`, { uri });
     if (stats.size > limitBytes) throw contentTooLarge(stats.size, limitBytes);
     return reservation.tryTake(bytesInMemory(stats.size));
   };
@@ -141,9 +142,9 @@ function headOf(bytes: Buffer): string {
 }
 
 /** The path of a `file:` URI. @throws BabelhostError `notFound` */
-export function pathOfUri(uri: string): string {
+export function pathOfUri(uri: string): Buffer {
   try {
-    return fileURLToPath(uri);
+    return pathOfFileUri(uri);
   } catch (error) {
     throw new BabelhostError('notFound', `${uri} is no file: URI of this machine: ${messageOf(error)}.`, { uri });
   }

@@ -19,12 +19,12 @@ export const parseHandlers: Handlers<keyof typeof parseMethods> = {
   'parse/files': async (params, context, { parser, drivers, limits }) => {
     const { client, id, span, signal, progress, sendPartialResult } = context;
     progress.begin('Parsing');
-    const { root, include, exclude, uris = [], language, mode, timeoutMs, queueTimeoutMs } = params;
+    const { root, include, exclude, noIgnore, hidden, uris = [], language, mode, timeoutMs, queueTimeoutMs } = params;
     return await parseFiles(
       parser,
       drivers,
       {
-        from: root === undefined ? { uris } : { root, ...given({ include, exclude }) },
+        from: root === undefined ? { uris } : { root, ...given({ include, exclude, noIgnore, hidden }) },
         client,
         id,
         ...given({ span, language, mode, timeoutMs, queueTimeoutMs }),

@@ -67,7 +67,13 @@ export const parseMethods = {
       z
         .strictObject({
           content: z.string().optional().describe('The source itself.'),
-          uri: z.string().max(65536).optional().describe('A `file:` URI of the source, read by the host.'),
+          uri: z
+            .string()
+            .max(65536)
+            .optional()
+            .describe(
+              'A `file:` URI of the source, read by the host. `%E9` in it is that byte: names need not be UTF-8.',
+            ),
           encoding: z
             .enum(['utf8', 'base64'])
             .optional()
@@ -108,13 +114,21 @@ export const parseMethods = {
     description:
       'Files are those of `uris`, or those below `root` that match `include` and not `exclude`. Below `root`, files ' +
       'whose language is unknown or has no driver are counted as skipped, and links are not followed; each of `uris` gets a result or an error. ' +
+      'Below `root`, hidden files and what ignore files name are left out: `.ignore`, then, in a git repository, `.gitignore`, ' +
+      '`.git/info/exclude` and the user’s `core.excludesFile`, each with those of the folders above `root`, but never `root` itself. ' +
       'A client that reads slowly slows the work down; nothing is dropped. Without a token only the summary is made.',
     params: () =>
       z
         .strictObject({
           root: z.string().max(65536).optional().describe('A `file:` URI of a folder.'),
-          include: globs().optional().describe('Globs relative to `root`; all files where it is not given.'),
+          include: globs()
+            .optional()
+            .describe(
+              'Globs relative to `root`; all files where it is not given. A name that is no UTF-8 is read as Latin-1.',
+            ),
           exclude: globs().optional().describe('Globs relative to `root`; `.git` folders where it is not given.'),
+          noIgnore: z.boolean().optional().describe('Parse what ignore files leave out, too.'),
+          hidden: z.boolean().optional().describe('Parse below `root` also what has a name with a leading dot.'),
           uris: z.array(z.string().max(65536)).max(10_000_000).optional(),
           language: name().optional(),
           mode: mode().optional(),
@@ -134,6 +148,12 @@ export const parseMethods = {
         failures: z.record(z.string(), z.int()).describe('The failed ones by error kind.'),
         skipped: z.int().describe('Files below `root` whose language is unknown or has no driver.'),
         skippedLanguages: z.record(z.string(), z.int()).describe('The skipped ones by language; `` for unknown.'),
+        ignored: z.int().describe('Files and folders below `root` that ignore files leave out.'),
+        warnings: z
+          .array(z.object({ uri: z.string(), message: z.string() }))
+          .describe(
+            'Folders below `root` that could not be read, and ignore files that could not be used; at most 101.',
+          ),
         bytes: z.int().describe('Bytes of source handed to drivers.'),
         elapsedMs: z.number(),
       }),

@@ -26,7 +26,7 @@ const alone = new FileReservation(
 
 describe('the file of a source', () => {
   it.each([0, 1, 70_000, 1024 * 1024, 1024 * 1024 + 1])('of %i bytes is read whole', async (size) => {
-    const file = path.join(folder, 'x.js');
+    const file = Buffer.from(path.join(folder, 'x.js'));
     const content = Buffer.alloc(size, 'line of code\n');
     await writeFile(file, content);
     expect((await readSourceFile(file, 'file:x', size, alone)).equals(content)).toBe(true);
@@ -35,7 +35,9 @@ describe('the file of a source', () => {
   it('may be a link', async () => {
     await writeFile(path.join(folder, 'x.js'), 'x');
     await symlink('x.js', path.join(folder, 'link.js'));
-    expect((await readSourceFile(path.join(folder, 'link.js'), 'file:link', 1, alone)).toString()).toBe('x');
+    expect((await readSourceFile(Buffer.from(path.join(folder, 'link.js')), 'file:link', 1, alone)).toString()).toBe(
+      'x',
+    );
   });
 
   it('that is none, or too large, is refused, and nothing is waited for', async () => {
@@ -49,13 +51,13 @@ describe('the file of a source', () => {
       ['x.js/y', /x\.js\/y cannot be read: ENOTDIR/],
       ['a\0b', /cannot be read/],
     ] as const) {
-      await expect(readSourceFile(path.join(folder, name), 'file:x', 1, alone)).rejects.toMatchObject({
+      await expect(readSourceFile(Buffer.from(path.join(folder, name)), 'file:x', 1, alone)).rejects.toMatchObject({
         kind: 'notFound',
         message: expect.stringMatching(message) as string,
         data: { uri: 'file:x' },
       });
     }
-    await expect(readSourceFile(path.join(folder, 'x.js'), 'file:x', 0, alone)).rejects.toMatchObject({
+    await expect(readSourceFile(Buffer.from(path.join(folder, 'x.js')), 'file:x', 0, alone)).rejects.toMatchObject({
       kind: 'contentTooLarge',
       data: { contentBytes: 1, limitBytes: 0 },
     });
