@@ -50,7 +50,7 @@ async function parseAll(
   const answered = new Map<string, number>();
   const summary = await host.client.request(
     'parse/files',
-    { root: uriOf(root), include: [include] },
+    { root: uriOf(root), include: [include], noIgnore: true },
     {
       onPartialResult: (results) => {
         for (const result of results) {
