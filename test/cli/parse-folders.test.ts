@@ -30,7 +30,7 @@ beforeAll(async () => {
     '.b.py': '',
     'node_modules/c.py': '',
   });
-  await writeTree(path.join(folder, 'names'), { '\xff/caf\xe9.py': '', '\xff/caf\xe8.py': '', '\xff/a\nb.py': '' });
+  await writeTree(path.join(folder, 'names'), { '\xff/caf\xe9.py': 'x', '\xff/caf\xe8.py': 'x', '\xff/a\nb.py': 'x' });
 });
 afterAll(() => removeFolder(folder));
 
