@@ -4,13 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import manifest from '../package.json' with { type: 'json' };
 import { Client } from '../src/protocol/client.ts';
 import type { Readable, Writable } from 'node:stream';
 import { HostClient } from './line-client.ts';
 import { withOwnHost } from './own-host.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
-export const program = path.join(project, 'dist', 'cli', 'main.cjs');
+export const program = path.join(project, manifest.bin.babelhost);
 
 /** A folder with a root in which the catalogue's drivers are installed; removed when disposed of. */
 export async function makeRoot(): Promise<{ root: string } & AsyncDisposable> {

@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
+import manifest from '../package.json' with { type: 'json' };
 import { Client } from '../src/protocol/client.ts';
 import type { Result } from '../src/protocol/methods.ts';
 
@@ -14,7 +15,7 @@ const project = fileURLToPath(new URL('..', import.meta.url));
 const home = path.join(project, '.babelhost');
 const root = path.join(home, 'root');
 const catalogue = path.join(project, 'catalog', 'drivers.toml');
-const program = path.join(project, 'dist', 'cli', 'main.js');
+const program = path.join(project, manifest.bin.babelhost);
 
 const samples = [
   {
@@ -134,4 +135,4 @@ await withHost(async (client) => {
     `Each was parsed in a container of its own: ${instances.map(({ language, pid }) => `${language} is process ${pid}`).join(', ')}.`,
   );
 });
-step('The host has ended, and its containers with it. Next: node dist/cli/main.cjs --root .babelhost/root parse src');
+step('The host has ended, and its containers with it. Next: npx babelhost --root .babelhost/root parse src');

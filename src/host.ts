@@ -13,9 +13,10 @@ import { Parser } from './drivers/parse/parser.ts';
 import { Pools } from './drivers/pool/pools.ts';
 import { runLimits, type ConfiguredRunLimits } from './drivers/installed/run-limits.ts';
 import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess } from './images/index.ts';
+import { BabelhostError, messageOf, systemErrorCode } from './base/errors.ts';
 import { given } from './base/given.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
-import { packageFile } from './base/package.ts';
+import { packageFile, peers } from './base/package.ts';
 import type { FramingChoice } from './protocol/framing/framing.ts';
 import type { HostServices } from './protocol/handlers/handler.ts';
 import type { AwaitHangUp } from './protocol/server/hang-up.ts';
@@ -250,6 +251,25 @@ async function startTracer(logger: Logger): Promise<Tracer | undefined> {
   const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] ?? env['OTEL_EXPORTER_OTLP_ENDPOINT'] ?? '';
   const off = env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || env['OTEL_TRACES_EXPORTER'] === 'none';
   if (endpoint === '' || off) return undefined;
-  const { OpenTelemetryTracer } = await import('./telemetry/traces.ts');
-  return new OpenTelemetryTracer(logger);
+  try {
+    const { OpenTelemetryTracer } = await import('./telemetry/traces.ts');
+    return new OpenTelemetryTracer(logger);
+  } catch (error) {
+    throw missingTelemetry(error) ?? error;
+  }
+}
+
+/** OpenTelemetry's packages are optional peers: they are 31 MB, and most hosts send no spans. */
+function missingTelemetry(error: unknown): BabelhostError | undefined {
+  const code = systemErrorCode(error);
+  const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
+  if (!missing || !messageOf(error).includes('@opentelemetry/')) return undefined;
+  const packages = Object.entries(peers).filter(([name]) => name.startsWith('@opentelemetry/'));
+  const mend = `npm install ${packages.map(([name, range]) => `${name}@'${range}'`).join(' ')}`;
+  return new BabelhostError(
+    'runtimeMissing',
+    `The environment asks for spans (OTEL_EXPORTER_OTLP_ENDPOINT), and OpenTelemetry's packages are not installed beside babelhost: install them with "${mend}", or set OTEL_SDK_DISABLED=true.`,
+    { program: 'opentelemetry', mend },
+    { cause: error },
+  );
 }

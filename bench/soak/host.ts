@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { withOwnHost } from '../own-host.ts';
+import { program } from '../setting.ts';
 import { SoakClient } from './client.ts';
 
 /** The host's memory at a time, in bytes, as process.memoryUsage() has it. */
@@ -71,7 +72,7 @@ export class SoakedHost {
       process.execPath,
       [
         ...['--expose-gc', '--import', new URL('preload.ts', import.meta.url).href],
-        fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)),
+        program,
         ...['serve', '--listen', `unix:${socket}`, '--root', root, '--log-level', 'fatal', ...options],
       ],
       {

@@ -6,7 +6,11 @@ import path from 'node:path';
 const require = createRequire(import.meta.url);
 const manifest = require.resolve('babelhost/package.json');
 
-export const { version } = require(manifest) as { readonly version: string };
+export const { version, peerDependencies: peers } = require(manifest) as {
+  readonly version: string;
+  /** The packages that may be installed beside this one, with their versions. */
+  readonly peerDependencies: Readonly<Record<string, string>>;
+};
 
 /** The path of a file, given by its path in the package. */
 export function packageFile(name: string): string {

@@ -1,7 +1,6 @@
 // Boots containers, reports what isolates them, and ends them all when it is disposed of.
 import path from 'node:path';
 import { BabelhostError } from '../base/errors.ts';
-import { bootContainer } from './boot/boot.ts';
 import { readCgroupLayout, type CgroupLayout } from './cgroup/cgroup.ts';
 import type { Container } from './boot/container.ts';
 import { defaultHostName, isHostNameRefusal } from './oci/host-name.ts';
@@ -133,6 +132,7 @@ export class ContainerRuntime implements AsyncDisposable {
     limits: Limits,
     signal: AbortSignal,
   ): Promise<Container> {
+    const { bootContainer } = await import('./boot/boot.ts');
     signal.throwIfAborted();
     const rootfs = path.resolve(options.rootfs);
     await makeMountPoints(rootfs, this.owners);

@@ -2,14 +2,12 @@
 import path from 'node:path';
 import { silentLogger, type Logger } from '../base/log.ts';
 import type { Unremoved } from '../base/remove-tree.ts';
-import { ArrivingBlob } from './arriving-blob.ts';
 import type { BuildOptions } from './build/build-image.ts';
 import type { Digest } from './digest.ts';
 import type { ImageConfig } from './documents.ts';
-import { installImage, type InstallOptions } from './install.ts';
+import type { InstallOptions } from './install.ts';
 import { defaultLimits, type ImageLimits } from './limits.ts';
 import type { OperationOptions } from './operation.ts';
-import { pushFromStore } from './push.ts';
 import { namesOf, type Reference } from './reference.ts';
 import { defaultRegistrySettings, type RegistrySettings } from './registry/settings.ts';
 import { storageError } from './storage-errors.ts';
@@ -20,8 +18,6 @@ import { readIndex, type IndexEntry } from './store/index-file.ts';
 import { exists, makeLayout, makeLayoutFiles, storeLayout, type StoreAccess } from './store/layout.ts';
 import { hasLeftovers } from './store/session.ts';
 import { storedImage, type ImageDocuments, type StoredImage } from './store/stored-image.ts';
-import { unpackImage } from './store/unpack-image.ts';
-import { openSource } from './transports/open.ts';
 import type { FileOwners } from '../base/file-owners.ts';
 import { readInside } from './unpack/read-inside.ts';
 
@@ -115,6 +111,10 @@ export class ImageStore implements AsyncDisposable {
    * `timeout`; what `accept` throws; the signal's reason.
    */
   async install(reference: Reference, options: InstallOptions = {}): Promise<StoredImage> {
+    const [{ openSource }, { installImage }] = await Promise.all([
+      import('./transports/open.ts'),
+      import('./install.ts'),
+    ]);
     const core = this.#core;
     await using workspace = await core.session.workspace();
     try {
@@ -141,6 +141,7 @@ export class ImageStore implements AsyncDisposable {
    * @throws BabelhostError `imageNotFound`, `imageUnauthorized`, `imageInvalid` for a transport that cannot be written to.
    */
   async push(nameOrDigest: string, reference: Reference, options: OperationOptions = {}): Promise<void> {
+    const { pushFromStore } = await import('./push.ts');
     const { entry } = await this.#find(nameOrDigest);
     await pushFromStore(this.#core, entry, reference, options);
   }
@@ -227,6 +228,10 @@ export class ImageStore implements AsyncDisposable {
 
   /** Unpacks an image of the store that was entered packed, as built ones are, or whose root was lost. */
   async #unpack(digest: Digest): Promise<void> {
+    const [{ ArrivingBlob }, { unpackImage }] = await Promise.all([
+      import('./arriving-blob.ts'),
+      import('./store/unpack-image.ts'),
+    ]);
     const core = this.#core;
     await using workspace = await core.session.workspace();
     await using prepared = await core.session.prepareStoreLock();

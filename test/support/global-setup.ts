@@ -1,5 +1,8 @@
-// Runs before and after all tests: builds the catalogue's images once for all of them, and looks at the end for what the
+// Runs before and after all tests: builds what is not built, the catalogue's images once for all of them, and looks at the end for what the
 // tests left behind. Whatever a test starts must be gone when it ends; what is found here fails the run.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { endAfter } from './deadline.ts';
 import { buildCatalogue } from './driver-images.ts';
@@ -20,6 +23,8 @@ const longest = 40;
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   announceLeftOut();
   const inTime = endAfter(longest, () => unfinished(project));
+  // The tests run the files that package.json names.
+  await promisify(execFile)(fileURLToPath(new URL('../../scripts/setup', import.meta.url)), ['build']);
   const before = new Set(await leftovers());
   const catalogue = await makeTemporaryFolder();
   await buildCatalogue(catalogue);

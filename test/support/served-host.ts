@@ -2,9 +2,11 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import manifest from '../../package.json' with { type: 'json' };
 import { Client } from '../../src/protocol/client.ts';
 
-export const mainProgram = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+/** What package.json's `bin` names: the file that people run. */
+export const mainProgram = fileURLToPath(new URL(`../../${manifest.bin.babelhost}`, import.meta.url));
 
 export interface ServedHost extends AsyncDisposable {
   readonly client: Client;
