@@ -16,6 +16,7 @@ import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess }
 import { BabelhostError, messageOf, systemErrorCode } from './base/errors.ts';
 import { given } from './base/given.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
+import { requireJsonBlocks } from './base/native.ts';
 import { packageFile, peers } from './base/package.ts';
 import type { FramingChoice } from './protocol/framing/framing.ts';
 import type { HostServices } from './protocol/handlers/handler.ts';
@@ -96,13 +97,14 @@ export class Host implements AsyncDisposable {
 
   /**
    * Opens the store and prepares to boot containers.
-   * @throws BabelhostError `runtimeMissing`, `storageFull`, `containerFailed`
+   * @throws BabelhostError `runtimeMissing`, `digestMismatch`, `storageFull`, `containerFailed`
    */
   static async start(options: HostOptions = {}): Promise<Host> {
     const startedAt = performance.now();
     const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
     const logger = options.logger ?? silentLogger();
     const limits = { ...defaultDriverLimits, ...options.limits };
+    requireJsonBlocks();
     await makeRoot(root);
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),

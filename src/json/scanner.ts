@@ -3,10 +3,8 @@
 // A driver's answer is spliced into the response to a client, so it must be one JSON value and nothing more: bytes that
 // closed the response early could forge another answer, and bytes that are no JSON would cost the client its own. Hence the
 // whole grammar of RFC 8259 is checked, not only the balance of the brackets.
-import { readFileSync } from 'node:fs';
-import { BabelhostError } from '../base/errors.ts';
 import { lazy } from '../base/lazy.ts';
-import { jsonBlocksPath } from '../base/native.ts';
+import { readJsonBlocks } from '../base/native.ts';
 
 /** A stretch of a text, as offsets from its first byte. */
 export interface Span {
@@ -181,20 +179,10 @@ class ScannerModule {
   #memory = Buffer.alloc(0);
   #current = { context: beginning };
 
-  /** @throws BabelhostError `runtimeMissing` where the module has not been built */
+  /** @throws BabelhostError `runtimeMissing`, `digestMismatch` */
   constructor() {
-    const path = jsonBlocksPath();
-    try {
-      const module = new WebAssembly.Module(readFileSync(path));
-      this.exports = new WebAssembly.Instance(module).exports as Exports;
-    } catch (error) {
-      throw new BabelhostError(
-        'runtimeMissing',
-        `The module that checks drivers' answers cannot be loaded from ${path}: run 'npm run build' in babelhost's folder.`,
-        { program: 'json-blocks', path, mend: 'npm run build' },
-        { cause: error },
-      );
-    }
+    const module = new WebAssembly.Module(readJsonBlocks());
+    this.exports = new WebAssembly.Instance(module).exports as Exports;
     this.#context = this.exports.contextAddress.value;
   }
 

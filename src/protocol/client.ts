@@ -13,6 +13,7 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError, errorCodes, type ErrorKind } from '../base/errors.ts';
+import { requireJsonBlocks } from '../base/native.ts';
 import { FrameReader } from './framing/frame-reader.ts';
 import { FrameWriter } from './framing/frame-writer.ts';
 import { ObjectReader, ObjectWriter } from './framing/object-messages.ts';
@@ -89,8 +90,10 @@ export class Client implements Disposable {
   /**
    * A client that speaks over a pair of byte streams: a child's stdout and stdin, or a socket twice. Streams in object mode
    * are those of a host in this process (Host.serve), whose trees are a RawJson each.
+   * @throws BabelhostError `runtimeMissing`, `digestMismatch` where trees are to be left undecoded and the package is not whole
    */
   constructor(input: Readable, output: Writable, options: ClientOptions = {}) {
+    if (options.rawTrees === true) requireJsonBlocks();
     this.#connection = input.readableObjectMode
       ? createMessageConnection(new ObjectReader(input), new ObjectWriter(output))
       : this.#framed(input, output, options);
