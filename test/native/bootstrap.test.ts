@@ -6,7 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
-import { native, runWith } from './tracing.ts';
+import { native, runUntilAnswered, runWith } from './tracing.ts';
 
 const execute = promisify(execFile);
 
@@ -37,7 +37,7 @@ describe('the native programs', () => {
     const shared = path.join(native, 'program.c');
     const init = await underValgrind('init', [shared, ...(await sourcesIn(path.join(native, 'init')))]);
     const file = path.join(folder, 'file');
-    expect(await runWith([...bootstrap, 'lock', path.join(folder, 'lock')], '')).toEqual({
+    expect(await runUntilAnswered([...bootstrap, 'lock', path.join(folder, 'lock')])).toEqual({
       ...{ status: 0, complaint: '', answer: 'locked\n' },
     });
     await writeFile(file, 'old');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
-import { faultsOf, runWith, sanitized, trace, type Scenario } from './tracing.ts';
+import { faultsOf, runUntilAnswered, runWith, sanitized, trace, type Scenario } from './tracing.ts';
 
 const program = initProgramPath();
 
@@ -54,7 +54,7 @@ const put: Scenario = async (command) => {
 
 const get: Scenario = (command) => runWith([...command, 'get', '1000', path.join(folder, 'kept')], '');
 
-const lock: Scenario = (command) => runWith([...command, 'lock', '--try', path.join(folder, 'lock')], '');
+const lock: Scenario = (command) => runUntilAnswered([...command, 'lock', '--try', path.join(folder, 'lock')]);
 
 describe('files whose putting fails', () => {
   it('are all there, or none is and all is as it was', async () => {

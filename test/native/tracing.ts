@@ -155,6 +155,17 @@ export async function runWith(command: readonly string[], input: string): Promis
   return { status, complaint: await complaint, answer: await answer };
 }
 
+/** Runs a command whose stdin ends when it has answered something. */
+export async function runUntilAnswered(command: readonly string[]): Promise<Result> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment, ...hung });
+  child.stdin.on('error', () => undefined);
+  child.stdout.once('data', () => child.stdin.end());
+  const [complaint, answer] = [text(child.stderr), text(child.stdout)];
+  const [status] = (await once(child, 'close')) as [number | null];
+  return { status, complaint: await complaint, answer: await answer };
+}
+
 /** Runs a command to its end with nothing on its stdin, which does not end either for whoever only watches it. */
 export async function runQuietly(command: readonly string[], timeout = patienceMs): Promise<Result> {
   const [program = '', ...args] = command;
