@@ -124,7 +124,7 @@ describe.each(['runc', 'crun'])('a container that holds up what is started in it
 
 describe('a container in which the copying process was taken over', () => {
   /** Replaces what the runtime executes for `command` by a script: for `exec`, that is native/init/copy.c. */
-  const replace = async (command: 'run' | 'exec', instead: string) => {
+  const replace = async (command: 'run' | 'exec', instead: string, copyMs: number) => {
     const program = path.join(place.folder, 'runtime');
     await writeFile(
       program,
@@ -137,11 +137,12 @@ esac
 `,
     );
     await chmod(program, 0o755);
-    return await openRegistry(program, { copyBytes: 1024 ** 2, copyMs: 500 });
+    return await openRegistry(program, { copyBytes: 1024 ** 2, copyMs });
   };
 
-  const openWith = async (instead: string) => {
-    const registry = await replace('exec', instead);
+  /** @param copyMs - long, but for what is to be given up */
+  const openWith = async (instead: string, copyMs = 60_000) => {
+    const registry = await replace('exec', instead, copyMs);
     return { registry, id: await start(registry, ['sleep', '1000']) };
   };
 
@@ -173,7 +174,7 @@ esac
   });
 
   it('is not started where files are to be copied into it before', async () => {
-    const registry = await replace('run', 'echo started >&3; exec sleep 1000');
+    const registry = await replace('run', 'echo started >&3; exec sleep 1000', 500);
     await expect(start(registry, ['true'], [file])).rejects.toMatchObject(inTime);
     expect(await registry.list()).toEqual([]);
   });
@@ -181,7 +182,7 @@ esac
   it('leaves nothing of it running, whether that has answered or not', async () => {
     const marker = path.join(place.folder, 'copying');
     const running = async () => (await execute('ps', ['-eo', 'args'])).stdout.includes(`> ${marker}`);
-    const { registry, id } = await openWith(`> ${marker}; trap "" TERM; while :; do sleep 1; done`);
+    const { registry, id } = await openWith(`> ${marker}; trap "" TERM; while :; do sleep 1; done`, 500);
     const copy = registry.copyFrom(id, '/bin/busybox');
     copy.catch(() => undefined);
     await expect.poll(running).toBe(true);
