@@ -1,5 +1,5 @@
 // Prepares each driver of the catalogue for a quick start: see the prepare programs in their folders. What they make
-// goes to build/ there, where the recipes take it from. npm runs this after an installation from a clone.
+// goes to build/ there, where the recipes take it from. `npm run build` runs this.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
