@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bootstrapPath, initProgramPath } from '../../src/base/native.ts';
 import { collect, runOnTerminal, runProgram } from '../support/program.ts';
+import { ordinaryId } from '../support/ordinary-user.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -59,7 +60,7 @@ describe('doctor', () => {
       await chmod(copy, 0o755);
     }
     const reading = ['--inh-caps', '-all,+dac_read_search', '--ambient-caps', '-all,+dac_read_search'];
-    const words = ['--reuid', '54321', '--regid', '54321', '--clear-groups', ...reading];
+    const words = ['--reuid', `${ordinaryId}`, '--regid', `${ordinaryId}`, '--clear-groups', ...reading];
     const child = spawn('setpriv', [...words, process.execPath, mainProgram, 'doctor', '--json'], {
       env: { ...process.env, BABELHOST_BOOTSTRAP: bootstrap },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProgram, readRuntimeVersion } from '../../src/container/oci/runtime-program.ts';
 import { findAdvisories } from '../../src/container/diagnose/runtime-advisories.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
+import { ordinaryId } from '../support/ordinary-user.ts';
 import { serveHost } from '../support/served-host.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { settings, Workplace, type TestHost } from './settings.ts';
@@ -43,7 +44,7 @@ describe.each(settings)('an image ($name)', (setting) => {
     await cp(place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
     for (const name of ['dev', 'proc', 'tmp']) await rm(path.join(rootfs, name), { recursive: true, force: true });
     await change(rootfs);
-    if (setting.user !== 'root') execFileSync('chown', ['-hR', '54321:54321', rootfs]);
+    if (setting.user !== 'root') execFileSync('chown', ['-hR', `${ordinaryId}:${ordinaryId}`, rootfs]);
     return rootfs;
   }
 

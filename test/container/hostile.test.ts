@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cannotRun } from '../support/cannot-run.ts';
 import { settings, Workplace, type TestHost } from './settings.ts';
+import { grantedId, ordinaryId } from '../support/ordinary-user.ts';
 
 const execute = promisify(execFile);
 const source = fileURLToPath(new URL('./fixtures/attempts.c', import.meta.url));
@@ -125,7 +126,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     // As an image's files: they belong to the container's root, or to the user who has unpacked them.
     const shared = path.join(place.rootfs, 'shared');
     await writeFile(shared, 'shared');
-    const owner = setting.user === 'root' ? 0x7000_0000 : 54321;
+    const owner = setting.user === 'root' ? 0x7000_0000 : ordinaryId;
     await chown(shared, owner, owner);
     host = await place.host();
   });
@@ -210,7 +211,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     await chmod(copy, 0o4755);
     // Its folder is the test's own, which others may not search.
     await chmod(place.folder, 0o711);
-    const outsider = ['--reuid', '54321', '--regid', '54321', '--clear-groups'];
+    const outsider = ['--reuid', `${ordinaryId}`, '--regid', `${ordinaryId}`, '--clear-groups'];
     const { stdout } = await execute('setpriv', [...outsider, copy, 'effective-id']);
     expect(stdout.trim()).toBe(String(other));
     for (const user of ['', '5:5']) {
@@ -240,7 +241,7 @@ describe.each(settings)('a hostile guest ($name)', (setting) => {
     const { stdout } = await execute('stat', ['-c', '%u:%g', `/proc/${driver}`]);
     const [uid, gid] = stdout.trim().split(':').map(Number);
     expect(gid).toBe(uid);
-    const first = { root: 0x7000_0000, delegated: 2_000_000, granted: 2_000_000, own: 54321 }[setting.user];
+    const first = { root: 0x7000_0000, delegated: grantedId, granted: grantedId, own: ordinaryId }[setting.user];
     if (await hasSeparateIds()) {
       // A range of its own, after the one that images' files have on disk.
       expect(uid).toBeGreaterThan(0x7000_0000);

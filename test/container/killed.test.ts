@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
+import { ordinaryId } from '../support/ordinary-user.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { stormOf } from '../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
@@ -20,8 +21,6 @@ const instants = stormOf(3, 20);
 const seed = Number(process.env['BABELHOST_TEST_SEED'] ?? Date.now() % 2 ** 31);
 /** Hosts that are started, killed and looked for together. */
 const atOnce = 5;
-/** The ordinary user of settings.ts. */
-const ordinaryId = 54321;
 
 interface ServingHost {
   readonly client: Client;

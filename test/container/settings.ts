@@ -19,6 +19,7 @@ import type {
 import { readCgroupLayout, removeCgroup } from '../../src/container/cgroup/cgroup.ts';
 import type { FileOwners } from '../../src/base/file-owners.ts';
 import type { ErrorKind } from '../../src/base/errors.ts';
+import { grantedId, ordinaryId } from '../support/ordinary-user.ts';
 
 export interface Setting {
   readonly name: string;
@@ -48,9 +49,6 @@ export const hasCgroups = ({ user }: Setting): boolean => user === 'root' || use
 /** One setting of each user, for what does not depend on the runtime. */
 export const runcSettings = settings.filter(({ runtime }) => runtime === 'runc');
 
-/** An id that nobody on the machine has. */
-const ordinaryId = 54321;
-
 /** Becomes the ordinary user, with the range that $1 names (or none), in the cgroup $2 (or its own), and executes the rest. */
 const becomeOrdinary = `
 set -e
@@ -59,7 +57,7 @@ mount -t tmpfs tmpfs /mnt
 cp /etc/passwd /mnt/passwd
 echo 'ordinary:x:${ordinaryId}:${ordinaryId}::/nonexistent:/bin/sh' >> /mnt/passwd
 touch /mnt/ranges
-if [ "$1" != own ]; then echo 'ordinary:2000000:65536' > /mnt/ranges; fi
+if [ "$1" != own ]; then echo 'ordinary:${grantedId}:65536' > /mnt/ranges; fi
 chmod 644 /mnt/passwd /mnt/ranges
 mount --bind /mnt/passwd /etc/passwd
 mount --bind /mnt/ranges /etc/subuid

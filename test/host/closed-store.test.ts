@@ -8,6 +8,7 @@ import { DelegatedCgroup, inSetting, settings } from '../container/settings.ts';
 import { Client } from '../../src/protocol/client.ts';
 import { buildScriptDriver } from '../support/driver-images.ts';
 import { isRoot } from '../support/privileges.ts';
+import { ordinaryId } from '../support/ordinary-user.ts';
 import { mainProgram } from '../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
 
@@ -21,9 +22,6 @@ beforeAll(async () => {
   image = path.join(folder, 'image-toy');
 });
 afterAll(() => removeFolder(folder));
-
-/** The ordinary user of ../container/settings.ts. */
-const ordinaryId = 54321;
 
 const modeOf = async (file: string) => ((await lstat(file)).mode & 0o777).toString(8);
 

@@ -13,6 +13,7 @@ import { parseReference } from '../../src/images/index.ts';
 import { readInside, statInside } from '../../src/images/unpack/read-inside.ts';
 import { readRegularFile } from '../../src/base/regular-file.ts';
 import { isRoot } from '../support/privileges.ts';
+import { ordinaryId } from '../support/ordinary-user.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { file, tar } from './support/archives.ts';
 import { layoutWith } from './support/layouts.ts';
@@ -80,7 +81,7 @@ describe('a file of an unpacked image', () => {
     await writeFile(at, 'x');
     await chmod(at, 0);
     // Root may read everything: for as long as this takes, the tests are somebody else.
-    if (isRoot) process.seteuid?.(54321);
+    if (isRoot) process.seteuid?.(ordinaryId);
     try {
       expect(() => readInside(root, '/sub/file', 100)).toThrow(/may not be read/);
       expect(statInside(root, '/sub/file')).toEqual({ size: 1, executable: false });

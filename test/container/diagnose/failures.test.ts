@@ -13,13 +13,14 @@ import {
 } from '../../../src/container/diagnose/namespaces.ts';
 import { bootstrapPath, initProgramPath } from '../../../src/base/native.ts';
 import { eventually, Workplace, type Setting, type TestHost } from '../settings.ts';
+import { ordinaryId } from '../../support/ordinary-user.ts';
 
 const execute = promisify(execFile);
 
 const root: Setting = { name: 'root', user: 'root', runtime: 'runc' };
 const granted: Setting = { name: 'granted', user: 'granted', runtime: 'runc' };
 
-const asOrdinary = ['--reuid', '54321', '--regid', '54321', '--clear-groups'];
+const asOrdinary = ['--reuid', `${ordinaryId}`, '--regid', `${ordinaryId}`, '--clear-groups'];
 
 let places: Workplace[];
 

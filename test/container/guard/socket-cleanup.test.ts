@@ -6,12 +6,10 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../../../src/protocol/client.ts';
+import { ordinaryId } from '../../support/ordinary-user.ts';
 import { mainProgram } from '../../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
 import { inSetting, runcSettings } from '../settings.ts';
-
-/** The ordinary user of settings.ts. */
-const ordinaryId = 54321;
 
 describe.each(runcSettings.filter(({ user }) => user === 'root' || user === 'granted'))(
   'the socket of a host ($name)',

@@ -9,13 +9,11 @@ import { Client } from '../../../src/protocol/client.ts';
 import { buildScriptDriver } from '../../support/driver-images.ts';
 import { makeImmutable } from '../../support/immutable.ts';
 import { collect } from '../../support/program.ts';
+import { ordinaryId } from '../../support/ordinary-user.ts';
 import { mainProgram } from '../../support/served-host.ts';
 import { stormOf } from '../../support/storm.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
 import { DelegatedCgroup, inSetting, runcSettings, type Setting } from '../settings.ts';
-
-/** The ordinary user of ../settings.ts. */
-const ordinaryId = 54321;
 
 /** Makes 1,024 folders for each round, each in the one before: ten rounds are a path of 20,480 bytes. */
 const makeDeep = (rounds: number) => `d=a; for i in 1 2 3 4 5 6 7 8 9 10; do d=$d/$d; done

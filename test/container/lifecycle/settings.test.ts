@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../../src/protocol/client.ts';
 import { buildScriptDriver } from '../../support/driver-images.ts';
+import { ordinaryId } from '../../support/ordinary-user.ts';
 import { mainProgram } from '../../support/served-host.ts';
 import { makeTemporaryFolder, removeFolder } from '../../support/temporary-folder.ts';
 import { DelegatedCgroup, inSetting, settings } from '../settings.ts';
@@ -17,9 +18,6 @@ beforeAll(async () => {
   image = path.join(folder, 'image-toy');
 });
 afterAll(() => removeFolder(folder));
-
-/** The ordinary user of ../settings.ts. */
-const ordinaryId = 54321;
 
 describe.each(settings)('a container ($name)', (setting) => {
   it('writes to its layer, takes files and further processes, and leaves nothing when it is destroyed', async () => {
