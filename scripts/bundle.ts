@@ -3,13 +3,14 @@
 //   dist/entries/           the files that package.json names: they look at Node's version, and load the rest
 //   dist/LICENSES.txt       the licences of the packages in the program
 // CommonJS, because Node takes 8 ms longer to start the same as ES modules.
-import { chmod, cp, glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, glob, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 const dist = path.join(project, 'dist');
+const results = ['program', 'entries', 'LICENSES.txt'];
 
 /** @returns the modules in the program */
 async function bundleProgram(dir: string): Promise<string[]> {
@@ -67,20 +68,20 @@ async function writeLibraryEntries(folder: string, name: string, module: string)
 }
 
 await mkdir(dist, { recursive: true });
-const folder = await mkdtemp(path.join(dist, '.bundle-'));
+/** Beside its place, from where it is renamed to it: as deep in the project, as source maps have relative paths. */
+const made = (name: string): string => path.join(dist, `.${name}.${process.pid}`);
 try {
-  const made = { program: path.join(folder, 'program'), entries: path.join(folder, 'entries') };
-  const modules = await bundleProgram(made.program);
-  await cp(path.join(project, 'src/entries'), made.entries, { recursive: true });
-  await chmod(path.join(made.entries, 'babelhost.cjs'), 0o755);
-  await writeLibraryEntries(made.entries, 'index', 'index.js');
-  await writeLibraryEntries(made.entries, 'client', 'protocol/client.js');
-  await writeFile(path.join(folder, 'LICENSES.txt'), await collectLicences(modules));
-  await rename(path.join(folder, 'LICENSES.txt'), path.join(dist, 'LICENSES.txt'));
-  for (const [name, from] of Object.entries(made)) {
+  const modules = await bundleProgram(made('program'));
+  await writeFile(made('LICENSES.txt'), await collectLicences(modules));
+  const entries = made('entries');
+  await cp(path.join(project, 'src/entries'), entries, { recursive: true });
+  await chmod(path.join(entries, 'babelhost.cjs'), 0o755);
+  await writeLibraryEntries(entries, 'index', 'index.js');
+  await writeLibraryEntries(entries, 'client', 'protocol/client.js');
+  for (const name of results) {
     await rm(path.join(dist, name), { recursive: true, force: true });
-    await rename(from, path.join(dist, name));
+    await rename(made(name), path.join(dist, name));
   }
 } finally {
-  await rm(folder, { recursive: true, force: true });
+  for (const name of results) await rm(made(name), { recursive: true, force: true });
 }

@@ -3,7 +3,7 @@
 import { fileURLToPathBuffer } from 'node:url';
 
 /** Everything but what pathToFileURL leaves as it is. */
-const encoded = /[^!$&'()*+,\-./0-9:;=@A-Z_a-z~]/g;
+const encoded = /[^!$&'()*+,\-./0-9:;=@A-Z_a-z]/g;
 
 /** Sequences of UTF-8 (RFC 3629, section 4) in bytes read as Latin-1, and other bytes above ASCII. */
 const aboveAscii =

@@ -98,7 +98,7 @@ describe('bootstrap lock', () => {
     let said = '';
     for await (const piece of parent.stdout as AsyncIterable<Buffer>) {
       said += piece.toString();
-      if (said.includes('locked\n')) break;
+      if (said.includes('locked\n') && /^\d+$/m.test(said)) break;
     }
     const holder = Number(/^\d+$/m.exec(said)?.[0]);
     const next = lock(file);
