@@ -2,7 +2,6 @@
 // and write a line of JSON for each to stdout, as `babelhost parse` does.
 import { readFileSync, writeSync } from 'node:fs';
 import { glob } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
@@ -13,14 +12,8 @@ interface Work {
   readonly next: Int32Array;
 }
 
-interface Answer {
-  readonly status: string;
-  readonly errors: readonly unknown[];
-  readonly ast: unknown;
-}
-
 if (isMainThread) await start();
-else parseAll(workerData as Work);
+else await parseAll(workerData as Work);
 
 async function start(): Promise<void> {
   const [folder = ''] = process.argv.slice(2);
@@ -31,23 +24,14 @@ async function start(): Promise<void> {
   await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve))));
 }
 
-function parseAll({ files, next }: Work): void {
-  const { parseSource } = createRequire(import.meta.url)('../catalog/javascript/lib/parse.cjs') as {
-    parseSource: (request: { source: () => string; language: string; filename: string }) => Answer;
-  };
-  // As the driver has it: literals of this type have a value in the tree, and JSON has none for it.
-  Object.defineProperty(BigInt.prototype, 'toJSON', {
-    value(this: bigint) {
-      return this.toString();
-    },
-  });
-  // Babel makes errors while it tries what an arrow function may be; their stacks cost time, and nobody reads them.
-  Error.stackTraceLimit = 0;
+async function parseAll({ files, next }: Work): Promise<void> {
+  // Workers alone need it.
+  const { parseFile } = await import('./plain-parser.ts');
   for (;;) {
     const file = files[Atomics.add(next, 0, 1)];
     if (file === undefined) return;
     const content = readFileSync(file, 'utf8');
-    const { status, errors, ast } = parseSource({ source: () => content, language: '', filename: file });
+    const { status, errors, ast } = parseFile(file, content);
     const line = Buffer.from(
       `${JSON.stringify({ uri: pathToFileURL(file).href, language: 'javascript', status, errors, uast: ast })}\n`,
     );
