@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildScriptDriver } from '../support/driver-images.ts';
+import { makeDriverRoot } from '../support/driver-root.ts';
 import { collect, runProgram, type Ended } from '../support/program.ts';
 import { mainProgram } from '../support/served-host.ts';
-import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+import { removeFolder } from '../support/temporary-folder.ts';
 
 /** A tree with a line end between its tokens, which JSON allows, and one in a string. */
 const script = `
@@ -18,10 +18,7 @@ let folder: string;
 let root: string;
 
 beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-  root = path.join(folder, 'root');
-  const reference = await buildScriptDriver(folder, { language: 'python', script });
-  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
+  ({ folder, root } = await makeDriverRoot('python', script));
 });
 
 afterAll(async () => {

@@ -4,10 +4,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTree } from '../drivers/walk/tree.ts';
-import { buildScriptDriver } from '../support/driver-images.ts';
+import { makeDriverRoot } from '../support/driver-root.ts';
 import { runProgram } from '../support/program.ts';
 import { mainProgram } from '../support/served-host.ts';
-import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+import { removeFolder } from '../support/temporary-folder.ts';
 
 const script = `
 while IFS= read -r line; do
@@ -18,10 +18,7 @@ let folder: string;
 let root: string;
 
 beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-  root = path.join(folder, 'root');
-  const driver = await buildScriptDriver(folder, { language: 'python', script });
-  expect(await runProgram(['driver', 'install', driver, '--root', root])).toMatchObject({ status: 0 });
+  ({ folder, root } = await makeDriverRoot('python', script));
   await writeTree(path.join(folder, 'project'), {
     '.git/config': '',
     '.gitignore': 'node_modules/\n*_pb.py\n',

@@ -8,11 +8,11 @@ import path from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../src/protocol/client.ts';
-import { buildScriptDriver } from '../support/driver-images.ts';
+import { makeDriverRoot } from '../support/driver-root.ts';
 import { isRoot } from '../support/privileges.ts';
 import { collect, runProgram, startProgram, statusOf } from '../support/program.ts';
 import { startListening } from '../support/listening-host.ts';
-import { makeTemporaryFolder, removeFolder } from '../support/temporary-folder.ts';
+import { removeFolder } from '../support/temporary-folder.ts';
 
 /** Answers at once, or after a second where the source says so, or never. */
 const script = `
@@ -28,10 +28,7 @@ let folder: string;
 let root: string;
 
 beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-  root = path.join(folder, 'root');
-  const reference = await buildScriptDriver(folder, { language: 'echo', script });
-  expect(await runProgram(['driver', 'install', reference, '--root', root])).toMatchObject({ status: 0 });
+  ({ folder, root } = await makeDriverRoot('echo', script));
 });
 
 afterAll(async () => {
