@@ -16,7 +16,7 @@ import { ImageStore, makeRoot, parseDigest, type ImageLimits, type StoreAccess }
 import { BabelhostError, messageOf, systemErrorCode } from './base/errors.ts';
 import { given } from './base/given.ts';
 import { LogRelay, silentLogger, type Logger } from './base/log.ts';
-import { requireJsonBlocks } from './base/native.ts';
+import { readJsonBlocks } from './base/native.ts';
 import { packageFile, peers } from './base/package.ts';
 import type { FramingChoice } from './protocol/framing/framing.ts';
 import type { HostServices } from './protocol/handlers/handler.ts';
@@ -104,7 +104,7 @@ export class Host implements AsyncDisposable {
     const root = options.root === undefined ? defaultRoot() : path.resolve(options.root);
     const logger = options.logger ?? silentLogger();
     const limits = { ...defaultDriverLimits, ...options.limits };
-    requireJsonBlocks();
+    readJsonBlocks();
     await makeRoot(root);
     const runtime = await ContainerRuntime.open({
       directory: path.join(root, 'containers'),

@@ -5,6 +5,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { BabelhostError } from './errors.ts';
 import { given } from './given.ts';
+import { lazy } from './lazy.ts';
 import { packageFile, version } from './package.ts';
 import { shellWord } from './shell-word.ts';
 
@@ -26,10 +27,11 @@ export function initProgramPath(): string {
 }
 
 /**
- * Reads the compiled native/json-blocks.
+ * Reads the compiled native/json-blocks, once for the process. Called at a start too, where nothing is read with it yet: at its
+ * first use an error would be taken for a fault of the message.
  * @throws BabelhostError `runtimeMissing`, `digestMismatch`
  */
-export function readJsonBlocks(): Buffer<ArrayBuffer> {
+export const readJsonBlocks = lazy((): Buffer<ArrayBuffer> => {
   const file = builtHere('json-blocks.wasm') ?? path.join(prebuilt, 'json-blocks.wasm');
   try {
     const bytes = readFileSync(file);
@@ -45,12 +47,7 @@ export function readJsonBlocks(): Buffer<ArrayBuffer> {
       { cause: error },
     );
   }
-}
-
-/** The same without a use for it yet: where it is used first, an error would be taken for a fault of the message. */
-export function requireJsonBlocks(): void {
-  readJsonBlocks();
-}
+});
 
 /**
  * Checks that the bootstrap is there, can be executed, and is the package's where it came with it.

@@ -5,9 +5,6 @@ import type { Writable } from 'node:stream';
 import { systemErrorCode } from '../base/errors.ts';
 import { harmlessJson, styleFor, type Style } from './text.ts';
 
-/** The descriptor of stdout. */
-const standardOutput = 1;
-
 /** What writing to a pipe or a socket fails with when nobody reads it any more. */
 const gone: ReadonlySet<string | undefined> = new Set(['EPIPE', 'ECONNRESET']);
 
@@ -23,10 +20,10 @@ export class Output {
   #draining: Promise<void> | undefined;
 
   /** @param onClosed called when the reader has gone */
-  constructor(stdout: NodeJS.WriteStream, onClosed: () => void) {
-    this.isFile = fstatSync(standardOutput).isFile();
+  constructor(stdout: typeof process.stdout, onClosed: () => void) {
+    this.isFile = fstatSync(stdout.fd).isFile();
     // Node's own stream writes to a file synchronously, while nothing else is done: a seventh of the host's time for a folder.
-    const stream = this.isFile ? createWriteStream('', { fd: standardOutput, autoClose: false }) : stdout;
+    const stream = this.isFile ? createWriteStream('', { fd: stdout.fd, autoClose: false }) : stdout;
     this.#stream = stream;
     this.#onClosed = onClosed;
     this.style = styleFor(stdout);

@@ -13,7 +13,7 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import { BabelhostError, errorCodes, type ErrorKind } from '../base/errors.ts';
-import { requireJsonBlocks } from '../base/native.ts';
+import { readJsonBlocks } from '../base/native.ts';
 import { FrameReader } from './framing/frame-reader.ts';
 import { FrameWriter } from './framing/frame-writer.ts';
 import { ObjectReader, ObjectWriter } from './framing/object-messages.ts';
@@ -93,7 +93,7 @@ export class Client implements Disposable {
    * @throws BabelhostError `runtimeMissing`, `digestMismatch` where trees are to be left undecoded and the package is not whole
    */
   constructor(input: Readable, output: Writable, options: ClientOptions = {}) {
-    if (options.rawTrees === true) requireJsonBlocks();
+    if (options.rawTrees === true) readJsonBlocks();
     this.#connection = input.readableObjectMode
       ? createMessageConnection(new ObjectReader(input), new ObjectWriter(output))
       : this.#framed(input, output, options);

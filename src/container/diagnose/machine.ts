@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isBabelhostError, messageOf } from '../../base/errors.ts';
-import { originOfBootstrap, requireBootstrap, requireInit, requireJsonBlocks } from '../../base/native.ts';
+import { originOfBootstrap, requireBootstrap, requireInit, readJsonBlocks } from '../../base/native.ts';
 import { packageFile } from '../../base/package.ts';
 import { readCgroupLayout, type CgroupLayout } from '../cgroup/cgroup.ts';
 import { checkRequired, type IsolationReport } from './isolation.ts';
@@ -73,7 +73,7 @@ function missing(name: string, error: unknown): Finding {
 function examineBootstrap(): Finding {
   try {
     requireInit();
-    requireJsonBlocks();
+    readJsonBlocks();
     return { name: 'bootstrap', state: 'ok', found: `${requireBootstrap()}${originOfBootstrap()}` };
   } catch (error) {
     return missing('bootstrap', error);

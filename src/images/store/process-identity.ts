@@ -1,7 +1,7 @@
 // Names a process so that others can tell whether it has ended: its id alone may be another's by now, or that of a process in
 // another pid namespace. Reads /proc.
 import { readFileSync, readlinkSync } from 'node:fs';
-import { systemErrorCode } from '../../base/errors.ts';
+import { processExists } from '../../base/process-exists.ts';
 
 /** This process: its id, when it began (in the kernel's clock ticks), and its pid namespace. Without dots and slashes. */
 export function ownIdentity(): string {
@@ -12,11 +12,7 @@ export function ownIdentity(): string {
 export function hasEnded(identity: string): boolean {
   const [, pid = '', began, namespace] = /^(\d+)_(\d+)_(\d+)$/.exec(identity) ?? [];
   if (pid === '' || namespace !== pidNamespace()) return false;
-  try {
-    process.kill(Number(pid), 0);
-  } catch (error) {
-    return systemErrorCode(error) === 'ESRCH';
-  }
+  if (!processExists(Number(pid))) return true;
   // Of other users' processes, /proc may be kept from us.
   const found = statOf(pid);
   return found !== undefined && (found.began !== began || found.state === 'Z');
